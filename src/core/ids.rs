@@ -1,0 +1,106 @@
+//! The names of things, each a type of its own so that one cannot be taken for another.
+//!
+//! Hosts, VMs and the like are known to people by UUID and name; the log gives each a small number, which is what
+//! messages and records carry.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty), $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+        pub struct $name(pub $inner);
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+    };
+}
+
+number!(
+    /// A hypervisor host, or a witness, by the number that the log gave it.
+    HostId(u32), "host-");
+number!(
+    /// A virtual machine, by the number that the log gave it.
+    VmId(u32), "vm-");
+number!(
+    /// A voter's store. A store that is lost or restored comes back under a new number, never its old one.
+    VoterId(u64), "voter-");
+number!(
+    /// A shared datastore.
+    DatastoreId(u16), "datastore-");
+number!(
+    /// A network that guests are attached to.
+    NetworkId(u16), "network-");
+number!(
+    /// A fence device.
+    FenceId(u32), "fence-");
+number!(
+    /// Where a node is reached: an index into the transport's own table of addresses.
+    Address(u32), "address-");
+number!(
+    /// The random identity of one boot of a machine, as the kernel gives it.
+    BootId(u64), "boot-");
+number!(
+    /// Counts the admissions of a host; every lease, permit and tombstone names one. Zero is "not admitted".
+    Generation(u64), "generation-");
+number!(
+    /// A version of what a host must know: who is protected, whether the cluster is armed, who votes.
+    ConfigVersion(u64), "config-");
+number!(
+    /// Pairs the answer of something slow with the action that asked for it.
+    Ticket(u64), "ticket-");
+number!(
+    /// A place in the replicated log.
+    LogIndex(u64), "index-");
+number!(
+    /// Counts the forced recoveries of a cluster; it outranks every term.
+    ClusterGeneration(u32), "cluster-generation-");
+
+/// Who gives an order: the cluster generation, then the term of the election. Greater outranks lesser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Authority {
+    /// The cluster generation, which a forced recovery raises.
+    pub generation: ClusterGeneration,
+    /// The term of the election that made the master.
+    pub term: u64,
+}
+
+/// The version of a VM's right to run. Each start, wherever, has a greater one than all before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Epoch {
+    /// The cluster generation in which it was given.
+    pub generation: ClusterGeneration,
+    /// Its number within that generation.
+    pub number: u64,
+}
+
+impl Epoch {
+    /// The epoch of a VM that was never started.
+    pub const NONE: Epoch = Epoch { generation: ClusterGeneration(0), number: 0 };
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.generation.0, self.number)
+    }
+}
+
+/// One life of a host as the cluster knows it: which host, which boot, which admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Incarnation {
+    /// The host.
+    pub host: HostId,
+    /// The boot of its machine.
+    pub boot: BootId,
+    /// The admission within that boot.
+    pub generation: Generation,
+}
+
+impl fmt::Display for Incarnation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.host, self.boot, self.generation)
+    }
+}

@@ -1,0 +1,3 @@
+//! Holdfast keeps virtual machines running when hosts die.
+
+pub mod core;

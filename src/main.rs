@@ -1,0 +1,2 @@
+//! The command `holdfast`.
+fn main() {}
