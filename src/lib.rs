@@ -1,3 +1,9 @@
-//! Holdfast keeps virtual machines running when hosts die.
+//! Holdfast keeps virtual machines running when hosts die: never two copies, a stored proof for every restart.
+//!
+//! [`core`] decides and does no I/O, [`election`] finds the master and keeps the log, [`node`] joins the two, and
+//! [`sim`] drives whole clusters of nodes through a virtual world.
 
 pub mod core;
+pub mod election;
+pub mod node;
+pub mod sim;

@@ -1,0 +1,373 @@
+//! What happens to a node, and what a node does: the border between deciding and doing.
+//!
+//! A node is stepped with one [`Event`] and answers with [`Action`]s. Whoever drives it (the runtime, or the
+//! simulator) carries the actions out in the order given, and none before the [`Action::Save`]s ahead of it are on
+//! stable storage.
+
+use crate::core::command::Want;
+use crate::core::ids::{Address, Authority, Epoch, FenceId, HostId, LogIndex, Ticket, VmId, VoterId};
+use crate::core::message::{FenceOp, FenceResult, Message, Protection};
+use crate::core::reason::{Alert, HostState, JudgeCause, Proof, Refusal, Wait};
+use crate::core::record::{DatastoreCall, DatastoreResult};
+use crate::core::state::{HolderProof, Policy, VmDefinition};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What happens to a node.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A deadline may have come. Everything that was already waiting to be read is delivered before it.
+    Wake,
+    /// A message came. It is authentic: the transport saw to that.
+    Message {
+        /// From where.
+        from: Address,
+        /// What it says.
+        message: Message,
+    },
+    /// An operation on a datastore ended.
+    Datastore {
+        /// Which.
+        ticket: Ticket,
+        /// How.
+        result: DatastoreResult,
+    },
+    /// A fence device answered, or was given up.
+    Fence {
+        /// Which operation.
+        ticket: Ticket,
+        /// How.
+        result: FenceResult,
+    },
+    /// The hypervisor says something.
+    Platform(PlatformEvent),
+    /// The hypervisor asks whether a start may pass that did not come from us.
+    Hook {
+        /// Pairs the answer.
+        ticket: Ticket,
+        /// Which VM.
+        vm: VmId,
+        /// From where it is moved in alive, if it is.
+        from: Option<HostId>,
+    },
+    /// An operator asks for something.
+    Request {
+        /// Pairs the answer.
+        ticket: Ticket,
+        /// What.
+        request: Request,
+    },
+    /// The agent is to end, so that a newer one may start: it asks for its guards to be disarmed first.
+    Upgrade,
+    /// The machine is being shut down by a person: what ends now ends because of that.
+    ShuttingDown,
+}
+
+/// What a node does.
+#[derive(Debug, Clone)]
+pub enum Action {
+    /// Keep this on stable storage before anything that follows.
+    Save(Box<AgentStore>),
+    /// Send a message.
+    Send {
+        /// Where to.
+        to: Address,
+        /// What.
+        message: Message,
+    },
+    /// Do something on a heartbeat datastore; it may hang.
+    Datastore {
+        /// Pairs the answer.
+        ticket: Ticket,
+        /// What.
+        call: DatastoreCall,
+    },
+    /// Ask a fence device.
+    Fence {
+        /// Pairs the answer.
+        ticket: Ticket,
+        /// By whose order, and by which entry of the log where there must be one.
+        warrant: Warrant,
+        /// Which device.
+        device: FenceId,
+        /// What.
+        op: FenceOp,
+    },
+    /// Open, feed or close the watchdog.
+    Watchdog(WatchdogOp),
+    /// Kill a VM's process at once, past the hypervisor's daemon.
+    Kill(VmId),
+    /// Force this machine down and up again.
+    Reboot,
+    /// Call the hypervisor.
+    Platform {
+        /// Pairs the answer.
+        ticket: Ticket,
+        /// What.
+        call: PlatformCall,
+    },
+    /// Answer the hypervisor's hook.
+    Hook {
+        /// Which question.
+        ticket: Ticket,
+        /// Whether the start may pass.
+        answer: Result<Epoch, Refusal>,
+    },
+    /// Answer an operator.
+    Reply {
+        /// Which request.
+        ticket: Ticket,
+        /// Done, or why not.
+        reply: Result<(), Refusal>,
+    },
+    /// The agent has closed its watchdog and may end.
+    UpgradeReady,
+    /// Something that people will want to know.
+    Note(Note),
+}
+
+/// By whose order something irrevocable is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warrant {
+    /// The master.
+    pub authority: Authority,
+    /// The entry of the log that a majority has; zero where none is needed.
+    pub index: LogIndex,
+}
+
+/// What is done with a watchdog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WatchdogOp {
+    /// Start counting.
+    Open,
+    /// Start counting anew.
+    Feed,
+    /// Stop counting, in the way that the device calls intended.
+    Close,
+}
+
+/// A call to the hypervisor. It may take long, or for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlatformCall {
+    /// Start a VM.
+    Start {
+        /// Which.
+        vm: VmId,
+        /// Under which epoch.
+        epoch: Epoch,
+    },
+    /// Stop a VM, by asking the guest or at once.
+    Stop {
+        /// Which.
+        vm: VmId,
+        /// How.
+        want: Want,
+    },
+    /// Move a VM alive.
+    Move {
+        /// Which.
+        vm: VmId,
+        /// To which host.
+        to: HostId,
+    },
+    /// Forget the stale, inactive definition of a VM: never its disks, NVRAM, TPM state or managed save.
+    Undefine {
+        /// Which.
+        vm: VmId,
+    },
+    /// See what runs.
+    Look,
+    /// Try a VM's lock, without taking it.
+    ProbeLock {
+        /// Which.
+        vm: VmId,
+    },
+}
+
+/// What the hypervisor says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlatformEvent {
+    /// A call other than a look has returned.
+    Returned {
+        /// Which.
+        ticket: Ticket,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A look has returned.
+    Looked {
+        /// Which.
+        ticket: Ticket,
+        /// What was seen, some time between the call and now.
+        view: View,
+    },
+    /// A process came up, or changed: worth a look.
+    Changed {
+        /// Which VM.
+        vm: VmId,
+    },
+}
+
+/// How a call to the hypervisor ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Failed, and nothing was left behind.
+    Failed,
+    /// The VM's lock is held by another process. For a probe: it is held.
+    Locked,
+    /// The hypervisor gave up waiting: it may still happen.
+    TimedOut,
+    /// The daemon went away: it may have happened.
+    ConnectionLost,
+    /// The hook, ours, refused it.
+    Refused,
+}
+
+/// What runs on a host, by the process table and, where it answers, by the hypervisor's daemon.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct View {
+    /// Every VM process, whatever the daemon says.
+    pub processes: Vec<ProcessSeen>,
+    /// Whether the daemon answered.
+    pub daemon: bool,
+    /// VMs on which the daemon has work queued or under way.
+    pub busy: Vec<VmId>,
+    /// Inactive definitions, and how their last process ended.
+    pub inactive: Vec<(VmId, Ended)>,
+}
+
+/// A process of a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProcessSeen {
+    /// Of which VM.
+    pub vm: VmId,
+    /// In what state.
+    pub state: ProcessState,
+}
+
+/// The state of a VM's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProcessState {
+    /// It exists and its processors may run.
+    Executing,
+    /// It waits for a live migration.
+    Incoming,
+    /// It was killed and is not gone yet: it may still have writes under way.
+    Dying,
+}
+
+/// How a process ended, as far as the hypervisor knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Ended {
+    /// The guest powered itself off.
+    GuestPoweroff,
+    /// A person stopped it with the hypervisor's own tools.
+    Destroyed,
+    /// The guest or the process crashed, or was killed.
+    Crashed,
+    /// It was moved away alive.
+    Moved,
+    /// Not known, or it never ran here.
+    Unknown,
+}
+
+/// What an operator may ask.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// A VM should run, be stopped, or be stopped at once.
+    Intend {
+        /// Which.
+        vm: VmId,
+        /// How.
+        want: Want,
+    },
+    /// Move a VM alive.
+    Move {
+        /// Which.
+        vm: VmId,
+        /// To which host.
+        to: HostId,
+    },
+    /// Put a VM under protection.
+    Protect(Box<VmDefinition>),
+    /// End a VM's protection.
+    Unprotect(VmId),
+    /// Forget an unprotected VM.
+    Remove(VmId),
+    /// From observing to acting.
+    Arm,
+    /// From acting to observing.
+    Disarm,
+    /// A host is dead, by a person's word.
+    ConfirmDead(HostId),
+    /// Only one machine with this host's UUID is left.
+    ResolveConflict(HostId),
+    /// A host may have VMs again.
+    EndQuarantine(HostId),
+    /// The cluster's rules.
+    SetPolicy(Box<Policy>),
+    /// The majority is lost for good: these voters are dead.
+    Recover {
+        /// Which.
+        dead: Vec<VoterId>,
+    },
+}
+
+/// What an agent keeps on its own disk, over restarts of itself and of its machine.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct AgentStore {
+    /// The highest authority seen.
+    pub authority: Authority,
+    /// The version of what it knows.
+    pub config: crate::core::ids::ConfigVersion,
+    /// Whether the cluster is armed, as far as it knows.
+    pub armed: crate::core::state::Armed,
+    /// Whether policy lets software guards count, as far as it knows.
+    pub software_guards: bool,
+    /// How it treats VMs, as far as it knows: so the hook can refuse a protected one before any master is heard.
+    pub protected: BTreeMap<VmId, Protection>,
+    /// Where the voters are.
+    pub voters: Vec<Address>,
+    /// The epochs that it refuses for ever.
+    pub floors: BTreeMap<VmId, Epoch>,
+    /// What it holds, or has ordered of the platform without knowing the end: written before the call is made.
+    pub journal: BTreeMap<VmId, Epoch>,
+}
+
+/// Something that people will want to know, and that the simulator counts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Note {
+    /// This node is the master, its predecessors' decisions applied.
+    Master(Authority),
+    /// This node is master no more.
+    Deposed(Authority),
+    /// The master sees a host so.
+    Host(HostId, HostState),
+    /// A host was judged.
+    Judged(HostId, JudgeCause),
+    /// A proof for a host stands.
+    Proof(HostId, Proof),
+    /// A VM was placed.
+    Placed {
+        /// Which.
+        vm: VmId,
+        /// Where.
+        host: HostId,
+        /// Under which epoch.
+        epoch: Epoch,
+        /// What proved its former holders gone.
+        proofs: Vec<HolderProof>,
+    },
+    /// A VM waits.
+    Waits(VmId, Wait),
+    /// The agent or the log refused something.
+    Refused(Refusal),
+    /// A lease ended on this host, and its VMs were killed.
+    LeaseEnded,
+    /// This node stood still.
+    Gap,
+    /// Must be said loudly.
+    Alert(Alert),
+}

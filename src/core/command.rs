@@ -1,0 +1,199 @@
+//! What the log holds: the commands that change the replicated state.
+//!
+//! A command is a proposal. Whether it takes effect is decided when it is applied, by the same code on every voter and
+//! from the replicated state alone, so two masters that propose the same recovery can not both succeed.
+
+use crate::core::ids::{
+    Address, BootId, ConfigVersion, Epoch, Generation, HostId, Incarnation, Ticket, VmId, VoterId,
+};
+use crate::core::message::{Inventory, VmCondition};
+use crate::core::reason::{JudgeCause, Proof};
+use crate::core::state::{Policy, VmDefinition};
+use serde::{Deserialize, Serialize};
+
+/// A command with the request of an operator that it answers, if any.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The operator's request, to be answered when the command is applied; `None` for the master's own decisions.
+    pub answers: Option<Ticket>,
+    /// What to do.
+    pub command: Command,
+}
+
+/// One change of the replicated state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Command {
+    /// Admits a host under a new generation, with what it runs.
+    Admit(Box<Admission>),
+    /// A generation gets no more acknowledgements or permits; tombstones, fences and proofs follow.
+    Judge {
+        /// Whom.
+        target: Incarnation,
+        /// Why.
+        cause: JudgeCause,
+    },
+    /// The host no longer runs what it held in that incarnation.
+    ProveHost {
+        /// Whom.
+        target: Incarnation,
+        /// By what.
+        proof: Proof,
+    },
+    /// The host may power up again after it was fenced, or not.
+    Quarantine {
+        /// Whom.
+        host: HostId,
+        /// Whether it is kept out.
+        on: bool,
+    },
+    /// Two machines use the host's UUID.
+    Conflict {
+        /// Whose.
+        host: HostId,
+        /// The boot that was admitted.
+        old: BootId,
+        /// The other one.
+        new: BootId,
+    },
+    /// A person says that only one machine with this UUID is left.
+    ResolveConflict {
+        /// Whose.
+        host: HostId,
+    },
+    /// The host knows this version of what it must know.
+    Acknowledge {
+        /// Which host.
+        target: Incarnation,
+        /// What it knows.
+        config: ConfigVersion,
+    },
+    /// A live host says how a VM fares on it.
+    Observe {
+        /// Which host.
+        source: Incarnation,
+        /// Which VM, and how.
+        seen: VmCondition,
+    },
+    /// Places a VM on a host: makes the host its holder under a new epoch.
+    Place {
+        /// Which VM.
+        vm: VmId,
+        /// The version of the VM that the plan saw; another one voids the plan.
+        version: u64,
+        /// Where.
+        target: Incarnation,
+        /// Whether a person ordered it on that host through the hypervisor's own tools.
+        by_hook: Option<Ticket>,
+    },
+    /// Moves a VM alive: makes the target a second holder.
+    Move {
+        /// Which VM.
+        vm: VmId,
+        /// The version of the VM that the plan saw.
+        version: u64,
+        /// From.
+        from: Incarnation,
+        /// To.
+        to: Incarnation,
+        /// Whether a person ordered it through the hypervisor's own tools.
+        by_hook: Option<Ticket>,
+    },
+    /// A holder is asked to let go, up to its epoch: no start under it may succeed any more.
+    Withdraw {
+        /// Which VM.
+        vm: VmId,
+        /// Up to which epoch.
+        epoch: Epoch,
+    },
+    /// A person's will.
+    Intend {
+        /// Which VM.
+        vm: VmId,
+        /// Whether it should run.
+        want: Want,
+    },
+    /// Puts a VM under protection.
+    Protect {
+        /// Which, as what.
+        definition: Box<VmDefinition>,
+        /// Where it is known to run.
+        running_on: Option<Incarnation>,
+    },
+    /// Ends a VM's protection; it runs on.
+    Unprotect {
+        /// Which VM.
+        vm: VmId,
+    },
+    /// Forgets an unprotected VM.
+    Remove {
+        /// Which VM.
+        vm: VmId,
+    },
+    /// From observing to acting.
+    Arm,
+    /// From acting to observing.
+    Disarm,
+    /// A host asks that its guards stop counting, so that it may close its watchdog.
+    DisarmGuards {
+        /// Which host.
+        target: Incarnation,
+    },
+    /// Sets the cluster's policy.
+    SetPolicy(Box<Policy>),
+    /// A VM's lock was seen held from another host, under this epoch.
+    LockSeen {
+        /// Which VM.
+        vm: VmId,
+        /// Under which epoch.
+        epoch: Epoch,
+    },
+    /// A VM failed everywhere, too often.
+    GiveUp {
+        /// Which VM.
+        vm: VmId,
+    },
+    /// A host becomes the home of a new voter's store.
+    NewVoter {
+        /// The store.
+        voter: VoterId,
+        /// Its home.
+        host: HostId,
+    },
+    /// A voter's store is out for ever.
+    RetireVoter {
+        /// The store.
+        voter: VoterId,
+    },
+    /// A forced recovery begins a new cluster generation.
+    Recover {
+        /// The voters that a person named dead.
+        dead: Vec<VoterId>,
+    },
+}
+
+/// What a person wants of a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Want {
+    /// It should run.
+    Running,
+    /// It should be stopped, by asking the guest.
+    Stopped,
+    /// It should be stopped at once.
+    Killed,
+}
+
+/// The admission of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// Which host, and boot, and under which generation.
+    pub incarnation: Incarnation,
+    /// Which run of the agent.
+    pub session: u64,
+    /// The generation before, which this one follows: another one voids the admission.
+    pub follows: Generation,
+    /// Where its agent is reached.
+    pub address: Address,
+    /// What it said of itself.
+    pub inventory: Inventory,
+}

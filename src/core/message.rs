@@ -1,0 +1,457 @@
+//! What nodes say to each other.
+
+use crate::core::command::Want;
+use crate::core::ids::{
+    Address, Authority, BootId, ConfigVersion, DatastoreId, Epoch, FenceId, HostId, Incarnation, LogIndex, NetworkId,
+    Ticket, VmId, VoterId,
+};
+use crate::core::reason::Refusal;
+use crate::core::record::DatastoreOp;
+use crate::core::state::Armed;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Any message between two nodes.
+#[derive(Debug, Clone)]
+pub enum Message {
+    /// A host to every voter: I live.
+    Heartbeat(Heartbeat),
+    /// The master to a host: this heartbeat extends your lease.
+    Ack(Ack),
+    /// The master to a host that it does not know in this life: who are you?
+    Challenge(Challenge),
+    /// The host's answer.
+    Register(Box<Register>),
+    /// The master to a host: you are admitted.
+    Welcome(Welcome),
+    /// The master to a host: what you must know has changed.
+    Config(ConfigUpdate),
+    /// A host to the master: how my VMs fare.
+    Report(Report),
+    /// The master to a host: start this VM.
+    Permit(Permit),
+    /// The master to a host: do this with a VM that you hold.
+    Order(Order),
+    /// A host to the master: an operator starts a VM here, through the hypervisor's own tools.
+    Wish(Wish),
+    /// The master to a host: no, or wait.
+    WishRefused {
+        /// Which wish.
+        ticket: Ticket,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A host to the master: my guards should stop counting, for I shall close my watchdog.
+    DisarmGuards(Incarnation),
+    /// The master to a host: they no longer count.
+    GuardsDisarmed(Incarnation),
+    /// The master to a host: do this for me, for I can not reach it.
+    Remote {
+        /// Pairs the answer.
+        ticket: Ticket,
+        /// By whose order.
+        authority: Authority,
+        /// What.
+        op: RemoteOp,
+    },
+    /// The answer.
+    RemoteDone {
+        /// Pairs the answer.
+        ticket: Ticket,
+        /// How it ended.
+        result: RemoteResult,
+    },
+    /// A voter to another at its start: what have you seen of me? And the answer of one that was asked.
+    Seen(Seen),
+    /// The master to a host: be the home of this voter.
+    BecomeVoter {
+        /// By whose order.
+        authority: Authority,
+        /// The store.
+        voter: VoterId,
+        /// The addresses of all voters, by store.
+        voters: Vec<(VoterId, Address)>,
+    },
+    /// Any voter to one that is no longer one.
+    Retired {
+        /// By whose word.
+        authority: Authority,
+        /// The store.
+        voter: VoterId,
+    },
+    /// A node whose store can not be used to the master: give me a new one.
+    StoreLost {
+        /// Its home.
+        host: HostId,
+        /// The store that is gone.
+        voter: VoterId,
+    },
+}
+
+/// A host's sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Which life of which host. Generation zero: not admitted yet.
+    pub incarnation: Incarnation,
+    /// Which run of the agent.
+    pub session: u64,
+    /// Grows with each heartbeat of this run.
+    pub sequence: u64,
+    /// The version of its newest report.
+    pub report: u64,
+    /// What it knows of what it must know.
+    pub config: ConfigVersion,
+}
+
+/// The answer to a heartbeat, which extends the lease from when that heartbeat was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ack {
+    /// To which life of which host.
+    pub incarnation: Incarnation,
+    /// By whose authority.
+    pub authority: Authority,
+    /// Which run of the agent.
+    pub session: u64,
+    /// Which heartbeat.
+    pub sequence: u64,
+    /// The newest report of this run that the log has.
+    pub report: u64,
+}
+
+/// A question that only a live session can answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Challenge {
+    /// By whose authority.
+    pub authority: Authority,
+    /// To which boot.
+    pub boot: BootId,
+    /// To which run of the agent.
+    pub session: u64,
+    /// To be sent back.
+    pub nonce: u64,
+}
+
+/// A host's answer to a challenge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Register {
+    /// Which host.
+    pub host: HostId,
+    /// In which boot.
+    pub boot: BootId,
+    /// In which run of the agent.
+    pub session: u64,
+    /// What was asked.
+    pub nonce: u64,
+    /// What it is and runs.
+    pub inventory: Inventory,
+}
+
+/// What a host is and runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Inventory {
+    /// Its guards.
+    pub guards: Guards,
+    /// The datastores on which it keeps a record.
+    pub renewal_set: BTreeSet<DatastoreId>,
+    /// The datastores that its guests can reach.
+    pub datastores: BTreeSet<DatastoreId>,
+    /// The networks that its guests can reach.
+    pub networks: BTreeSet<NetworkId>,
+    /// What it knows of what it must know.
+    pub config: ConfigVersion,
+    /// The VMs that run on it or have left word, each with its condition. What is not named is not there, and
+    /// was not refused.
+    pub vms: Vec<VmCondition>,
+}
+
+/// What ends a host's VMs where the agent can not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Guards {
+    /// Its watchdog.
+    pub watchdog: Watchdog,
+}
+
+/// A host's watchdog, as opened and read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Watchdog {
+    /// None, or not open.
+    #[default]
+    None,
+    /// A timer in hardware, which counts on while the host stands still.
+    Hardware {
+        /// Its time-out, as it was read back.
+        timeout: Duration,
+    },
+    /// A timer in the kernel or the virtual machine, which stands still with it.
+    Software {
+        /// Its time-out, as it was read back.
+        timeout: Duration,
+    },
+}
+
+/// A VM's condition on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmCondition {
+    /// Which VM.
+    pub vm: VmId,
+    /// Under which epoch it was last held there.
+    pub epoch: Epoch,
+    /// How it fares.
+    pub presence: Presence,
+}
+
+/// How a VM fares on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Presence {
+    /// A start was ordered and has not ended.
+    Starting,
+    /// Its process runs.
+    Running,
+    /// Its process waits for a live migration to arrive.
+    Incoming,
+    /// Its process is being stopped, or the stop could not be finished.
+    Stopping,
+    /// What became of it is not known: the platform does not answer.
+    Unknown,
+    /// No process, no call under way, and every epoch up to this one is refused for ever.
+    Gone {
+        /// Up to which epoch.
+        refuses: Epoch,
+        /// How it ended.
+        exit: Exit,
+    },
+}
+
+/// How a VM ended on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Exit {
+    /// It was never started, or its start was withdrawn.
+    NeverStarted,
+    /// The start failed.
+    StartFailed,
+    /// The start was refused by a lock.
+    Locked,
+    /// The guest powered itself off, or a person stopped it with the hypervisor's own tools.
+    ByPerson,
+    /// The guest or its process crashed.
+    Crashed,
+    /// It was stopped by order of the master.
+    Ordered,
+    /// The host was being shut down.
+    HostShutdown,
+    /// The lease ended.
+    LeaseEnded,
+    /// It was moved away alive.
+    Moved,
+    /// The host, or its agent, was started anew and it was not there.
+    NotFound,
+}
+
+/// The word of admission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Welcome {
+    /// The new life.
+    pub incarnation: Incarnation,
+    /// By whose authority.
+    pub authority: Authority,
+    /// Which run of the agent.
+    pub session: u64,
+    /// The datastores whose records renew the lease.
+    pub renewal_set: BTreeSet<DatastoreId>,
+    /// All that the host must know.
+    pub config: ConfigUpdate,
+    /// VMs that this host does not hold, with their newest epochs: it refuses these, and removes stale definitions.
+    pub not_yours: Vec<crate::core::record::VmEpoch>,
+}
+
+/// What a host must know, or what has changed of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigUpdate {
+    /// To which life of which host.
+    pub incarnation: Incarnation,
+    /// By whose authority.
+    pub authority: Authority,
+    /// It applies to a host that knows this version or a later one; zero: it is the whole.
+    pub base: ConfigVersion,
+    /// The version that the host knows afterwards.
+    pub version: ConfigVersion,
+    /// Whether the cluster acts.
+    pub armed: Armed,
+    /// Whether policy lets software guards count.
+    pub software_guards: bool,
+    /// VMs whose protection changed.
+    pub vms: Vec<(VmId, Protection)>,
+    /// Where heartbeats go.
+    pub voters: Vec<Address>,
+}
+
+/// How a host treats a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Protection {
+    /// It is a stranger: started and stopped without us.
+    None,
+    /// It starts by permit only, and runs on when the lease ends.
+    Permit,
+    /// It starts by permit only, and is killed when the lease ends.
+    Lease,
+}
+
+/// How a host's VMs fare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// Which life of which host.
+    pub incarnation: Incarnation,
+    /// Which run of the agent.
+    pub session: u64,
+    /// Grows with each change.
+    pub version: u64,
+    /// The VMs whose conditions the master may not know yet.
+    pub vms: Vec<VmCondition>,
+    /// VMs that are not protected, and run.
+    pub strangers: Vec<VmId>,
+    /// Whether the hypervisor's daemon answers.
+    pub hypervisor: bool,
+}
+
+/// The right to start a VM once (rule 12).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permit {
+    /// To which life of which host.
+    pub incarnation: Incarnation,
+    /// By whose authority.
+    pub authority: Authority,
+    /// The entry of the log that gives the right.
+    pub index: LogIndex,
+    /// Which run of the agent, and which of its heartbeats it answers.
+    pub session: u64,
+    /// Which heartbeat it answers: it dies before the lease that the heartbeat renews.
+    pub sequence: u64,
+    /// Which VM.
+    pub vm: VmId,
+    /// Under which epoch.
+    pub epoch: Epoch,
+    /// What the host must know first.
+    pub config: ConfigVersion,
+    /// How the VM is to be treated.
+    pub protection: Protection,
+    /// Whether to start it, or let in what is being started or moved in by others.
+    pub kind: PermitKind,
+}
+
+/// What a permit allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PermitKind {
+    /// Start it.
+    Start,
+    /// Let in a live migration.
+    Receive,
+    /// Let the start pass that an operator ordered, by the ticket of the wish.
+    Hook(Ticket),
+}
+
+/// What a host is to do with a VM that it holds, or held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Order {
+    /// To which life of which host.
+    pub incarnation: Incarnation,
+    /// By whose authority.
+    pub authority: Authority,
+    /// Which VM.
+    pub vm: VmId,
+    /// Up to which epoch.
+    pub epoch: Epoch,
+    /// What.
+    pub kind: OrderKind,
+}
+
+/// Kinds of orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderKind {
+    /// Stop it.
+    Stop(Want),
+    /// Let go of it: refuse every epoch up to this one, once no process and no call is left.
+    Release,
+    /// Kill it: the log holds that another host lives with a newer epoch of it.
+    KillClash,
+    /// Move it alive to this host.
+    MoveTo(HostId),
+    /// Look whether its lock is held from here.
+    ProbeLock,
+}
+
+/// An operator's start through the hypervisor's own tools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// Which life of which host.
+    pub incarnation: Incarnation,
+    /// Pairs the answer.
+    pub ticket: Ticket,
+    /// Which VM.
+    pub vm: VmId,
+    /// From where it is moved in alive, if it is.
+    pub from: Option<HostId>,
+}
+
+/// What one voter has seen of another's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// By whose word.
+    pub authority: Authority,
+    /// Of whose store.
+    pub of: VoterId,
+    /// The last log entry that it said it had.
+    pub last: LogIndex,
+    /// The last term in which it voted or followed.
+    pub term: u64,
+    /// Whether this is the question.
+    pub asks: bool,
+}
+
+/// What a host may be asked to do for the master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemoteOp {
+    /// On a datastore.
+    Datastore(DatastoreId, DatastoreOp),
+    /// With a fence device.
+    Fence(FenceId, FenceOp),
+}
+
+/// How that ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RemoteResult {
+    /// On a datastore.
+    Datastore(crate::core::record::DatastoreResult),
+    /// With a fence device.
+    Fence(FenceResult),
+}
+
+/// What a fence device is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FenceOp {
+    /// Say which machine it controls.
+    Identity,
+    /// Switch it off.
+    PowerOff,
+    /// Switch it on.
+    PowerOn,
+    /// Say whether it is on.
+    Power,
+}
+
+/// How a fence device answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum FenceResult {
+    /// It controls the machine with this UUID.
+    Identity(u128),
+    /// It took the order.
+    Taken,
+    /// The machine is on.
+    On,
+    /// The machine is off.
+    Off,
+    /// It could not be reached.
+    Unreachable,
+    /// It refused the credentials.
+    Refused,
+}

@@ -1,0 +1,5 @@
+//! x
+/// x
+pub struct Applied; 
+/// x
+pub struct Change;

@@ -1,0 +1,3 @@
+//! The simulator: a whole cluster, its hosts, networks, storage and people, in one thread under a virtual clock.
+
+pub mod fault;
