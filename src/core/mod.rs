@@ -16,6 +16,7 @@ pub mod ids;
 pub mod message;
 pub mod reason;
 pub mod record;
+pub mod sabotage;
 pub mod state;
 pub mod time;
 pub mod timing;
