@@ -11,6 +11,7 @@
 //! Nothing here reads a clock, a file or a socket: the time is an argument, and what is to be done is returned.
 
 pub mod action;
+pub mod agent;
 pub mod command;
 pub mod ids;
 pub mod message;

@@ -75,6 +75,12 @@ pub struct Timing {
     pub lock_retry: Duration,
     /// A VM that should run and does not is alerted about after this.
     pub alert_after: Duration,
+    /// A guest asked to stop that has not done so after this is killed.
+    pub stop_patience: Duration,
+    /// An agent looks at what runs this often, if nothing hurries it.
+    pub look_interval: Duration,
+    /// An agent looks again after this while something is unsettled.
+    pub look_again: Duration,
     /// A voter silent for this long is replaced by a living host.
     pub replace_voter: Duration,
     /// An operator's start waits this long for a permit before the hook refuses it.
@@ -139,6 +145,9 @@ impl Timing {
             retry_max: ms(20_000),
             lock_retry: ms(2_000),
             alert_after: ms(10_000),
+            stop_patience: ms(45_000),
+            look_interval: ms(2_000),
+            look_again: ms(150),
             replace_voter: ms(30_000),
             hook_deadline: ms(3_000),
             isolation: ms(10_000),
@@ -166,6 +175,7 @@ impl Timing {
             resend: ms(100),
             reboot_watch: ms(400),
             fence_poll: ms(20),
+            look_again: ms(40),
             ..Timing::lan()
         }
     }
