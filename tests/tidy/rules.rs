@@ -39,9 +39,10 @@ struct Layer {
     modules: Option<&'static [&'static str]>,
 }
 
-const LAYERS: [Layer; 3] = [
+const LAYERS: [Layer; 4] = [
     Layer { folder: "src/core/", forbidden: &[&WORLD, &CHANCE, &["raft", "protobuf"]], modules: Some(&["core"]) },
     Layer { folder: "src/election/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "election"]) },
+    Layer { folder: "src/node/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "election", "node"]) },
     Layer { folder: "src/sim/", forbidden: &[&CHANCE], modules: None },
 ];
 
@@ -53,7 +54,7 @@ pub fn excepted_files() -> impl Iterator<Item = &'static str> {
     EXCEPTIONS.iter().map(|(path, _, _)| *path)
 }
 
-/// A layer that names what it must not: `core` and `election` do no I/O, and no decision hangs on clock or chance.
+/// A layer that names what it must not: `core`, `election` and `node` do no I/O, and nothing hangs on clock or chance.
 pub fn layer_findings(path: &str, source: &str) -> Vec<String> {
     let Some(layer) = LAYERS.iter().find(|layer| path.starts_with(layer.folder)) else {
         return Vec::new();
@@ -210,6 +211,7 @@ mod tests {
         assert!(layer_findings("src/election/node.rs", "use raft::RawNode;").is_empty());
         assert_eq!(layer_findings("src/election/node.rs", "use std::io::Read;").len(), 1);
         assert_eq!(layer_findings("src/election/node.rs", "use crate::sim::Seed;").len(), 1);
+        assert_eq!(layer_findings("src/node/mod.rs", "use crate::sim::Seed; use crate::election::Node;").len(), 1);
         assert!(layer_findings("src/sim/world.rs", "use std::fs; use crate::core::Core;").is_empty());
         assert_eq!(layer_findings("src/sim/world.rs", "use std::collections::{BTreeMap, HashSet};").len(), 1);
         assert_eq!(layer_findings("src/sim/world.rs", "fn f() { std::time::Instant::now(); }").len(), 1);
