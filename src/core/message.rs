@@ -103,8 +103,10 @@ pub enum Message {
 /// A host's sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Which life of which host. Generation zero: not admitted yet.
+    /// Which life of which host: the last generation given in this boot, zero before the first.
     pub incarnation: Incarnation,
+    /// Whether that generation still holds for the host.
+    pub admitted: bool,
     /// Which run of the agent.
     pub session: u64,
     /// Grows with each heartbeat of this run.

@@ -27,6 +27,15 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// A host is suspected after so long without a heartbeat.
     pub suspect: Duration,
+    /// The master starts to ping a host after so long without a heartbeat.
+    pub ping_after: Duration,
+    /// A host whose kernel answers pings is judged only after so long without a sign from its agent: a stalled agent
+    /// is no dead host, and a watchdog ends it sooner if there is one.
+    pub agent_patience: Duration,
+    /// The master looks over all hosts this often.
+    pub scan: Duration,
+    /// An operation on a datastore that takes longer is tried another way.
+    pub storage_patience: Duration,
     /// A host is judged, and a fence ordered, after so long without a sign on any channel (F).
     pub fence_after: Duration,
     /// A host rewrites its liveness record, and the master reads all records, this often (p).
@@ -122,6 +131,10 @@ impl Timing {
             heartbeat: ms(200),
             suspect: ms(1_000),
             fence_after: ms(1_500),
+            ping_after: ms(500),
+            agent_patience: ms(10_000),
+            scan: ms(100),
+            storage_patience: ms(1_000),
             record_interval: ms(500),
             round_interval: ms(100),
             quorum: ms(300),
@@ -160,6 +173,10 @@ impl Timing {
             heartbeat: ms(50),
             suspect: ms(250),
             fence_after: ms(300),
+            ping_after: ms(110),
+            agent_patience: ms(5_000),
+            scan: ms(20),
+            storage_patience: ms(250),
             record_interval: ms(100),
             round_interval: ms(25),
             quorum: ms(80),

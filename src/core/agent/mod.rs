@@ -145,7 +145,7 @@ impl Agent {
             Event::Hook { ticket, vm, from } => self.hook_asks(now, ticket, vm, from, actions),
             Event::Upgrade => self.begin_upgrade(actions),
             Event::ShuttingDown => self.shutting_down = true,
-            Event::Request { .. } => {}
+            Event::Request { .. } | Event::Pong { .. } => {}
         }
         self.send_report_if_due(now, actions);
     }

@@ -3,7 +3,7 @@
 use super::Agent;
 use super::vms::LocalVm;
 use crate::core::action::{Action, PlatformCall};
-use crate::core::ids::{Address, Generation};
+use crate::core::ids::Address;
 use crate::core::message::{
     Ack, Challenge, ConfigUpdate, Heartbeat, Inventory, Message, Protection, Register, Report, Welcome,
 };
@@ -69,12 +69,9 @@ impl Agent {
             beats.sent.pop_front();
         }
         beats.sent.push_back((beats.sequence, now));
-        let mut incarnation = self.incarnation();
-        if !self.admitted {
-            incarnation.generation = Generation(0);
-        }
         let heartbeat = Heartbeat {
-            incarnation,
+            incarnation: self.incarnation(),
+            admitted: self.admitted,
             session: self.session,
             sequence: self.heartbeats.sequence,
             report: self.reports.version,
