@@ -15,6 +15,7 @@ pub mod agent;
 pub mod command;
 pub mod ids;
 pub mod message;
+pub mod placement;
 pub mod reason;
 pub mod record;
 pub mod sabotage;
