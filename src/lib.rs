@@ -1,3 +1,4 @@
 //! Holdfast keeps virtual machines running when hosts die.
 
 pub mod core;
+pub mod election;
