@@ -94,6 +94,7 @@ pub struct Master {
     last_wake: Instant,
     next_scan: Instant,
     next_poll: Instant,
+    next_probe: Instant,
     // Host numbers are small and dense, and this is looked at for every heartbeat.
     hosts: Vec<judge::Watched>,
     brake: judge::Brake,
@@ -129,6 +130,7 @@ impl Master {
             last_wake: cx.now,
             next_scan: cx.now,
             next_poll: cx.now,
+            next_probe: cx.now,
             hosts: Vec::new(),
             brake: judge::Brake::default(),
             reach: reach::Reach::default(),
