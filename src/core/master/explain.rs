@@ -72,9 +72,7 @@ impl Master {
                     Wait::Starting { host: *host, epoch: holder.epoch }
                 }
             }
-            None => {
-                Wait::Proof(vm.holders.keys().map(|host| (*host, vec![NoProof::AskedToRelease])).collect())
-            }
+            None => Wait::Proof(vm.holders.keys().map(|host| (*host, vec![NoProof::AskedToRelease])).collect()),
         }
     }
 

@@ -204,9 +204,7 @@ impl Master {
     pub(super) fn shows_life(&self, cx: &Context<'_>, id: HostId) -> bool {
         let fresh = cx.ears.newest(id).is_some_and(|heard| cx.now.since(heard.at) < self.timing.fence_after);
         let answers = self.watched(id).and_then(|watched| watched.last_pong);
-        fresh
-            || self.writes_records(cx, id)
-            || answers.is_some_and(|pong| cx.now.since(pong) < self.timing.fence_after)
+        fresh || self.writes_records(cx, id) || answers.is_some_and(|pong| cx.now.since(pong) < self.timing.fence_after)
     }
 
     pub(super) fn pong(&mut self, cx: &Context<'_>, from: Address) {

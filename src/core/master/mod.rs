@@ -181,13 +181,7 @@ impl Master {
         self.recover(cx, out);
     }
 
-    fn receive(
-        &mut self,
-        cx: &Context<'_>,
-        from: crate::core::ids::Address,
-        message: Message,
-        out: &mut Output,
-    ) {
+    fn receive(&mut self, cx: &Context<'_>, from: crate::core::ids::Address, message: Message, out: &mut Output) {
         match message {
             Message::Heartbeat(heartbeat) => self.heard(cx, from, &heartbeat, out),
             Message::Register(register) => self.registered(cx, from, *register, out),
@@ -233,7 +227,14 @@ impl Master {
     }
 
     /// A command was applied: act on what it changed.
-    pub fn applied(&mut self, cx: &Context<'_>, index: LogIndex, proposal: &Proposal, applied: &Applied, out: &mut Output) {
+    pub fn applied(
+        &mut self,
+        cx: &Context<'_>,
+        index: LogIndex,
+        proposal: &Proposal,
+        applied: &Applied,
+        out: &mut Output,
+    ) {
         debug_assert_eq!(cx.state.applied, index);
         if let Some(ticket) = proposal.answers {
             out.reply(ticket, applied.refused.map_or(Ok(()), Err));

@@ -176,15 +176,7 @@ impl Master {
         }
     }
 
-    fn pursue_holder(
-        &mut self,
-        cx: &Context<'_>,
-        id: VmId,
-        vm: &Vm,
-        host: HostId,
-        holder: &Holder,
-        out: &mut Output,
-    ) {
+    fn pursue_holder(&mut self, cx: &Context<'_>, id: VmId, vm: &Vm, host: HostId, holder: &Holder, out: &mut Output) {
         let condition = self.watched(host).and_then(|watched| watched.reports.condition(id));
         let lasts = self.recovery.chases.get(&id).map_or(Default::default(), |chase| cx.now.since(chase.epoch_since));
         let has_source = vm.holders.values().any(|other| other.role == Role::Outgoing);
@@ -233,10 +225,7 @@ impl Master {
     /// Whether a VM waits for nothing but a place.
     fn may_place(&self, cx: &Context<'_>, vm: &Vm) -> bool {
         let wanted = vm.intent.want == Want::Running || breaks(Sabotage::IntentIgnored);
-        let held = vm
-            .holders
-            .iter()
-            .any(|(host, holder)| self.brake.is_on || !cx.state.lock_covers(vm, *host, holder));
+        let held = vm.holders.iter().any(|(host, holder)| self.brake.is_on || !cx.state.lock_covers(vm, *host, holder));
         wanted && !held && !vm.gave_up && !matches!(vm.definition.response, crate::core::state::Response::Leave)
             || (wanted && vm.holders.is_empty() && !vm.gave_up && !vm.started_before)
     }

@@ -5,7 +5,7 @@ use super::{Context, Master, Output};
 use crate::core::action::Request;
 use crate::core::command::{Command, Proposal};
 use crate::core::ids::{DatastoreId, HostId, Incarnation, Ticket, VmId};
-use crate::core::message::{Order, OrderKind, Message};
+use crate::core::message::{Message, Order, OrderKind};
 use crate::core::placement::{Candidate, Demand, fits, usage};
 use crate::core::reason::{HostState, JudgeCause, Proof, Refusal};
 use crate::core::record::{DatastoreOp, VmEpoch};
