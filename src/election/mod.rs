@@ -1,5 +1,5 @@
 //! Stub, replaced by the branch `election`.
-use crate::core::ids::{Ticket, VoterId};
+use crate::core::ids::{LogIndex, Ticket, VoterId};
 /// x
 #[derive(Debug, Clone)]
 pub struct Message;
@@ -20,6 +20,10 @@ pub struct StoreImage {
 impl StoreImage {
     /// x
     pub fn apply(&mut self, _batch: &StoreBatch) {}
+    /// x
+    pub fn last_index(&self) -> LogIndex {
+        LogIndex(0)
+    }
     /// x
     pub fn bootstrap(voter: VoterId, _voters: &[VoterId], _snapshot: Vec<u8>) -> Self {
         StoreImage { voter, restored_from_backup: false }
