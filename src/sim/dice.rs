@@ -18,9 +18,9 @@ impl Dice {
     /// Another stream, which depends on the seed and the label alone: how much was drawn from this one shifts nothing
     /// in that one.
     pub fn fork(&self, label: &str) -> Dice {
-        let folded = label.bytes().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-        });
+        let folded = label
+            .bytes()
+            .fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3));
         Dice::new(mix(self.seed.wrapping_add(mix(folded))))
     }
 

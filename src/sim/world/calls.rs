@@ -156,7 +156,8 @@ impl World {
     pub(super) fn may_start(&self, machine: usize, vm: VmId) -> Result<(), Outcome> {
         let target = &self.machines[machine];
         let all = self.datastores_of(vm);
-        let errs = |id| self.datastore_places.get(id).is_none_or(|place| self.datastores[*place].errs(machine, self.now));
+        let errs =
+            |id| self.datastore_places.get(id).is_none_or(|place| self.datastores[*place].errs(machine, self.now));
         let missing = !all.is_subset(&target.spec.datastores) || all.iter().any(errs);
         let present = target.hypervisor.processes.contains_key(&vm);
         if missing || present || self.hanging_datastore(machine, vm).is_some() {

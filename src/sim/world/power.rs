@@ -1,13 +1,13 @@
 //! Power, boot, standing still, and the watchdog.
 
+use crate::core::action::Ended;
+use crate::core::action::WatchdogOp;
 use crate::core::ids::BootId;
 use crate::core::message::Watchdog;
-use crate::core::action::WatchdogOp;
 use crate::sim::timeline::Happening;
 use crate::sim::world::machine::{Daemon, Power, Timer};
 use crate::sim::world::queue::Occurrence;
 use crate::sim::world::state::{World, micros};
-use crate::core::action::Ended;
 use std::time::Duration;
 
 impl World {

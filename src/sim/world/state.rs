@@ -50,6 +50,8 @@ pub(super) struct World {
     /// The next number for a ticket, a call, a process or a migration.
     pub(super) next_number: u64,
     pub(super) chronicle: Chronicle,
+    /// Everything was mended, and nothing has befallen the world since.
+    pub(super) healing: bool,
 }
 
 /// What a node is to learn.
