@@ -206,8 +206,16 @@ impl Timing {
             ("suspect + heartbeat ≤ fence_after", self.suspect + self.heartbeat, self.fence_after),
             ("k·quorum + heartbeat ≤ election_min", k(self.quorum) + self.heartbeat, self.election_min),
             ("election_min ≤ election_max", self.election_min, self.election_max),
-            ("3·election_max + quorum ≤ software_stop", self.election_max * 3 + self.quorum, self.software_stop),
-            ("software_stop + kill_grace ≤ hard_deadline", self.software_stop + self.kill_grace, self.hard_deadline),
+            (
+                "3·election_max + quorum ≤ software_stop",
+                self.election_max * 3 + self.quorum,
+                self.software_stop,
+            ),
+            (
+                "software_stop + kill_grace ≤ hard_deadline",
+                self.software_stop + self.kill_grace,
+                self.hard_deadline,
+            ),
             (
                 "k·(hard_deadline + oldest_ack) + record_interval + margin ≤ the master's wait",
                 k(self.hard_deadline + self.oldest_ack) + self.record_interval + self.margin,

@@ -1,5 +1,5 @@
 //! x
 /// x
-pub struct Applied;
+pub struct Applied; 
 /// x
 pub struct Change;

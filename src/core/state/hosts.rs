@@ -1,1 +1,1 @@
-impl super::ClusterState {}
+impl super::ClusterState { }

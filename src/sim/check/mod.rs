@@ -78,14 +78,12 @@ impl Checks {
 
     /// A node took a step; this is what it now has of the replicated state, and whether it is the master.
     pub fn node_stepped(&mut self, _now: u64, machine: usize, state: Option<&ClusterState>, master: Option<Authority>) {
-        if let Some(state) = state {
-            if self.log.has_advanced(machine, state) {
-                self.log.compare(machine, state, &mut self.found);
-                if self.shadow.is_behind(state) {
-                    holders::check(&self.shadow, state, &mut self.found);
-                    self.intent.follow(&self.shadow, state);
-                    self.shadow.follow(state);
-                }
+        if let Some(state) = state.filter(|state| self.log.has_advanced(machine, state)) {
+            self.log.compare(machine, state, &mut self.found);
+            if self.shadow.is_behind(state) {
+                holders::check(&self.shadow, state, &mut self.found);
+                self.intent.follow(&self.shadow, state);
+                self.shadow.follow(state);
             }
         }
         if self.log.has_turned(machine, master) {

@@ -26,8 +26,8 @@ impl Processes {
             None => places.remove(&machine),
         };
         let gained = state.is_some_and(may_write) && !before.is_some_and(may_write);
-        let others = places.iter().filter(|(other, (_, state))| **other != machine && may_write(*state));
-        if let (true, Some((_, (other, state)))) = (gained, others.last()) {
+        let mut others = places.iter().filter(|(other, (_, state))| **other != machine && may_write(*state));
+        if let (true, Some((_, (other, state)))) = (gained, others.next_back()) {
             let verb = match state {
                 ProcessState::Dying => "may still write on",
                 _ => "executes on",

@@ -131,10 +131,8 @@ impl Datastore {
 impl World {
     /// An agent asks something of a datastore.
     pub(super) fn ask_datastore(&mut self, machine: usize, ticket: Ticket, call: DatastoreCall) {
-        if let DatastoreOp::WriteMail { host, mail, .. } = &call.op {
-            if let Some(tombstone) = mail.tombstone {
-                self.facts.push(Fact::TombstoneOrdered { to: *host, tombstone });
-            }
+        if let DatastoreOp::WriteMail { host, mail: Mail { tombstone: Some(tombstone), .. }, .. } = &call.op {
+            self.facts.push(Fact::TombstoneOrdered { to: *host, tombstone: *tombstone });
         }
         let session = self.machines[machine].agent.session;
         let known = self.datastore_places.get(&call.datastore).copied();

@@ -81,10 +81,10 @@ impl World {
         let first = disk.pending.pop_front();
         disk.pending.clear();
         // A batch that lost its machine's power is lost wholly; the caller clears the queue before it comes here.
-        if let (Some((session, batch)), Some(image), true) = (first, &mut disk.image, landed) {
-            if disk.full_until <= now && disk.failed_session != session {
-                image.apply(&batch);
-            }
+        let writable = landed && disk.full_until <= now;
+        let first = first.filter(|(session, _)| writable && disk.failed_session != *session);
+        if let (Some((_, batch)), Some(image)) = (first, &mut disk.image) {
+            image.apply(&batch);
         }
         self.state_durable(machine);
     }

@@ -172,10 +172,9 @@ impl World {
                 CallKind::Start(epoch) | CallKind::LateStart(epoch) => Some(epoch),
                 _ => None,
             };
-            if let (Some(epoch), true) = (start, self.chance.hypervisor.chance(50)) {
-                if self.may_start(machine, call.vm).is_ok() {
-                    self.begin_process(machine, call.vm, epoch, ProcessState::Executing);
-                }
+            let forked = self.chance.hypervisor.chance(50) && self.may_start(machine, call.vm).is_ok();
+            if let Some(epoch) = start.filter(|_| forked) {
+                self.begin_process(machine, call.vm, epoch, ProcessState::Executing);
             }
             if let CallKind::Move(migration) = call.kind {
                 self.abort_migration(migration);
@@ -194,10 +193,9 @@ impl World {
             return;
         }
         let hypervisor = &mut self.machines[machine].hypervisor;
-        if let Daemon::Hangs(until) | Daemon::Restarts(until) = hypervisor.daemon {
-            if self.now >= until {
-                hypervisor.daemon = Daemon::Up;
-            }
+        match hypervisor.daemon {
+            Daemon::Hangs(until) | Daemon::Restarts(until) if self.now >= until => hypervisor.daemon = Daemon::Up,
+            _ => {}
         }
     }
 

@@ -21,17 +21,23 @@ mod disk;
 pub mod fact;
 mod faults;
 mod fence;
+#[cfg(test)]
+mod guest_tests;
 mod hypervisor;
 mod machine;
+#[cfg(test)]
+mod machine_tests;
 mod migration;
 mod network;
 mod people;
 mod power;
 mod queue;
 mod recovery;
+#[cfg(test)]
+mod script;
 mod state;
 #[cfg(test)]
-mod tests;
+mod storage_tests;
 mod truth;
 
 pub use brain::Brain;
@@ -234,10 +240,9 @@ impl<B: Brain> Simulation<B> {
         actions.clear();
         self.actions = actions;
         let agent = &self.world.machines[machine].agent;
-        if agent.running && agent.session == session {
-            if let Some(deadline) = self.brains.get(machine).and_then(Option::as_ref).map(B::next_deadline) {
-                self.world.arm_wake(machine, deadline, woken);
-            }
+        let lives = agent.running && agent.session == session;
+        if let Some(brain) = self.brains.get(machine).and_then(Option::as_ref).filter(|_| lives) {
+            self.world.arm_wake(machine, brain.next_deadline(), woken);
         }
     }
 

@@ -83,7 +83,7 @@ impl Network {
 
     fn sample(&mut self, from: usize, to: usize, now: u64, packet: &Packet) {
         self.sent = self.sent.wrapping_add(1);
-        if self.sent % SAMPLED == 0 {
+        if self.sent.is_multiple_of(SAMPLED) {
             let kept = self.sampled.entry((from, to)).or_default();
             if kept.len() >= SAMPLES {
                 kept.pop_front();

@@ -56,6 +56,7 @@ pub(super) struct World {
 
 /// What a node is to learn.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 pub(super) enum ToNode {
     /// A run begins.
     Start { machine: usize, setup: Box<Setup> },
