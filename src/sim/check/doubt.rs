@@ -57,8 +57,7 @@ impl Doubt {
         &mut self,
         now: u64,
         master: Option<Authority>,
-        shadow: &Shadow,
-        processes: &Processes,
+        (shadow, processes): (&Shadow, &Processes),
         wait: impl Fn(VmId) -> Option<Wait>,
         found: &mut Found,
     ) {

@@ -77,7 +77,7 @@ impl Checks {
     }
 
     /// A node took a step; this is what it now has of the replicated state, and whether it is the master.
-    pub fn node_stepped(&mut self, _now: u64, machine: usize, state: Option<&ClusterState>, master: Option<Authority>) {
+    pub fn node_stepped(&mut self, machine: usize, state: Option<&ClusterState>, master: Option<Authority>) {
         if let Some(state) = state.filter(|state| self.log.has_advanced(machine, state)) {
             self.log.compare(machine, state, &mut self.found);
             if self.shadow.is_behind(state) {
@@ -127,7 +127,7 @@ impl Checks {
 
     /// How things stand under this master, which is asked what VMs wait for.
     pub fn sample(&mut self, now: u64, master: Option<Authority>, wait: impl Fn(VmId) -> Option<Wait>) {
-        self.doubt.sample(now, master, &self.shadow, &self.processes, wait, &mut self.found);
+        self.doubt.sample(now, master, (&self.shadow, &self.processes), wait, &mut self.found);
     }
 
     /// After healing, and in the time allowed, this did not come right.

@@ -227,8 +227,7 @@ impl<B: Brain> Simulation<B> {
     fn perform(&mut self, machine: usize, session: u64, mut actions: Vec<NodeAction>, woken: Woken) {
         // The checkers see the node's new state before they see what it does with it.
         if let Some(brain) = self.brains.get(machine).and_then(Option::as_ref) {
-            let now = self.world.now;
-            self.checks.node_stepped(now, machine, brain.state(), brain.master());
+            self.checks.node_stepped(machine, brain.state(), brain.master());
         }
         for action in actions.drain(..) {
             let agent = &self.world.machines[machine].agent;
