@@ -87,8 +87,18 @@ impl Node {
                 }
             }
         }
+        self.yield_to_newer_generation(actions);
         self.pass_on(actions);
         self.pump(now, actions);
+    }
+
+    /// A forced recovery has outranked the log that this node votes in: nothing of it counts any more (rule 15).
+    fn yield_to_newer_generation(&mut self, actions: &mut Vec<NodeAction>) {
+        let newest = self.agent.authority().generation;
+        if self.voter.as_ref().is_some_and(|voter| voter.state.generation < newest) {
+            self.voter = None;
+            actions.push(NodeAction::DropStore);
+        }
     }
 
     fn core_event(&mut self, now: Instant, event: Event, actions: &mut Vec<NodeAction>) {
