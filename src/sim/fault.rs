@@ -71,6 +71,11 @@ pub enum Fault {
     Twin(HostId, Duration),
     /// An operator asks the cluster.
     Request(Request),
+    /// An operator who has seen that the host is off confirms that it is dead.
+    ConfirmDead(HostId),
+    /// An operator who has seen that voters' hosts are off, and keeps them off until everything is mended, gives those
+    /// voters up for good and recovers the cluster from what is left.
+    Recover,
     /// An operator starts the VM on the host with the hypervisor's own tools.
     HypervisorStart(VmId, HostId),
     /// An operator stops the VM where it runs with the hypervisor's own tools.
@@ -122,7 +127,7 @@ pub enum FenceFault {
 
 impl Fault {
     /// The names of all kinds, to count them by.
-    pub const KINDS: [&'static str; 52] = [
+    pub const KINDS: [&'static str; 54] = [
         "power-off",
         "power-on",
         "power-blip",
@@ -171,6 +176,8 @@ impl Fault {
         "request-release",
         "request-policy",
         "request-recover",
+        "confirm-dead",
+        "recover",
         "hypervisor-start",
         "hypervisor-stop",
         "hypervisor-move",
@@ -212,6 +219,8 @@ impl Fault {
             Fault::SwapFences(..) => "swap-fences",
             Fault::Twin(..) => "twin",
             Fault::Request(request) => request_kind(request),
+            Fault::ConfirmDead(_) => "confirm-dead",
+            Fault::Recover => "recover",
             Fault::HypervisorStart(..) => "hypervisor-start",
             Fault::HypervisorStop(..) => "hypervisor-stop",
             Fault::HypervisorMove(..) => "hypervisor-move",

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod check;
 pub mod dice;
 pub mod fault;
+pub mod generate;
 pub mod spec;
 pub mod timeline;
 pub mod world;

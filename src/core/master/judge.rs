@@ -136,7 +136,7 @@ impl Master {
             Standing::Proven { .. } => HostState::Dead,
             Standing::Conflicted => HostState::Conflicted,
             Standing::Admitted if quiet <= self.timing.suspect => HostState::Alive,
-            Standing::Admitted if self.writes_records(cx, id) => HostState::Isolated,
+            Standing::Admitted if self.outlives_its_network(cx, id, quiet) => HostState::Isolated,
             Standing::Admitted => HostState::Suspect,
         }
     }
@@ -160,6 +160,12 @@ impl Master {
         self.records.is_readable(cx, id, self.timing.fence_after) && cx.now.since(moved) < self.timing.fence_after
     }
 
+    /// Whether the host wrote records long after its last heartbeat: then it is its network that is gone.
+    fn outlives_its_network(&self, cx: &Context<'_>, id: HostId, quiet: Duration) -> bool {
+        let moved = self.records.last_moved(id).map_or(Duration::MAX, |moved| cx.now.since(moved));
+        self.writes_records(cx, id) && moved + self.timing.record_interval * 2 < quiet
+    }
+
     fn judge_if_due(&mut self, cx: &Context<'_>, id: HostId, out: &mut Output) {
         let quiet = self.quiet(cx, id);
         let Some(watched) = self.watched(id) else { return };
@@ -174,6 +180,9 @@ impl Master {
         }
         // While too many are silent, the fault may be here. Nothing is lost by waiting until their leases have run out.
         if self.brake.is_on && quiet < self.timing.software_stop {
+            return;
+        }
+        if self.writes_records(cx, id) {
             return;
         }
         let answers = watched.last_pong.is_some_and(|pong| cx.now.since(pong) < self.timing.suspect);

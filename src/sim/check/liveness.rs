@@ -2,7 +2,7 @@
 
 use crate::core::command::Want;
 use crate::core::ids::VmId;
-use crate::core::reason::Wait;
+use crate::core::reason::{Unfit, Wait};
 use std::fmt;
 
 /// How a protected VM stands.
@@ -54,7 +54,14 @@ impl Stand {
     /// What this VM lacks, if anything.
     pub fn lack(self) -> Option<Lack> {
         // What finds no room beside the others, or is not to be acted on yet, can not run.
-        let excluded = matches!(self.wait, Some(Wait::NoRoom(_) | Wait::NotArmed));
+        let excluded = match &self.wait {
+            // In a healed world every host should be alive soon: a host that is not excuses nothing.
+            Some(Wait::NoRoom(reasons)) => !reasons
+                .iter()
+                .any(|(_, unfit)| matches!(unfit, Unfit::NotAlive | Unfit::HypervisorDown | Unfit::Busy)),
+            Some(Wait::NotArmed | Wait::Stopped) => true,
+            _ => false,
+        };
         match (self.want, self.condition) {
             (Want::Running, Condition::DoesNot) if self.possible && !excluded => {
                 Some(Lack::NotRunning(self.vm, self.wait))

@@ -70,6 +70,7 @@ pub(super) fn machine(host: HostId, uuid: u128, spec: &HostSpec, datastores: usi
         uuid,
         twin: false,
         power: Power::Off,
+        given_up: false,
         should_be_on: spec.on,
         life: 0,
         boot: BootId(0),

@@ -1,6 +1,6 @@
 //! How each fault befalls the world.
 
-use crate::core::action::{Ended, Event};
+use crate::core::action::{Ended, Event, Request};
 use crate::core::ids::{HostId, VmId};
 use crate::node::NodeEvent;
 use crate::sim::fault::{Fault, LinkFault};
@@ -78,6 +78,8 @@ impl World {
             }),
             Fault::RestoreBackup(host, age) => self.with_agent(host).and_then(|place| self.restore(place, age)),
             Fault::Twin(host, lasts) => self.add_twin(host, lasts),
+            Fault::ConfirmDead(host) => self.confirm_dead(host),
+            Fault::Recover => self.recover_majority(),
             Fault::Heal => {
                 self.heal();
                 Ok(())
@@ -261,6 +263,34 @@ impl World {
         }
     }
 
+    /// A person who can see the machine says what is true.
+    fn confirm_dead(&mut self, host: HostId) -> Result<(), Skipped> {
+        let off = |machine: &&super::machine::Machine| machine.power == Power::Off;
+        let all = self.machines.iter().filter(|machine| machine.host == host);
+        if all.clone().count() == 0 || !all.clone().all(|machine| off(&machine)) {
+            return Err(Skipped);
+        }
+        self.ask_cluster(Request::ConfirmDead(host));
+        Ok(())
+    }
+
+    /// A person gives up the voters whose machines are off, and sees to it that these stay off.
+    fn recover_majority(&mut self) -> Result<(), Skipped> {
+        let is_dead = |machine: &super::machine::Machine| machine.power == Power::Off && !machine.twin;
+        let mut dead = Vec::new();
+        for machine in self.machines.iter_mut().filter(|machine| is_dead(machine)) {
+            if let Some(image) = &machine.disk.image {
+                dead.push(image.voter);
+                machine.given_up = true;
+            }
+        }
+        if dead.is_empty() {
+            return Err(Skipped);
+        }
+        self.ask_cluster(Request::Recover { dead });
+        Ok(())
+    }
+
     fn add_twin(&mut self, host: HostId, lasts: Duration) -> Result<(), Skipped> {
         let place = self.place(host).ok_or(Skipped)?;
         let alive = |machine: &super::machine::Machine| machine.twin && machine.power != Power::Off;
@@ -281,6 +311,9 @@ impl World {
     /// Everything is mended: every fault ends, and every machine that should be on gets power.
     pub(super) fn heal(&mut self) {
         self.healing = true;
+        for machine in &mut self.machines {
+            machine.given_up = false;
+        }
         self.network.mend();
         self.failing_starts.clear();
         for datastore in &mut self.datastores {

@@ -24,6 +24,8 @@ pub(super) struct Machine {
     pub(super) power: Power,
     /// Whether the world wants it on in the end.
     pub(super) should_be_on: bool,
+    /// A person gave it up and keeps it off.
+    pub(super) given_up: bool,
     /// Counts its lives: what was under way in an earlier one is void.
     pub(super) life: u32,
     pub(super) boot: BootId,

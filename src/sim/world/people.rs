@@ -64,7 +64,12 @@ impl World {
             self.chronicle.counts.add("request", "unanswered");
             return;
         }
-        let living = |place: &usize| self.machines[*place].is_up() && self.machines[*place].agent.running;
+        // A forced recovery is begun on a voter that is left.
+        let by_voter = matches!(errand.request, Request::Recover { .. });
+        let living = |place: &usize| {
+            let machine = &self.machines[*place];
+            machine.is_up() && machine.agent.running && (machine.disk.image.is_some() || !by_voter)
+        };
         let mut nodes: Vec<usize> = (0..self.machines.len()).filter(living).collect();
         if nodes.iter().all(|node| errand.tried.contains(node)) {
             errand.tried.clear();

@@ -24,7 +24,7 @@ impl World {
 
     /// The machine gets power, if it has none.
     pub(super) fn power_on(&mut self, machine: usize) {
-        if self.machines[machine].power != Power::Off {
+        if self.machines[machine].power != Power::Off || self.machines[machine].given_up {
             return;
         }
         self.machines[machine].power = Power::Booting;

@@ -1,0 +1,347 @@
+//! What befalls a random world.
+
+use crate::core::action::Request;
+use crate::core::command::Want;
+use crate::core::ids::{DatastoreId, FenceId, HostId, VmId};
+use crate::core::state::VmDefinition;
+use crate::sim::dice::Dice;
+use crate::sim::fault::{DatastoreFault, Fault, FenceFault, LinkFault};
+use crate::sim::spec::WorldSpec;
+use std::time::Duration;
+
+/// Nothing befalls a cluster before it had time to start.
+const QUIET: Duration = Duration::from_secs(12);
+
+/// The kinds of what may befall, each with how often it is chosen among those that a seed has a taste for.
+const KINDS: [(Kind, u64); 46] = [
+    (Kind::PowerOff, 10),
+    (Kind::PowerOn, 8),
+    (Kind::PowerBlip, 8),
+    (Kind::Reboot, 6),
+    (Kind::Shutdown, 3),
+    (Kind::Freeze, 10),
+    (Kind::Suspend, 3),
+    (Kind::AgentCrash, 6),
+    (Kind::AgentHang, 6),
+    (Kind::AgentUpgrade, 6),
+    (Kind::DaemonHang, 6),
+    (Kind::DaemonRestart, 6),
+    (Kind::FailStarts, 4),
+    (Kind::SlowStarts, 4),
+    (Kind::TimedOutStarts, 6),
+    (Kind::GuestCrash, 5),
+    (Kind::GuestPoweroff, 3),
+    (Kind::LinkCut, 6),
+    (Kind::LinkLoss, 4),
+    (Kind::LinkDelay, 5),
+    (Kind::LinkDuplicate, 4),
+    (Kind::LinkReplay, 4),
+    (Kind::Isolate, 10),
+    (Kind::Partition, 8),
+    (Kind::DatastoreHang, 6),
+    (Kind::DatastoreError, 6),
+    (Kind::DatastoreSlow, 4),
+    (Kind::TearRecord, 4),
+    (Kind::TearMail, 5),
+    (Kind::StallWrite, 5),
+    (Kind::RollBack, 3),
+    (Kind::DiskFull, 2),
+    (Kind::DiskSlow, 3),
+    (Kind::RestoreBackup, 4),
+    (Kind::Fence, 7),
+    (Kind::SwapFences, 4),
+    (Kind::Twin, 3),
+    (Kind::Intend, 8),
+    (Kind::Move, 8),
+    (Kind::Protect, 5),
+    (Kind::Arm, 3),
+    (Kind::ConfirmDead, 5),
+    (Kind::Recover, 4),
+    (Kind::HypervisorStart, 6),
+    (Kind::HypervisorStop, 4),
+    (Kind::HypervisorMove, 6),
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    PowerOff,
+    PowerOn,
+    PowerBlip,
+    Reboot,
+    Shutdown,
+    Freeze,
+    Suspend,
+    AgentCrash,
+    AgentHang,
+    AgentUpgrade,
+    DaemonHang,
+    DaemonRestart,
+    FailStarts,
+    SlowStarts,
+    TimedOutStarts,
+    GuestCrash,
+    GuestPoweroff,
+    LinkCut,
+    LinkLoss,
+    LinkDelay,
+    LinkDuplicate,
+    LinkReplay,
+    Isolate,
+    Partition,
+    DatastoreHang,
+    DatastoreError,
+    DatastoreSlow,
+    TearRecord,
+    TearMail,
+    StallWrite,
+    RollBack,
+    DiskFull,
+    DiskSlow,
+    RestoreBackup,
+    Fence,
+    SwapFences,
+    Twin,
+    Intend,
+    Move,
+    Protect,
+    Arm,
+    ConfirmDead,
+    Recover,
+    HypervisorStart,
+    HypervisorStop,
+    HypervisorMove,
+}
+
+pub(super) fn faults(spec: &WorldSpec, until: Duration, dice: &mut Dice) -> Vec<(Duration, Fault)> {
+    let taste = taste(dice);
+    // From a fault every other second to one in half a minute.
+    let pace = Duration::from_millis(2_000 << dice.range(0, 4));
+    let burst = dice.range(0, 60) as u32;
+    let mut faults = Vec::new();
+    let mut at = QUIET;
+    while at < until && !taste.is_empty() {
+        let wait = if dice.chance(burst) { pace / 20 } else { pace };
+        at += dice.duration_between((Duration::ZERO, wait * 2));
+        let mut chooser = Chooser { spec, dice };
+        let kind = chooser.kind(&taste);
+        for fault in chooser.fault(kind) {
+            // Nobody gives up voters before the others have long been without a leader.
+            let later = if fault == Fault::Recover { Duration::from_secs(12) } else { Duration::ZERO };
+            faults.push((at + later, fault));
+        }
+    }
+    faults.retain(|(at, _)| *at < until);
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+/// What a seed may choose from, by weight: some kinds not at all, a few much more often.
+fn taste(dice: &mut Dice) -> Vec<(Kind, u64)> {
+    let share = dice.range(10, 100) as u32;
+    let mut taste = Vec::new();
+    for (kind, weight) in KINDS {
+        if dice.chance(share) {
+            taste.push((kind, if dice.chance(12) { weight * 6 } else { weight }));
+        }
+    }
+    taste
+}
+
+struct Chooser<'a> {
+    spec: &'a WorldSpec,
+    dice: &'a mut Dice,
+}
+
+impl Chooser<'_> {
+    fn kind(&mut self, taste: &[(Kind, u64)]) -> Kind {
+        let total: u64 = taste.iter().map(|(_, weight)| weight).sum();
+        let mut drawn = self.dice.range(0, total.saturating_sub(1));
+        for (kind, weight) in taste {
+            if drawn < *weight {
+                return *kind;
+            }
+            drawn -= weight;
+        }
+        Kind::PowerOff
+    }
+
+    fn host(&mut self) -> HostId {
+        let hosts: Vec<HostId> = self.spec.hosts.keys().copied().collect();
+        self.dice.pick(&hosts).copied().unwrap_or_default()
+    }
+
+    fn other(&mut self, than: HostId) -> HostId {
+        let hosts: Vec<HostId> = self.spec.hosts.keys().copied().filter(|host| *host != than).collect();
+        self.dice.pick(&hosts).copied().unwrap_or(than)
+    }
+
+    fn vm(&mut self) -> VmId {
+        let count = self.spec.vms.len() as u64;
+        VmId(self.dice.range(0, count.saturating_sub(1)) as u32)
+    }
+
+    fn datastore(&mut self) -> DatastoreId {
+        let stores: Vec<DatastoreId> = self.spec.datastores.keys().copied().collect();
+        self.dice.pick(&stores).copied().unwrap_or_default()
+    }
+
+    fn device(&mut self) -> Option<FenceId> {
+        let devices: Vec<FenceId> = self.spec.fences.keys().copied().collect();
+        self.dice.pick(&devices).copied()
+    }
+
+    /// A time span; short ones as likely as long ones.
+    fn span(&mut self, least_millis: u64, doublings: u64) -> Duration {
+        let most = least_millis << self.dice.range(0, doublings);
+        Duration::from_millis(self.dice.range(least_millis, most))
+    }
+
+    fn fault(&mut self, kind: Kind) -> Vec<Fault> {
+        let host = self.host();
+        let one = match kind {
+            Kind::PowerOff => Fault::PowerOff(host),
+            Kind::PowerOn => Fault::PowerOn(host),
+            Kind::PowerBlip => Fault::PowerBlip(host, self.span(50, 9)),
+            Kind::Reboot => Fault::Reboot(host),
+            Kind::Shutdown => {
+                let back = self.dice.chance(70).then(|| self.span(1_000, 5));
+                Fault::Shutdown(host, back)
+            }
+            Kind::Freeze => Fault::Freeze(host, self.span(200, 8)),
+            Kind::Suspend => Fault::Suspend(host, self.span(500, 7)),
+            Kind::AgentCrash => Fault::AgentCrash(host, self.span(50, 8)),
+            Kind::AgentHang => Fault::AgentHang(host, self.span(200, 8)),
+            Kind::AgentUpgrade => Fault::AgentUpgrade(host),
+            Kind::DaemonHang => Fault::DaemonHang(host, self.span(500, 7)),
+            Kind::DaemonRestart => Fault::DaemonRestart(host),
+            Kind::SlowStarts => Fault::SlowStarts(host, self.span(1_000, 5), self.span(5_000, 4)),
+            Kind::TimedOutStarts => Fault::TimedOutStarts(host, self.dice.range(1, 4) as u32),
+            Kind::Twin => Fault::Twin(host, self.span(8_000, 3)),
+            Kind::DiskFull => Fault::VoterDiskFull(host, self.span(1_000, 5)),
+            Kind::DiskSlow => Fault::VoterDiskSlow(host, self.span(10, 6), self.span(2_000, 5)),
+            Kind::RestoreBackup => Fault::RestoreBackup(host, self.span(5_000, 4)),
+            Kind::Isolate => Fault::Isolate(host, self.span(200, 9)),
+            Kind::ConfirmDead => Fault::ConfirmDead(host),
+            Kind::Recover => return self.recover(),
+            kind => return self.of_others(kind, host),
+        };
+        vec![one]
+    }
+
+    fn of_others(&mut self, kind: Kind, host: HostId) -> Vec<Fault> {
+        match kind {
+            Kind::LinkCut | Kind::LinkLoss | Kind::LinkDelay | Kind::LinkDuplicate | Kind::LinkReplay => {
+                self.link(kind, host)
+            }
+            Kind::Partition => {
+                let size = self.dice.range(1, self.spec.hosts.len() as u64 - 1) as usize;
+                let mut hosts: Vec<HostId> = self.spec.hosts.keys().copied().collect();
+                self.dice.shuffle(&mut hosts);
+                hosts.truncate(size);
+                vec![Fault::Partition(hosts, self.span(200, 9))]
+            }
+            Kind::DatastoreHang | Kind::DatastoreError | Kind::DatastoreSlow => self.storage(kind, host),
+            Kind::TearRecord => vec![Fault::TearRecord(self.datastore(), host)],
+            Kind::TearMail => vec![Fault::TearMail(self.datastore(), host)],
+            Kind::StallWrite => vec![Fault::StallWrite(host, self.datastore(), self.span(300, 6))],
+            Kind::RollBack => vec![Fault::RollBack(self.datastore(), self.span(5_000, 3))],
+            Kind::Fence | Kind::SwapFences => self.fence(kind),
+            kind => self.of_people(kind, host),
+        }
+    }
+
+    fn link(&mut self, kind: Kind, host: HostId) -> Vec<Fault> {
+        let other = self.other(host);
+        let fault = match kind {
+            Kind::LinkCut => LinkFault::Cut,
+            Kind::LinkLoss => LinkFault::Loss(self.dice.range(5, 80) as u32),
+            Kind::LinkDelay => LinkFault::Delay(self.span(20, 7)),
+            Kind::LinkDuplicate => LinkFault::Duplicate(self.dice.range(5, 60) as u32),
+            _ => LinkFault::Replay(self.span(1_000, 6)),
+        };
+        let lasts = self.span(500, 7);
+        if self.dice.chance(40) {
+            // One host hears, or is heard by, nobody: the failures in which each side believes another thing.
+            let outward = self.dice.chance(50);
+            let others: Vec<HostId> = self.spec.hosts.keys().copied().filter(|id| *id != host).collect();
+            let pair = |other| if outward { (host, other) } else { (other, host) };
+            return others.into_iter().map(pair).map(|(from, to)| Fault::Link(from, to, fault, lasts)).collect();
+        }
+        vec![Fault::Link(host, other, fault, lasts)]
+    }
+
+    fn storage(&mut self, kind: Kind, host: HostId) -> Vec<Fault> {
+        let whom = (!self.dice.chance(25)).then_some(host);
+        let fault = match kind {
+            Kind::DatastoreHang => DatastoreFault::Hang,
+            Kind::DatastoreError => DatastoreFault::Error,
+            _ => DatastoreFault::Slow(self.span(20, 7)),
+        };
+        vec![Fault::Datastore(whom, self.datastore(), fault, self.span(500, 7))]
+    }
+
+    fn fence(&mut self, kind: Kind) -> Vec<Fault> {
+        let (Some(device), Some(other)) = (self.device(), self.device()) else { return Vec::new() };
+        let lasts = self.span(2_000, 6);
+        if kind == Kind::SwapFences {
+            return vec![Fault::SwapFences(device, other, lasts)];
+        }
+        let fault = match self.dice.range(0, 99) {
+            0..=39 => FenceFault::Slow(self.span(200, 7)),
+            40..=74 => FenceFault::Unreachable,
+            75..=97 => FenceFault::WrongPassword,
+            _ => FenceFault::Lies,
+        };
+        vec![Fault::Fence(device, fault, lasts)]
+    }
+
+    fn of_people(&mut self, kind: Kind, host: HostId) -> Vec<Fault> {
+        let vm = self.vm();
+        let one = match kind {
+            Kind::FailStarts => Fault::FailStarts(vm, self.dice.range(1, 6) as u32),
+            Kind::GuestCrash => Fault::GuestCrash(vm),
+            Kind::GuestPoweroff => Fault::GuestPoweroff(vm),
+            Kind::HypervisorStart => Fault::HypervisorStart(vm, host),
+            Kind::HypervisorStop => Fault::HypervisorStop(vm),
+            Kind::HypervisorMove => Fault::HypervisorMove(vm, host),
+            Kind::Move => Fault::Request(Request::Move { vm, to: host }),
+            Kind::Intend => {
+                let want = match self.dice.range(0, 9) {
+                    0..=4 => Want::Running,
+                    5..=7 => Want::Stopped,
+                    _ => Want::Killed,
+                };
+                Fault::Request(Request::Intend { vm, want })
+            }
+            Kind::Protect => match self.dice.range(0, 9) {
+                0..=5 => match self.definition(vm) {
+                    Some(definition) => Fault::Request(Request::Protect(Box::new(definition))),
+                    None => return Vec::new(),
+                },
+                6..=8 => Fault::Request(Request::Unprotect(vm)),
+                _ => Fault::Request(Request::Remove(vm)),
+            },
+            Kind::Arm => Fault::Request(if self.dice.chance(60) { Request::Arm } else { Request::Disarm }),
+            _ => return Vec::new(),
+        };
+        vec![one]
+    }
+
+    fn definition(&self, vm: VmId) -> Option<VmDefinition> {
+        self.spec.vms.iter().map(|entry| &entry.definition).find(|definition| definition.id == vm).cloned()
+    }
+
+    /// The majority of the first voters lose power for good, and a person recovers what is left.
+    fn recover(&mut self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        if self.dice.chance(60) {
+            let mut voters: Vec<HostId> =
+                self.spec.hosts.iter().filter(|(_, host)| host.votes).map(|(id, _)| *id).collect();
+            self.dice.shuffle(&mut voters);
+            voters.truncate(voters.len() / 2 + 1);
+            faults.extend(voters.into_iter().map(Fault::PowerOff));
+        }
+        faults.push(Fault::Recover);
+        faults
+    }
+}
