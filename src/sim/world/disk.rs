@@ -7,7 +7,7 @@ use crate::sim::world::fact::Fact;
 use crate::sim::world::queue::Occurrence;
 use crate::sim::world::state::{World, micros};
 
-/// So many backups of each store are kept, one at every other [`Occurrence::Copies`].
+/// So many backups of each store are kept, one at each [`Occurrence::Copies`] that finds the store changed.
 const BACKUPS: usize = 12;
 
 impl World {

@@ -45,7 +45,7 @@ pub use recovery::Recovered;
 pub use truth::{FinalState, MachineState, Running, Truth};
 
 use crate::core::action::Event;
-use crate::core::ids::HostId;
+use crate::core::ids::{Address, HostId};
 use crate::node::{Node, NodeAction, NodeEvent};
 use crate::sim::check::{Checks, Findings};
 use crate::sim::fault::Fault;
@@ -273,6 +273,11 @@ impl World {
             Occurrence::Wake(_) | Occurrence::Sample => {}
             Occurrence::Fault(fault) => self.befall(*fault),
             Occurrence::Packet { to, from, packet } => self.arrive(to, from, *packet),
+            Occurrence::Ping { to, from } => self.pinged(to, from),
+            Occurrence::Pong { to, from } => {
+                let from = Address(from as u32);
+                self.deliver(to, NodeEvent::Core(Event::Pong { from }));
+            }
             Occurrence::Booted { machine, life } => self.booted(machine, life),
             Occurrence::PowerReturns(machine) => self.power_on(machine),
             Occurrence::Thaw(machine) => self.thaw(machine),

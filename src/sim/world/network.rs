@@ -129,6 +129,24 @@ impl World {
         self.deliver(to, NodeEvent::Packet { from, packet });
     }
 
+    /// Pings a machine.
+    pub(super) fn ping(&mut self, from: usize, to: Address) {
+        let to = to.0 as usize;
+        if to < self.machines.len() && self.network.passes(from, to, self.now) {
+            let delay = self.chance.network.micros_between(self.spec.nature.network);
+            self.after(delay, Occurrence::Ping { to, from });
+        }
+    }
+
+    /// A ping arrives: the kernel answers it, whatever the agent does.
+    pub(super) fn pinged(&mut self, to: usize, from: usize) {
+        let machine = &self.machines[to];
+        if machine.is_up() && !machine.stands_still() && self.network.passes(to, from, self.now) {
+            let delay = self.chance.network.micros_between(self.spec.nature.network);
+            self.after(delay, Occurrence::Pong { to: from, from: to });
+        }
+    }
+
     /// Sends again what was sent so long ago, in the same rhythm, for so long. If nothing that old was kept, the oldest
     /// that was is sent instead.
     pub(super) fn replay(&mut self, from: usize, to: usize, age: Duration, lasts: Duration) {

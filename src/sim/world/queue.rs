@@ -16,6 +16,10 @@ pub(super) enum Occurrence {
     Fault(Box<Fault>),
     /// A packet arrives.
     Packet { to: usize, from: Address, packet: Box<Packet> },
+    /// A ping arrives; the answer, if any, goes back.
+    Ping { to: usize, from: usize },
+    /// The answer to a ping arrives.
+    Pong { to: usize, from: usize },
     /// A machine that got power is ready to start its agent.
     Booted { machine: usize, life: u32 },
     /// A machine gets power.
