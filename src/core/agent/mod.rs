@@ -20,7 +20,9 @@ mod storage;
 mod vms;
 
 use crate::core::action::{Action, AgentStore, Event, Note, PlatformCall, PlatformEvent};
-use crate::core::ids::{Address, Authority, BootId, DatastoreId, Epoch, Generation, HostId, Incarnation, NetworkId, Ticket, VmId};
+use crate::core::ids::{
+    Address, Authority, BootId, DatastoreId, Epoch, Generation, HostId, Incarnation, NetworkId, Ticket, VmId,
+};
 use crate::core::message::{Guards, Message, RemoteOp, RemoteResult, Watchdog};
 use crate::core::reason::Refusal;
 use crate::core::state::Armed;
@@ -318,6 +320,16 @@ impl Agent {
     /// The boot that it runs in.
     pub fn boot(&self) -> BootId {
         self.machine.boot
+    }
+
+    /// Where it takes the voters to be.
+    pub fn voters(&self) -> &[Address] {
+        &self.store.voters
+    }
+
+    /// The highest authority that it has seen.
+    pub fn authority(&self) -> Authority {
+        self.store.authority
     }
 
     /// The host that it is the agent of.

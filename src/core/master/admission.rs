@@ -4,13 +4,11 @@ use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::{Admission, Command};
 use crate::core::ids::{Address, BootId, ConfigVersion, Generation, Incarnation, VmId};
-use crate::core::message::{
-    Ack, Challenge, ConfigUpdate, Heartbeat, Message, Protection, Register, Welcome,
-};
+use crate::core::message::{Ack, Challenge, ConfigUpdate, Heartbeat, Message, Protection, Register, Welcome};
 use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::record::VmEpoch;
 use crate::core::sabotage::{Sabotage, breaks};
-use crate::core::state::{Change, ClusterState, Response, Standing, Vm};
+use crate::core::state::{ClusterState, Response, Standing, Vm};
 use crate::core::time::Instant;
 
 /// How far the admission of a host has come.
@@ -271,9 +269,4 @@ pub(super) fn protection(vm: &Vm) -> Protection {
         (true, Response::Restart) => Protection::Lease,
         (true, Response::RestartWithoutLease | Response::Leave) => Protection::Permit,
     }
-}
-
-/// Whether a change means that someone must be told anew.
-pub fn is_for_hosts(change: &Change) -> bool {
-    matches!(change, Change::Config)
 }

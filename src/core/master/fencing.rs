@@ -59,16 +59,7 @@ struct Device {
 
 impl Device {
     fn new(id: FenceId, now: Instant) -> Device {
-        Device {
-            id,
-            identified: false,
-            ordered: None,
-            off: 0,
-            confirmed: false,
-            next: now,
-            asked: false,
-            attempt: 0,
-        }
+        Device { id, identified: false, ordered: None, off: 0, confirmed: false, next: now, asked: false, attempt: 0 }
     }
 
     /// How many readings of "off" settle it: without an order of ours the machine may be about to come up.

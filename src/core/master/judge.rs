@@ -20,6 +20,7 @@ pub(super) struct Watched {
     /// Whether its heartbeats are acknowledged: admitted, accounted for, and no judgement proposed.
     pub(super) is_acknowledged: bool,
     pub(super) state: HostState,
+    pub(super) state_since: Instant,
     /// The last moment at which something was sent that could extend its lease (rule 8).
     pub(super) last_sign: Instant,
     last_pong: Option<Instant>,
@@ -56,6 +57,7 @@ impl Master {
                 address: Address(0),
                 is_acknowledged: false,
                 state: HostState::Absent,
+                state_since: self.since,
                 // An earlier master may have acknowledged it until the very moment of this one's election.
                 last_sign: self.since,
                 last_pong: None,
@@ -114,6 +116,7 @@ impl Master {
         let Some(watched) = self.watched_mut(id) else { return state };
         if watched.state != state {
             watched.state = state;
+            watched.state_since = cx.now;
             out.note(Note::Host(id, state));
             if state == HostState::Isolated {
                 out.note(Note::Alert(Alert::Isolated { host: id }));
@@ -195,6 +198,13 @@ impl Master {
         if breaks(Sabotage::JudgementNotCommitted) {
             self.seek_proof(cx, target, out);
         }
+    }
+
+    /// Whether any channel shows that a host lives.
+    pub(super) fn shows_life(&self, cx: &Context<'_>, id: HostId) -> bool {
+        let fresh = cx.ears.newest(id).is_some_and(|heard| cx.now.since(heard.at) < self.timing.fence_after);
+        let answers = self.watched(id).and_then(|watched| watched.last_pong);
+        fresh || self.writes_records(cx, id) || answers.is_some_and(|pong| cx.now.since(pong) < self.timing.fence_after)
     }
 
     pub(super) fn pong(&mut self, cx: &Context<'_>, from: Address) {

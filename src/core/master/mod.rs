@@ -94,6 +94,7 @@ pub struct Master {
     last_wake: Instant,
     next_scan: Instant,
     next_poll: Instant,
+    next_probe: Instant,
     // Host numbers are small and dense, and this is looked at for every heartbeat.
     hosts: Vec<judge::Watched>,
     brake: judge::Brake,
@@ -129,6 +130,7 @@ impl Master {
             last_wake: cx.now,
             next_scan: cx.now,
             next_poll: cx.now,
+            next_probe: cx.now,
             hosts: Vec::new(),
             brake: judge::Brake::default(),
             reach: reach::Reach::default(),
@@ -179,13 +181,7 @@ impl Master {
         self.recover(cx, out);
     }
 
-    fn receive(
-        &mut self,
-        cx: &Context<'_>,
-        from: crate::core::ids::Address,
-        message: Message,
-        out: &mut Output,
-    ) {
+    fn receive(&mut self, cx: &Context<'_>, from: crate::core::ids::Address, message: Message, out: &mut Output) {
         match message {
             Message::Heartbeat(heartbeat) => self.heard(cx, from, &heartbeat, out),
             Message::Register(register) => self.registered(cx, from, *register, out),
@@ -231,7 +227,14 @@ impl Master {
     }
 
     /// A command was applied: act on what it changed.
-    pub fn applied(&mut self, cx: &Context<'_>, index: LogIndex, proposal: &Proposal, applied: &Applied, out: &mut Output) {
+    pub fn applied(
+        &mut self,
+        cx: &Context<'_>,
+        index: LogIndex,
+        proposal: &Proposal,
+        applied: &Applied,
+        out: &mut Output,
+    ) {
         debug_assert_eq!(cx.state.applied, index);
         if let Some(ticket) = proposal.answers {
             out.reply(ticket, applied.refused.map_or(Ok(()), Err));

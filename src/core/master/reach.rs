@@ -65,9 +65,8 @@ impl Master {
         out: &mut Output,
     ) {
         let ticket = self.begin(cx, purpose);
-        let reaches = |id: &HostId| {
-            cx.state.hosts.get(id).is_some_and(|host| host.life.renewal_set.contains(&datastore))
-        };
+        let reaches =
+            |id: &HostId| cx.state.hosts.get(id).is_some_and(|host| host.life.renewal_set.contains(&datastore));
         match self.way(cx, attempt, reaches) {
             None => {
                 let call = DatastoreCall { datastore, op };
