@@ -152,6 +152,7 @@ impl World {
             NodeAction::Send { to, packet } => self.send(machine, to, packet),
             NodeAction::Store(batch) => self.write_batch(machine, batch),
             NodeAction::NewStore(image) => self.replace_store(machine, Some(*image)),
+            NodeAction::ReloadStore => self.reload_store(machine, self.machines[machine].agent.session),
             NodeAction::DropStore => self.replace_store(machine, None),
             NodeAction::Core(action) => self.perform_core(machine, action),
         }

@@ -75,9 +75,10 @@ const WAITS: [&str; 13] = [
     "stopped",
     "unknown",
 ];
-const REFUSALS: [&str; 23] = [
+const REFUSALS: [&str; 24] = [
     "busy",
     "config-behind",
+    "datastore-unreachable",
     "held",
     "identity-clash",
     "lease-ended",
@@ -248,6 +249,7 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::IdentityClash => "identity-clash",
         Refusal::NoMajority => "no-majority",
         Refusal::NothingToDo => "nothing-to-do",
+        Refusal::DatastoreUnreachable => "datastore-unreachable",
         Refusal::Unfit(_) => "unfit",
     }
 }

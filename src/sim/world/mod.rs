@@ -287,6 +287,7 @@ impl World {
             Occurrence::Watchdog(machine) => self.watchdog_due(machine),
             Occurrence::Io { machine, life, datastore } => self.end_io(machine, life, datastore),
             Occurrence::Disk { machine, sync } => self.synced(machine, sync),
+            Occurrence::Reload { machine, session } => self.reload_store(machine, session),
             Occurrence::Call { machine, life, call } => self.call_due(machine, life, call),
             Occurrence::Reaped { machine, life, vm, serial } => self.reap(machine, life, vm, serial),
             Occurrence::Daemon { machine, life } => self.daemon_due(machine, life),

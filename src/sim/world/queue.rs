@@ -38,6 +38,8 @@ pub(super) enum Occurrence {
     Io { machine: usize, life: u32, datastore: usize },
     /// The first batch in a voter disk's queue is synced.
     Disk { machine: usize, sync: u64 },
+    /// A node whose write failed may read its store anew, if the disk takes writes again.
+    Reload { machine: usize, session: u64 },
     /// A call to a hypervisor comes to its end.
     Call { machine: usize, life: u32, call: u64 },
     /// A process that was killed may be gone.
