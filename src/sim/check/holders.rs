@@ -3,7 +3,7 @@
 use super::Found;
 use super::shadow::{Shadow, ShadowVm};
 use crate::core::ids::{Epoch, HostId, VmId};
-use crate::core::state::{ClusterState, Holder, Role, Vm};
+use crate::core::state::{ClusterState, Holder, PROOFS_KEPT, Vm};
 
 /// Compares a newer state with the one before: whoever left must be named in a proof.
 pub(super) fn check(before: &Shadow, after: &ClusterState, found: &mut Found) {
@@ -23,10 +23,8 @@ fn check_vm(id: VmId, old: &ShadowVm, new: &Vm, skipped: bool, found: &mut Found
         if stays || is_named(*host, holder, new) {
             continue;
         }
-        // Proofs are kept until the VM runs again. Where entries were applied several at a time and it runs by now,
-        // the proof may have been there in between.
-        let runs = new.holders.values().any(|now| now.role == Role::Running && now.epoch > holder.epoch);
-        if skipped && runs {
+        // Only so many proofs are kept. Where entries were applied several at a time, the proof may have come and gone.
+        if skipped && new.proofs.len() >= PROOFS_KEPT {
             continue;
         }
         let Holder { boot, epoch, .. } = holder;
@@ -36,7 +34,7 @@ fn check_vm(id: VmId, old: &ShadowVm, new: &Vm, skipped: bool, found: &mut Found
 
 fn is_named(host: HostId, holder: &Holder, vm: &Vm) -> bool {
     let names = |proof: &&crate::core::state::HolderProof| {
-        proof.host == host && proof.boot == holder.boot && proof.epoch >= holder.epoch
+        proof.host == host && proof.boot == holder.boot && proof.epoch == holder.epoch
     };
     vm.proofs.iter().find(names).is_some()
 }

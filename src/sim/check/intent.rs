@@ -40,8 +40,8 @@ impl Intent {
         let runs = |want: Want| want == Want::Running;
         let version = known.intent.version;
         // A later change may have been applied by the time of the reply; but something must have changed since the
-        // last acceptance, or since the cluster began with version one.
-        let before = self.accepted.get(vm).copied().unwrap_or(1);
+        // last acceptance, or since the cluster began with version zero.
+        let before = self.accepted.get(vm).copied().unwrap_or(0);
         if runs(known.intent.want) != runs(*want) && version <= before {
             found.add("I3", format!("{want:?} of {vm} was accepted, and the log has {:?}", known.intent.want));
         }

@@ -2,12 +2,12 @@
 //!
 //! | | what | where |
 //! |---|---|---|
-//! | I1 | never two | [`processes`] |
-//! | I2 | proof first | [`holders`] |
-//! | I3 | nothing lost | [`log`], [`liveness`] |
-//! | I4 | one decider | [`log`], [`orders`] |
-//! | I5 | intent is obeyed; that no disk is deleted needs no check, as no action can | [`intent`] |
-//! | I6 | doubt is loud | [`doubt`] |
+//! | I1 | never two | `processes` |
+//! | I2 | proof first | `holders` |
+//! | I3 | nothing lost | `log`, `liveness` |
+//! | I4 | one decider | `log`, `orders` |
+//! | I5 | intent is obeyed; that no disk is deleted needs no check, as no action can | `intent` |
+//! | I6 | doubt is loud | `doubt` |
 //!
 //! They are told facts in the order in which they came true, and each node's state after its step. The work is
 //! proportional to what changed.

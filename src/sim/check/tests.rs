@@ -54,22 +54,7 @@ fn vm() -> Vm {
         home: None,
         locked: false,
     };
-    Vm {
-        definition,
-        protected: true,
-        intent: Intent { want: Want::Running, version: 1 },
-        version: 1,
-        epoch: Epoch::NONE,
-        holders: BTreeMap::new(),
-        attempts: 0,
-        failed_on: None,
-        gave_up: false,
-        config: Default::default(),
-        lock_seen: None,
-        withdrawn: Epoch::NONE,
-        proofs: Vec::new(),
-        started_before: false,
-    }
+    Vm::new(definition, Want::Running)
 }
 
 fn host(generation: u64, standing: Standing) -> Host {

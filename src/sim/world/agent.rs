@@ -2,7 +2,7 @@
 
 use crate::core::action::{Action, Event, Note};
 use crate::core::ids::{Address, DatastoreId};
-use crate::core::message::FenceOp;
+use crate::core::message::{FenceOp, Watchdog};
 use crate::core::time::Instant;
 use crate::node::{self, NodeAction, NodeEvent, Setup};
 use crate::sim::timeline::Happening;
@@ -69,8 +69,16 @@ impl World {
     /// The agent's process dies, and is started again after so long.
     pub(super) fn restart_agent(&mut self, machine: usize, after: u64) {
         self.end_agent(machine);
+        self.excuse_unguarded(machine);
         let life = self.machines[machine].life;
         self.after(after, Occurrence::AgentStart { machine, life });
+    }
+
+    /// An agent does not move: on a machine without any watchdog nothing else ends its VMs.
+    fn excuse_unguarded(&mut self, machine: usize) {
+        if self.machines[machine].spec.watchdog == Watchdog::None {
+            self.excuse_weak_guards();
+        }
     }
 
     /// The time for an agent's start has come, if its machine still lives that life.
@@ -83,6 +91,7 @@ impl World {
     /// The agent's process stands still for so long.
     pub(super) fn hang_agent(&mut self, machine: usize, lasts: Duration) {
         let until = self.later(lasts);
+        self.excuse_unguarded(machine);
         let agent = &mut self.machines[machine].agent;
         agent.hangs_until = agent.hangs_until.max(until);
         self.queue.push(until, Occurrence::Unhang(machine));

@@ -2,9 +2,9 @@
 
 use crate::core::action::AgentStore;
 use crate::core::command::Want;
-use crate::core::ids::{Address, BootId, ConfigVersion, Epoch, Generation, HostId, VmId, VoterId};
+use crate::core::ids::{Address, BootId, ConfigVersion, Generation, HostId, VmId, VoterId};
 use crate::core::message::Protection;
-use crate::core::state::{Armed, ClusterState, Host, Intent, Life, Response, Standing, Vm};
+use crate::core::state::{Armed, ClusterState, Host, Life, Response, Standing, Vm};
 use crate::core::timing::Timing;
 use crate::election::StoreImage;
 use crate::sim::dice::Dice;
@@ -146,21 +146,8 @@ fn host(place: usize, machine: &Machine) -> Host {
 }
 
 fn vm(entry: &crate::sim::spec::VmSpec) -> Vm {
-    Vm {
-        definition: entry.definition.clone(),
-        protected: true,
-        intent: Intent { want: if entry.wanted { Want::Running } else { Want::Stopped }, version: 1 },
-        version: 1,
-        epoch: Epoch::NONE,
-        holders: BTreeMap::new(),
-        attempts: 0,
-        failed_on: None,
-        gave_up: false,
-        config: FIRST,
-        lock_seen: None,
-        proofs: Vec::new(),
-        started_before: false,
-    }
+    let want = if entry.wanted { Want::Running } else { Want::Stopped };
+    Vm { config: FIRST, ..Vm::new(entry.definition.clone(), want) }
 }
 
 /// Gives every voter its store, and every agent what it must know before it hears a master.

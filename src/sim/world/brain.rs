@@ -23,7 +23,7 @@ pub trait Brain: Sized {
         None
     }
     /// How it sees a host, if it is the master.
-    fn host_state(&self, _now: Instant, _host: HostId) -> Option<HostState> {
+    fn host_state(&self, _host: HostId) -> Option<HostState> {
         None
     }
     /// What it knows a VM to wait for, if it is the master.
@@ -48,7 +48,7 @@ impl Brain for Node {
     fn master(&self) -> Option<Authority> {
         Node::master(self)
     }
-    fn host_state(&self, _now: Instant, host: HostId) -> Option<HostState> {
+    fn host_state(&self, host: HostId) -> Option<HostState> {
         Node::host_state(self, host)
     }
     fn wait(&self, now: Instant, vm: VmId) -> Option<Wait> {

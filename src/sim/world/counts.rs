@@ -75,9 +75,10 @@ const WAITS: [&str; 13] = [
     "stopped",
     "unknown",
 ];
-const REFUSALS: [&str; 23] = [
+const REFUSALS: [&str; 24] = [
     "busy",
     "config-behind",
+    "datastore-unreachable",
     "held",
     "identity-clash",
     "lease-ended",

@@ -7,7 +7,9 @@ use crate::sim::world::fact::Fact;
 use crate::sim::world::queue::Occurrence;
 use crate::sim::world::state::{World, micros};
 
-/// So many backups of each store are kept, one at every other [`Occurrence::Copies`].
+/// A node that waits for its disk looks this often whether it takes writes again.
+const RELOAD_POLL: u64 = 100_000;
+/// So many backups of each store are kept, one at each [`Occurrence::Copies`] that finds the store changed.
 const BACKUPS: usize = 12;
 
 impl World {
@@ -55,19 +57,20 @@ impl World {
         }
     }
 
-    /// A node wants its store back after a failed write: once the disk takes writes, it gets what is durable.
+    /// A node wants to read its store anew: it can as soon as the disk takes writes again.
     pub(super) fn reload_store(&mut self, machine: usize, session: u64) {
-        let disk = &mut self.machines[machine].disk;
-        disk.pending.clear();
-        if self.machines[machine].agent.session != session {
+        let now = self.now;
+        let agent = &self.machines[machine].agent;
+        if !agent.running || agent.session != session {
             return;
         }
         let disk = &mut self.machines[machine].disk;
-        if disk.full_until > self.now {
-            let until = disk.full_until;
-            self.queue.push(until, Occurrence::Reload { machine, session });
-        } else if let Some(image) = disk.image.clone() {
-            disk.failed_session = 0;
+        if disk.full_until > now || !disk.pending.is_empty() {
+            self.after(RELOAD_POLL, Occurrence::Reload { machine, session });
+            return;
+        }
+        disk.failed_session = 0;
+        if let Some(image) = disk.image.clone() {
             self.deliver_to(machine, session, NodeEvent::Reloaded(Box::new(image)));
         }
     }

@@ -23,16 +23,18 @@ impl World {
     /// Lets a fault befall the world, if it can.
     pub(super) fn befall(&mut self, fault: Fault) {
         self.healing = false;
+        let place = self.chronicle.moments.len();
         let outcome = self
             .befall_machine(&fault)
             .or_else(|| self.befall_guests(&fault))
             .or_else(|| self.befall_storage(&fault))
             .or_else(|| self.befall_network(&fault))
             .unwrap_or(Err(Skipped));
-        self.tell(match outcome {
+        let what = match outcome {
             Ok(()) => Happening::Fault(fault),
             Err(Skipped) => Happening::FaultSkipped(fault),
-        });
+        };
+        self.chronicle.tell_before(place, self.now, what);
     }
 
     /// The machine of a host, if it has power and has booted.

@@ -195,3 +195,41 @@ fn a_store_knows_its_voter() {
     let voters: Vec<_> = simulation.world.machines.iter().map(|m| m.disk.image.as_ref().map(|i| i.voter)).collect();
     assert_eq!(voters, [Some(VoterId(1)), Some(VoterId(2)), Some(VoterId(3))]);
 }
+
+#[test]
+fn a_client_goes_from_node_to_node_and_gives_up() {
+    let mut simulation = world();
+    simulation.schedule(s(1), Fault::Request(Request::Arm));
+    for _ in 0..300 {
+        for machine in 0..3 {
+            let asked = std::mem::take(&mut script(&mut simulation, machine).seen);
+            let ticket = asked.iter().find_map(|event| match event {
+                NodeEvent::Core(Event::Request { ticket, .. }) => Some(*ticket),
+                _ => None,
+            });
+            if let Some(ticket) = ticket {
+                let reply = Err(Refusal::NoMajority);
+                act(&mut simulation, machine, vec![core(Action::Reply { ticket, reply })]);
+            }
+        }
+        simulation.run_until(simulation.now() + Duration::from_millis(100));
+    }
+    assert_eq!(simulation.counts()["request/unanswered"], 1);
+    assert_eq!(simulation.truth().requests_pending(), 0);
+}
+
+#[test]
+fn a_ping_is_answered_without_an_agent_but_not_by_a_frozen_machine() {
+    let mut simulation = world();
+    simulation.schedule(s(1), Fault::AgentCrash(HostId(1), s(60)));
+    simulation.schedule(s(1), Fault::Freeze(HostId(3), s(60)));
+    simulation.run_until(s(1));
+    act(&mut simulation, 1, vec![core(Action::Ping { to: Address(0) }), core(Action::Ping { to: Address(2) })]);
+    simulation.run_until(s(2));
+    let pong = |event: &NodeEvent| match event {
+        NodeEvent::Core(Event::Pong { from }) => Some(*from),
+        _ => None,
+    };
+    let pongs: Vec<_> = script(&mut simulation, 1).seen.iter().filter_map(pong).collect();
+    assert_eq!(pongs, [Address(0)]);
+}

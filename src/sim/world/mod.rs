@@ -45,7 +45,7 @@ pub use recovery::Recovered;
 pub use truth::{FinalState, MachineState, Running, Truth};
 
 use crate::core::action::Event;
-use crate::core::ids::HostId;
+use crate::core::ids::{Address, HostId};
 use crate::node::{Node, NodeAction, NodeEvent};
 use crate::sim::check::{Checks, Findings};
 use crate::sim::fault::Fault;
@@ -274,8 +274,10 @@ impl World {
             Occurrence::Fault(fault) => self.befall(*fault),
             Occurrence::Packet { to, from, packet } => self.arrive(to, from, *packet),
             Occurrence::Ping { to, from } => self.pinged(to, from),
-            Occurrence::Pong { to, from } => self.ponged(to, from),
-            Occurrence::Reload { machine, session } => self.reload_store(machine, session),
+            Occurrence::Pong { to, from } => {
+                let from = Address(from as u32);
+                self.deliver(to, NodeEvent::Core(Event::Pong { from }));
+            }
             Occurrence::Booted { machine, life } => self.booted(machine, life),
             Occurrence::PowerReturns(machine) => self.power_on(machine),
             Occurrence::Thaw(machine) => self.thaw(machine),
@@ -285,6 +287,7 @@ impl World {
             Occurrence::Watchdog(machine) => self.watchdog_due(machine),
             Occurrence::Io { machine, life, datastore } => self.end_io(machine, life, datastore),
             Occurrence::Disk { machine, sync } => self.synced(machine, sync),
+            Occurrence::Reload { machine, session } => self.reload_store(machine, session),
             Occurrence::Call { machine, life, call } => self.call_due(machine, life, call),
             Occurrence::Reaped { machine, life, vm, serial } => self.reap(machine, life, vm, serial),
             Occurrence::Daemon { machine, life } => self.daemon_due(machine, life),

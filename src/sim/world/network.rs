@@ -1,6 +1,5 @@
 //! The network between machines, and between machines and fence devices.
 
-use crate::core::action::Event;
 use crate::core::ids::Address;
 use crate::node::{NodeEvent, Packet};
 use crate::sim::fault::LinkFault;
@@ -102,18 +101,8 @@ impl World {
             return;
         }
         self.network.sample(from, to, self.now, &packet);
-        let Some((delay, copy)) = self.transit(from, to) else { return };
-        let from = Address(from as u32);
-        if let Some(later) = copy {
-            self.after(delay + later, Occurrence::Packet { to, from, packet: Box::new(packet.clone()) });
-        }
-        self.after(delay, Occurrence::Packet { to, from, packet: Box::new(packet) });
-    }
-
-    /// How long a packet takes this way, and how much later a second copy comes; none if it is lost.
-    fn transit(&mut self, from: usize, to: usize) -> Option<(u64, Option<u64>)> {
         if !self.network.passes(from, to, self.now) {
-            return None;
+            return;
         }
         let mut delay = self.chance.network.micros_between(self.spec.nature.network);
         let mut copy = None;
@@ -121,22 +110,30 @@ impl World {
             let dice = &mut self.chance.network;
             for (fault, _) in faults.iter().filter(|(_, until)| *until > self.now) {
                 match fault {
-                    LinkFault::Loss(percent) if dice.chance(*percent) => return None,
+                    LinkFault::Loss(percent) if dice.chance(*percent) => return,
                     LinkFault::Delay(most) => delay += dice.micros_between((Duration::ZERO, *most)),
                     LinkFault::Duplicate(percent) if dice.chance(*percent) => copy = Some(dice.range(0, 200_000)),
                     _ => {}
                 }
             }
         }
-        Some((delay, copy))
+        let from = Address(from as u32);
+        if let Some(later) = copy {
+            self.after(delay + later, Occurrence::Packet { to, from, packet: Box::new(packet.clone()) });
+        }
+        self.after(delay, Occurrence::Packet { to, from, packet: Box::new(packet) });
+    }
+
+    /// A packet arrives. It is let through even if its way was cut meanwhile: it was past the cut.
+    pub(super) fn arrive(&mut self, to: usize, from: Address, packet: Packet) {
+        self.deliver(to, NodeEvent::Packet { from, packet });
     }
 
     /// Pings a machine.
     pub(super) fn ping(&mut self, from: usize, to: Address) {
         let to = to.0 as usize;
-        if to < self.machines.len()
-            && let Some((delay, _)) = self.transit(from, to)
-        {
+        if to < self.machines.len() && self.network.passes(from, to, self.now) {
+            let delay = self.chance.network.micros_between(self.spec.nature.network);
             self.after(delay, Occurrence::Ping { to, from });
         }
     }
@@ -144,22 +141,10 @@ impl World {
     /// A ping arrives: the kernel answers it, whatever the agent does.
     pub(super) fn pinged(&mut self, to: usize, from: usize) {
         let machine = &self.machines[to];
-        if machine.is_up()
-            && !machine.stands_still()
-            && let Some((delay, _)) = self.transit(to, from)
-        {
+        if machine.is_up() && !machine.stands_still() && self.network.passes(to, from, self.now) {
+            let delay = self.chance.network.micros_between(self.spec.nature.network);
             self.after(delay, Occurrence::Pong { to: from, from: to });
         }
-    }
-
-    /// The answer to a ping arrives.
-    pub(super) fn ponged(&mut self, to: usize, from: usize) {
-        self.deliver(to, NodeEvent::Core(Event::Pong { from: Address(from as u32) }));
-    }
-
-    /// A packet arrives. It is let through even if its way was cut meanwhile: it was past the cut.
-    pub(super) fn arrive(&mut self, to: usize, from: Address, packet: Packet) {
-        self.deliver(to, NodeEvent::Packet { from, packet });
     }
 
     /// Sends again what was sent so long ago, in the same rhythm, for so long. If nothing that old was kept, the oldest

@@ -12,6 +12,8 @@ use crate::sim::world::state::World;
 
 /// A client waits so long for a reply before it tries the next node.
 const REPLY: u64 = 1_000_000;
+/// A client that was sent away tries the next node after this.
+const NEXT: u64 = 100_000;
 /// A client tries for so long.
 const PATIENCE: u64 = 20_000_000;
 /// The hypervisor waits so long for its hook before it takes that for a refusal.
@@ -104,16 +106,19 @@ impl World {
                 if self.is_false(&request) {
                     self.excuse();
                 }
+                if let Request::SetPolicy(policy) = &request {
+                    self.spec.policy.accept_software_guards |= policy.accept_software_guards;
+                }
                 if !concluded {
                     self.chronicle.counts.add("request", "accepted");
                     self.facts.push(Fact::Accepted(request));
                 }
             }
-            Err(Refusal::NoMajority) if !concluded => self.try_next_node(ticket),
             Err(Refusal::NoMajority) => {
-                if let Some(errand) = self.errands.get_mut(&ticket) {
-                    errand.concluded = true;
-                }
+                errand.concluded = concluded;
+                // Not at once: when no node has a majority, the client would ask them in turn without end.
+                let attempt = errand.attempt;
+                self.after(NEXT, Occurrence::ReplyOverdue { ticket, attempt });
             }
             Err(refusal) => {
                 self.chronicle.counts.add("request", "refused");

@@ -16,12 +16,10 @@ pub(super) enum Occurrence {
     Fault(Box<Fault>),
     /// A packet arrives.
     Packet { to: usize, from: Address, packet: Box<Packet> },
-    /// A ping arrives.
+    /// A ping arrives; the answer, if any, goes back.
     Ping { to: usize, from: usize },
     /// The answer to a ping arrives.
     Pong { to: usize, from: usize },
-    /// A voter's disk may take writes again.
-    Reload { machine: usize, session: u64 },
     /// A machine that got power is ready to start its agent.
     Booted { machine: usize, life: u32 },
     /// A machine gets power.
@@ -40,6 +38,8 @@ pub(super) enum Occurrence {
     Io { machine: usize, life: u32, datastore: usize },
     /// The first batch in a voter disk's queue is synced.
     Disk { machine: usize, sync: u64 },
+    /// A node whose write failed may read its store anew, if the disk takes writes again.
+    Reload { machine: usize, session: u64 },
     /// A call to a hypervisor comes to its end.
     Call { machine: usize, life: u32, call: u64 },
     /// A process that was killed may be gone.

@@ -1,12 +1,14 @@
 //! A script in the place of each node, and worlds for it: what the tests of the world share.
 
 use super::*;
+pub(super) use crate::core::action::Request;
 pub(super) use crate::core::action::{
     Action, AgentStore, Outcome, PlatformCall, PlatformEvent, ProcessState, WatchdogOp,
 };
 pub(super) use crate::core::command::Want;
 pub(super) use crate::core::ids::{Address, DatastoreId, Epoch, FenceId, Incarnation, Ticket, VmId, VoterId};
 pub(super) use crate::core::message::{FenceOp, FenceResult, Message, Protection, Watchdog};
+pub(super) use crate::core::reason::Refusal;
 pub(super) use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Record, Slot};
 pub(super) use crate::core::state::{Policy, Response, VmDefinition};
 pub(super) use crate::core::time::Instant;
@@ -177,7 +179,7 @@ pub(super) fn hook_ticket(simulation: &mut Simulation<Script>, machine: usize) -
 }
 
 pub(super) fn fence(op: FenceOp) -> NodeAction {
-    let warrant = crate::core::action::Warrant { index: crate::core::ids::LogIndex(1), authority: Default::default() };
+    let warrant = crate::core::action::Warrant { index: crate::core::ids::LogIndex(9), authority: Default::default() };
     core(Action::Fence { ticket: Ticket(3), warrant, device: FenceId(1), op })
 }
 

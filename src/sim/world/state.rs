@@ -111,6 +111,14 @@ impl Chronicle {
         }
         self.moments.push(Moment { at_micros: now, what });
     }
+
+    /// The same, for what came before the moments from that place on, as their cause.
+    pub(super) fn tell_before(&mut self, place: usize, now: u64, what: Happening) {
+        self.tell(now, what);
+        if let Some(latest) = self.moments.get_mut(place..) {
+            latest.rotate_right(1);
+        }
+    }
 }
 
 impl World {
