@@ -1,5 +1,10 @@
 //! The simulator: a whole cluster, its hosts, networks, storage and people, in one thread under a virtual clock.
 
 pub mod fault;
+pub mod kinds;
+pub mod names;
+pub mod scenario;
 pub mod spec;
+pub mod spelling;
 pub mod timeline;
+pub mod words;
