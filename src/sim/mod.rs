@@ -4,6 +4,7 @@ pub mod coverage;
 pub mod explain;
 pub mod facts;
 pub mod fault;
+pub mod generate;
 pub mod kinds;
 pub mod names;
 pub mod run;
