@@ -90,8 +90,12 @@ struct Sabotage {
 impl Sabotage {
     #[cfg(feature = "sabotage")]
     fn begin(&self) -> anyhow::Result<()> {
+        use crate::core::sabotage::{Sabotage, set};
         if let Some(name) = &self.sabotage {
-            crate::core::sabotage::set(Some(name)).map_err(anyhow::Error::msg)?;
+            let known = Sabotage::ALL.map(|sabotage| format!("{sabotage:?}"));
+            let hint = || choice(name, known.iter().map(String::as_str));
+            let sabotage = Sabotage::named(name).with_context(|| format!("no rule is called \"{name}\"; {}", hint()))?;
+            set(Some(sabotage));
         }
         Ok(())
     }

@@ -50,6 +50,11 @@ pub enum Event {
         /// From where it is moved in alive, if it is.
         from: Option<HostId>,
     },
+    /// A machine answered a ping: its kernel lives, whatever its agent does.
+    Pong {
+        /// From where.
+        from: Address,
+    },
     /// An operator asks for something.
     Request {
         /// Pairs the answer.
@@ -74,6 +79,11 @@ pub enum Action {
         to: Address,
         /// What.
         message: Message,
+    },
+    /// Ping a machine.
+    Ping {
+        /// Where.
+        to: Address,
     },
     /// Do something on a heartbeat datastore; it may hang.
     Datastore {

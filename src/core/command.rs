@@ -98,13 +98,6 @@ pub enum Command {
         /// Whether a person ordered it through the hypervisor's own tools.
         by_hook: Option<Ticket>,
     },
-    /// A holder is asked to let go, up to its epoch: no start under it may succeed any more.
-    Withdraw {
-        /// Which VM.
-        vm: VmId,
-        /// Up to which epoch.
-        epoch: Epoch,
-    },
     /// A person's will.
     Intend {
         /// Which VM.
@@ -116,8 +109,8 @@ pub enum Command {
     Protect {
         /// Which, as what.
         definition: Box<VmDefinition>,
-        /// Where it is known to run.
-        running_on: Option<Incarnation>,
+        /// Whether it is known to run, somewhere: then it should.
+        runs: bool,
     },
     /// Ends a VM's protection; it runs on.
     Unprotect {

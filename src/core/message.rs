@@ -27,8 +27,19 @@ pub enum Message {
     Welcome(Welcome),
     /// The master to a host: what you must know has changed.
     Config(ConfigUpdate),
+    /// A node that does not vote to a host that takes it for a voter: these do.
+    Voters(Vec<Address>),
     /// A host to the master: how my VMs fare.
     Report(Report),
+    /// A host to the master: from here, this VM's lock is held.
+    LockSeen {
+        /// By which host.
+        incarnation: Incarnation,
+        /// Whose lock.
+        vm: VmId,
+        /// Under which epoch it was to be probed.
+        epoch: Epoch,
+    },
     /// The master to a host: start this VM.
     Permit(Permit),
     /// The master to a host: do this with a VM that you hold.
@@ -92,8 +103,10 @@ pub enum Message {
 /// A host's sign of life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Heartbeat {
-    /// Which life of which host. Generation zero: not admitted yet.
+    /// Which life of which host: the last generation given in this boot, zero before the first.
     pub incarnation: Incarnation,
+    /// Whether that generation still holds for the host.
+    pub admitted: bool,
     /// Which run of the agent.
     pub session: u64,
     /// Grows with each heartbeat of this run.
@@ -413,8 +426,8 @@ pub struct Seen {
 pub enum RemoteOp {
     /// On a datastore.
     Datastore(DatastoreId, DatastoreOp),
-    /// With a fence device.
-    Fence(FenceId, FenceOp),
+    /// With a fence device, by this warrant.
+    Fence(crate::core::action::Warrant, FenceId, FenceOp),
 }
 
 /// How that ended.

@@ -11,11 +11,14 @@
 //! Nothing here reads a clock, a file or a socket: the time is an argument, and what is to be done is returned.
 
 pub mod action;
+pub mod agent;
 pub mod command;
 pub mod ids;
 pub mod message;
+pub mod placement;
 pub mod reason;
 pub mod record;
+pub mod sabotage;
 pub mod state;
 pub mod time;
 pub mod timing;

@@ -27,6 +27,15 @@ pub struct Timing {
     pub heartbeat: Duration,
     /// A host is suspected after so long without a heartbeat.
     pub suspect: Duration,
+    /// The master starts to ping a host after so long without a heartbeat.
+    pub ping_after: Duration,
+    /// A host whose kernel answers pings is judged only after so long without a sign from its agent: a stalled agent
+    /// is no dead host, and a watchdog ends it sooner if there is one.
+    pub agent_patience: Duration,
+    /// The master looks over all hosts this often.
+    pub scan: Duration,
+    /// An operation on a datastore that takes longer is tried another way.
+    pub storage_patience: Duration,
     /// A host is judged, and a fence ordered, after so long without a sign on any channel (F).
     pub fence_after: Duration,
     /// A host rewrites its liveness record, and the master reads all records, this often (p).
@@ -75,6 +84,12 @@ pub struct Timing {
     pub lock_retry: Duration,
     /// A VM that should run and does not is alerted about after this.
     pub alert_after: Duration,
+    /// A guest asked to stop that has not done so after this is killed.
+    pub stop_patience: Duration,
+    /// An agent looks at what runs this often, if nothing hurries it.
+    pub look_interval: Duration,
+    /// An agent looks again after this while something is unsettled.
+    pub look_again: Duration,
     /// A voter silent for this long is replaced by a living host.
     pub replace_voter: Duration,
     /// An operator's start waits this long for a permit before the hook refuses it.
@@ -116,6 +131,10 @@ impl Timing {
             heartbeat: ms(200),
             suspect: ms(1_000),
             fence_after: ms(1_500),
+            ping_after: ms(500),
+            agent_patience: ms(10_000),
+            scan: ms(100),
+            storage_patience: ms(1_000),
             record_interval: ms(500),
             round_interval: ms(100),
             quorum: ms(300),
@@ -139,6 +158,9 @@ impl Timing {
             retry_max: ms(20_000),
             lock_retry: ms(2_000),
             alert_after: ms(10_000),
+            stop_patience: ms(45_000),
+            look_interval: ms(2_000),
+            look_again: ms(150),
             replace_voter: ms(30_000),
             hook_deadline: ms(3_000),
             isolation: ms(10_000),
@@ -151,6 +173,10 @@ impl Timing {
             heartbeat: ms(50),
             suspect: ms(250),
             fence_after: ms(300),
+            ping_after: ms(110),
+            agent_patience: ms(5_000),
+            scan: ms(20),
+            storage_patience: ms(250),
             record_interval: ms(100),
             round_interval: ms(25),
             quorum: ms(80),
@@ -166,6 +192,7 @@ impl Timing {
             resend: ms(100),
             reboot_watch: ms(400),
             fence_poll: ms(20),
+            look_again: ms(40),
             ..Timing::lan()
         }
     }
@@ -206,16 +233,8 @@ impl Timing {
             ("suspect + heartbeat ≤ fence_after", self.suspect + self.heartbeat, self.fence_after),
             ("k·quorum + heartbeat ≤ election_min", k(self.quorum) + self.heartbeat, self.election_min),
             ("election_min ≤ election_max", self.election_min, self.election_max),
-            (
-                "3·election_max + quorum ≤ software_stop",
-                self.election_max * 3 + self.quorum,
-                self.software_stop,
-            ),
-            (
-                "software_stop + kill_grace ≤ hard_deadline",
-                self.software_stop + self.kill_grace,
-                self.hard_deadline,
-            ),
+            ("3·election_max + quorum ≤ software_stop", self.election_max * 3 + self.quorum, self.software_stop),
+            ("software_stop + kill_grace ≤ hard_deadline", self.software_stop + self.kill_grace, self.hard_deadline),
             (
                 "k·(hard_deadline + oldest_ack) + record_interval + margin ≤ the master's wait",
                 k(self.hard_deadline + self.oldest_ack) + self.record_interval + self.margin,

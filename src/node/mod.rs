@@ -8,15 +8,16 @@
 //! - [`Event::Wake`] may come early or without need; it must come no later than [`Node::next_deadline`], or the node
 //!   takes the delay for a gap in its own life.
 
+pub use crate::core::agent::Machine;
+
 use crate::core::action::{Action, AgentStore, Event};
-use crate::core::ids::{Address, Authority, BootId, DatastoreId, HostId, NetworkId, Ticket, VmId, VoterId};
-use crate::core::message::{Message, Watchdog};
+use crate::core::ids::{Address, Authority, HostId, Ticket, VmId, VoterId};
+use crate::core::message::Message;
 use crate::core::reason::{HostState, Wait};
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::core::timing::Timing;
 use crate::election::{self, StoreBatch, StoreImage};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// All that two nodes say to each other.
@@ -76,25 +77,6 @@ pub enum NodeAction {
     NewStore(Box<StoreImage>),
     /// The voter's store is not needed any more.
     DropStore,
-}
-
-/// The machine that a node runs on, as far as the node can see it.
-#[derive(Debug, Clone)]
-pub struct Machine {
-    /// Its number.
-    pub host: HostId,
-    /// Its address.
-    pub address: Address,
-    /// This boot.
-    pub boot: BootId,
-    /// What watchdog it has.
-    pub watchdog: Watchdog,
-    /// The heartbeat datastores that it is set to use.
-    pub heartbeat_datastores: BTreeSet<DatastoreId>,
-    /// The datastores that its guests can reach.
-    pub datastores: BTreeSet<DatastoreId>,
-    /// The networks that its guests can reach.
-    pub networks: BTreeSet<NetworkId>,
 }
 
 /// What a node starts from.

@@ -1,5 +1,6 @@
 //! The simulator: a whole cluster, its hosts, networks, storage and people, in one thread under a virtual clock.
 
+pub mod bench;
 pub mod coverage;
 pub mod explain;
 pub mod facts;

@@ -1,5 +1,205 @@
-//! x
-/// x
-pub struct Applied; 
-/// x
-pub struct Change;
+//! How a command changes the replicated state, and how the log refuses one.
+
+use super::{Armed, ClusterState, Role, Standing};
+use crate::core::command::{Command, Want};
+use crate::core::ids::{Authority, ConfigVersion, Epoch, HostId, Incarnation, LogIndex, Ticket, VmId, VoterId};
+use crate::core::message::{Guards, PermitKind};
+use crate::core::reason::{JudgeCause, Proof, Refusal};
+
+/// What came of a command.
+#[derive(Debug, Clone, Default)]
+pub struct Applied {
+    /// Why it was refused, if it was.
+    pub refused: Option<Refusal>,
+    /// What it changed.
+    pub changes: Vec<Change>,
+}
+
+/// A change of the replicated state that a master acts on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A host was admitted.
+    Admitted(Incarnation),
+    /// A host was judged.
+    Judged(Incarnation, JudgeCause),
+    /// A host was proven not to run some of what it held.
+    Proven(Incarnation, Proof),
+    /// Something else about a host.
+    Host(HostId),
+    /// Something about a VM.
+    Vm(VmId),
+    /// A host became a holder of a VM.
+    Granted(Grant),
+    /// A VM runs somewhere that it should not.
+    Clash(VmId, Incarnation),
+    /// A host's guards no longer count.
+    GuardsDisarmed(Incarnation),
+    /// What hosts must know.
+    Config,
+    /// Who votes.
+    Voters,
+    /// A forced recovery took effect.
+    Recovered,
+}
+
+/// The right of a host to start or receive a VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grant {
+    /// Whose.
+    pub target: Incarnation,
+    /// Of which VM.
+    pub vm: VmId,
+    /// Under which epoch.
+    pub epoch: Epoch,
+    /// Which way.
+    pub kind: PermitKind,
+}
+
+impl ClusterState {
+    /// Applies the command at this place of the log. Refused commands change nothing but the place.
+    pub fn apply(&mut self, index: LogIndex, command: &Command) -> Applied {
+        self.applied = index;
+        let mut changes = Vec::new();
+        let refused = self.change(command, &mut changes).err();
+        Applied { refused, changes }
+    }
+
+    fn change(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        match command {
+            Command::Admit(admission) => self.admit(admission, changes),
+            Command::Judge { target, cause } => self.judge(*target, *cause, changes),
+            Command::ProveHost { target, proof } => self.prove_host(*target, *proof, changes),
+            Command::Quarantine { host, on } => {
+                self.host_mut(*host)?.quarantined = *on;
+                changes.push(Change::Host(*host));
+                Ok(())
+            }
+            Command::Conflict { host, old, new } => self.conflict(*host, *old, *new, changes),
+            Command::ResolveConflict { host } => self.resolve_conflict(*host, changes),
+            Command::Acknowledge { target, config } => self.acknowledge(*target, *config, changes),
+            Command::Observe { source, seen } => self.observe(*source, seen, changes),
+            Command::Place { vm, version, target, by_hook } => {
+                self.place(*vm, *version, *target, *by_hook, changes)
+            }
+            Command::Move { vm, version, from, to, by_hook } => {
+                self.may_move(*vm, *version, *from, *to)?;
+                self.start_move(*vm, *from, *to, *by_hook, changes)
+            }
+            Command::Intend { vm, want } => self.intend(*vm, *want, changes),
+            Command::Protect { definition, runs } => self.protect(definition, *runs, changes),
+            Command::Unprotect { vm } => self.unprotect(*vm, changes),
+            Command::Remove { vm } => self.remove(*vm, changes),
+            Command::LockSeen { vm, epoch } => self.lock_seen(*vm, *epoch, changes),
+            Command::GiveUp { vm } => self.give_up(*vm, changes),
+            Command::Arm => self.set_armed(Armed::Armed, changes),
+            Command::Disarm => self.set_armed(Armed::Observe, changes),
+            Command::DisarmGuards { target } => self.disarm_guards(*target, changes),
+            Command::SetPolicy(policy) => {
+                self.policy = (**policy).clone();
+                self.raise_config(changes);
+                self.armed_since = self.config;
+                Ok(())
+            }
+            Command::NewVoter { voter, host } => self.new_voter(*voter, *host, changes),
+            Command::RetireVoter { voter } => self.retire_voter(*voter, changes),
+            Command::Recover { dead } => self.recover(dead, changes),
+        }
+    }
+
+    fn set_armed(&mut self, armed: Armed, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        if self.armed == armed {
+            return Err(Refusal::NothingToDo);
+        }
+        self.armed = armed;
+        self.raise_config(changes);
+        self.armed_since = self.config;
+        changes.extend(self.vms.keys().map(|vm| Change::Vm(*vm)));
+        Ok(())
+    }
+
+    fn disarm_guards(&mut self, target: Incarnation, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        let host = self.host_mut(target.host)?;
+        if host.incarnation(target.host) != target {
+            return Err(Refusal::OtherIncarnation);
+        }
+        host.life.guards = Guards::default();
+        changes.push(Change::GuardsDisarmed(target));
+        Ok(())
+    }
+
+    /// Makes a new version of what hosts must know.
+    pub(super) fn raise_config(&mut self, changes: &mut Vec<Change>) {
+        self.config = ConfigVersion(self.config.0 + 1);
+        changes.push(Change::Config);
+    }
+
+    fn new_voter(&mut self, voter: VoterId, host: HostId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        // Numbers are given once: a store that comes back under an old one could vote twice in one term.
+        if voter.0 != self.next_voter || !self.hosts.contains_key(&host) {
+            return Err(Refusal::NothingToDo);
+        }
+        self.next_voter += 1;
+        self.voters.insert(voter, host);
+        self.raise_config(changes);
+        changes.push(Change::Voters);
+        Ok(())
+    }
+
+    fn retire_voter(&mut self, voter: VoterId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        self.voters.remove(&voter).ok_or(Refusal::NoSuchThing)?;
+        self.retired.insert(voter);
+        self.raise_config(changes);
+        changes.push(Change::Voters);
+        Ok(())
+    }
+
+    fn recover(&mut self, dead: &[VoterId], changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        self.generation.0 += 1;
+        self.next_epoch = 1;
+        for voter in dead {
+            self.voters.remove(voter);
+            self.retired.insert(*voter);
+        }
+        // The dead majority may have placed VMs that this state has never heard of. So no host is taken at the old
+        // word: each must say anew what it runs, or be proven dead.
+        for host in self.hosts.values_mut() {
+            host.accounted = host.standing == Standing::New;
+        }
+        self.raise_config(changes);
+        self.armed_since = self.config;
+        changes.push(Change::Voters);
+        changes.push(Change::Recovered);
+        Ok(())
+    }
+
+    /// Whether this is the will of a person as the log has it now.
+    pub fn wants(&self, vm: VmId) -> Option<Want> {
+        self.vms.get(&vm).filter(|vm| vm.protected).map(|vm| vm.intent.want)
+    }
+
+    /// The epoch that a new start gets.
+    pub(super) fn take_epoch(&mut self) -> Epoch {
+        self.next_epoch += 1;
+        Epoch { generation: self.generation, number: self.next_epoch }
+    }
+
+    /// Whether an authority is of this cluster generation.
+    pub fn is_ours(&self, authority: Authority) -> bool {
+        authority.generation == self.generation
+    }
+
+    pub(super) fn grant(
+        target: Incarnation,
+        vm: VmId,
+        epoch: Epoch,
+        role: Role,
+        by_hook: Option<Ticket>,
+    ) -> Change {
+        let kind = match (by_hook, role) {
+            (Some(ticket), _) => PermitKind::Hook(ticket),
+            (None, Role::Incoming) => PermitKind::Receive,
+            (None, _) => PermitKind::Start,
+        };
+        Change::Granted(Grant { target, vm, epoch, kind })
+    }
+}

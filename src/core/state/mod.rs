@@ -9,7 +9,6 @@ mod veto;
 mod vms;
 
 pub use apply::{Applied, Change};
-pub use veto::LeaseCover;
 
 use crate::core::ids::{
     Address, Authority, BootId, ClusterGeneration, ConfigVersion, DatastoreId, Epoch, FenceId, Generation, HostId,
@@ -19,6 +18,9 @@ use crate::core::message::Guards;
 use crate::core::reason::{JudgeCause, Proof};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+
+/// So many proofs are kept with each VM.
+pub const PROOFS_KEPT: usize = 8;
 
 /// The whole of the replicated state.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -260,9 +262,7 @@ pub struct Vm {
     pub config: ConfigVersion,
     /// The epoch under which its lock was seen held from another host.
     pub lock_seen: Option<Epoch>,
-    /// Epochs up to this are withdrawn: nothing may start under them.
-    pub withdrawn: Epoch,
-    /// What proved its last holders gone, since it last ran; with its present holder that is the record of a restart.
+    /// What proved its last holders gone, the youngest last, as many as [`PROOFS_KEPT`].
     pub proofs: Vec<HolderProof>,
     /// Whether it was ever started under protection.
     pub started_before: bool,
@@ -334,7 +334,9 @@ impl ClusterState {
     /// Whether this is the present life of an admitted host.
     pub fn is_admitted(&self, incarnation: Incarnation) -> bool {
         self.hosts.get(&incarnation.host).is_some_and(|host| {
-            host.standing == Standing::Admitted && host.incarnation(incarnation.host) == incarnation
+            host.standing == Standing::Admitted
+                && host.accounted
+                && host.incarnation(incarnation.host) == incarnation
         })
     }
 

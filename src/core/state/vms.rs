@@ -1,1 +1,320 @@
-impl super::ClusterState { }
+//! How VMs are wanted, placed, seen and let go, by the log.
+
+use super::hosts::remove_holder;
+use super::{ClusterState, Holder, Intent, Role, Standing, Vm, VmDefinition};
+use crate::core::command::Want;
+use crate::core::ids::{Epoch, HostId, Incarnation, Ticket, VmId};
+use crate::core::message::{Exit, Presence, VmCondition};
+use crate::core::reason::{Proof, Refusal};
+use crate::core::sabotage::{Sabotage, breaks};
+use crate::core::state::Change;
+use std::collections::BTreeMap;
+
+impl Vm {
+    /// A VM that was never started.
+    pub fn new(definition: VmDefinition, want: Want) -> Vm {
+        Vm {
+            definition,
+            protected: true,
+            intent: Intent { want, version: 0 },
+            version: 1,
+            epoch: Epoch::NONE,
+            holders: BTreeMap::new(),
+            attempts: 0,
+            failed_on: None,
+            gave_up: false,
+            config: Default::default(),
+            lock_seen: None,
+            proofs: Vec::new(),
+            started_before: false,
+        }
+    }
+
+    fn intend(&mut self, want: Want) {
+        self.intent = Intent { want, version: self.intent.version + 1 };
+        self.attempts = 0;
+        self.gave_up = false;
+    }
+}
+
+impl ClusterState {
+    fn vm_mut(&mut self, vm: VmId) -> Result<&mut Vm, Refusal> {
+        self.vms.get_mut(&vm).ok_or(Refusal::NoSuchThing)
+    }
+
+    pub(super) fn place(
+        &mut self,
+        id: VmId,
+        version: u64,
+        target: Incarnation,
+        by_hook: Option<Ticket>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        if by_hook.is_some() {
+            // Who starts a VM by hand wants it to run; where it may not, the will stays as it was.
+            let vm = self.vm_mut(id)?;
+            let before = vm.intent;
+            if vm.intent.want != Want::Running {
+                vm.intend(Want::Running);
+            }
+            if let Err(refusal) = self.may_place(id, version, target) {
+                self.vm_mut(id)?.intent = before;
+                return Err(refusal);
+            }
+        } else {
+            self.may_place(id, version, target)?;
+        }
+        let epoch = self.become_holder(id, target, Role::Starting)?;
+        changes.push(Change::Vm(id));
+        changes.push(Self::grant(target, id, epoch, Role::Starting, by_hook));
+        Ok(())
+    }
+
+    pub(super) fn start_move(
+        &mut self,
+        id: VmId,
+        from: Incarnation,
+        to: Incarnation,
+        by_hook: Option<Ticket>,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        let epoch = self.become_holder(id, to, Role::Incoming)?;
+        let vm = self.vm_mut(id)?;
+        if let Some(source) = vm.holders.get_mut(&from.host) {
+            source.role = Role::Outgoing;
+        }
+        if breaks(Sabotage::MigrationTargetForgotten) {
+            vm.holders.remove(&to.host);
+        }
+        changes.push(Change::Vm(id));
+        changes.push(Self::grant(to, id, epoch, Role::Incoming, by_hook));
+        Ok(())
+    }
+
+    fn become_holder(&mut self, id: VmId, target: Incarnation, role: Role) -> Result<Epoch, Refusal> {
+        let epoch = self.take_epoch();
+        let config = self.config;
+        let vm = self.vm_mut(id)?;
+        let Incarnation { boot, generation, .. } = target;
+        vm.holders.insert(target.host, Holder { boot, generation, epoch, role, config });
+        vm.epoch = epoch;
+        vm.version += 1;
+        vm.started_before = true;
+        Ok(epoch)
+    }
+
+    /// What a live host says of a VM (rules 11 and 13).
+    pub(super) fn observe(
+        &mut self,
+        source: Incarnation,
+        seen: &VmCondition,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        // That a VM is gone is a proof from a judged host too: that is what its record is for.
+        let is_gone = matches!(seen.presence, Presence::Gone { .. });
+        let may_speak = self.is_admitted(source) || (is_gone && self.incarnation(source.host) == Some(source));
+        if !may_speak {
+            return Err(Refusal::OtherIncarnation);
+        }
+        if !self.vm_mut(seen.vm)?.protected {
+            return Err(Refusal::NoSuchThing);
+        }
+        let before = self.vm_mut(seen.vm)?.version;
+        match seen.presence {
+            Presence::Running => self.seen_running(source, seen, changes)?,
+            Presence::Gone { refuses, exit } => self.seen_gone(source, seen.vm, refuses, exit)?,
+            Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {}
+        }
+        if self.vm_mut(seen.vm)?.version != before {
+            changes.push(Change::Vm(seen.vm));
+        }
+        Ok(())
+    }
+
+    fn seen_running(
+        &mut self,
+        source: Incarnation,
+        seen: &VmCondition,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        let config = self.config;
+        let vm = self.vm_mut(seen.vm)?;
+        let Incarnation { host, boot, generation } = source;
+        if vm.holders.is_empty() {
+            let epoch = seen.epoch.max(vm.epoch);
+            vm.epoch = epoch;
+            vm.holders.insert(host, Holder { boot, generation, epoch, role: Role::Running, config });
+            vm.version += 1;
+            return Ok(());
+        }
+        match vm.holders.get_mut(&host) {
+            Some(holder) if holder.role == Role::Unaccounted => {
+                holder.role = Role::Running;
+                vm.version += 1;
+                if vm.intent.version == 0 {
+                    vm.intent.want = Want::Running;
+                }
+            }
+            Some(holder) if holder.epoch == seen.epoch => {
+                holder.generation = generation;
+                let came = match holder.role {
+                    Role::Starting | Role::Incoming => true,
+                    Role::Running | Role::Outgoing | Role::Unaccounted => false,
+                };
+                if came {
+                    holder.role = Role::Running;
+                    vm.attempts = 0;
+                    vm.failed_on = None;
+                    vm.version += 1;
+                    self.lock_proves(seen.vm, host);
+                }
+            }
+            // It runs under an older right than the newest one that the log gave this host: the newest is still due.
+            Some(_) => {}
+            None => changes.push(Change::Clash(seen.vm, source)),
+        }
+        Ok(())
+    }
+
+    /// Storage let this host take the lock, so whoever was passed over for it is gone (proof 5).
+    fn lock_proves(&mut self, id: VmId, taker: HostId) {
+        let Some(vm) = self.vms.get(&id) else { return };
+        let passed: Vec<HostId> = vm
+            .holders
+            .iter()
+            .filter(|(host, holder)| **host != taker && self.lock_covers(vm, **host, holder))
+            .map(|(host, _)| *host)
+            .collect();
+        if let Some(vm) = self.vms.get_mut(&id) {
+            for host in passed {
+                remove_holder(vm, host, Proof::DiskLocked);
+            }
+        }
+    }
+
+    fn seen_gone(
+        &mut self,
+        source: Incarnation,
+        id: VmId,
+        refuses: Epoch,
+        exit: Exit,
+    ) -> Result<(), Refusal> {
+        let vm = self.vm_mut(id)?;
+        let Some(holder) = vm.holders.get(&source.host).copied() else { return Ok(()) };
+        let accounted = holder.role == Role::Unaccounted;
+        if holder.boot != source.boot || (refuses < holder.epoch && !accounted) {
+            return Ok(());
+        }
+        remove_holder(vm, source.host, Proof::Released { refuses });
+        match exit {
+            Exit::StartFailed => {
+                vm.attempts += 1;
+                vm.failed_on = Some(source.host);
+            }
+            // While a migration is under way the VM may live at the other end: a person's stop empties both.
+            Exit::ByPerson if vm.holders.is_empty() && vm.intent.want == Want::Running => {
+                vm.intend(Want::Stopped);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn intend(&mut self, id: VmId, want: Want, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        let vm = self.vm_mut(id)?;
+        if !vm.protected {
+            return Err(Refusal::NoSuchThing);
+        }
+        vm.intend(want);
+        vm.version += 1;
+        changes.push(Change::Vm(id));
+        Ok(())
+    }
+
+    pub(super) fn protect(
+        &mut self,
+        definition: &VmDefinition,
+        runs: bool,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        let id = definition.id;
+        if self.vms.get(&id).is_some_and(|vm| vm.protected) {
+            return Err(Refusal::NothingToDo);
+        }
+        self.raise_config(changes);
+        let config = self.config;
+        let want = if runs { Want::Running } else { Want::Stopped };
+        let mut fresh = Vm::new(definition.clone(), want);
+        if let Some(old) = self.vms.get(&id) {
+            fresh.epoch = old.epoch;
+            fresh.version = old.version + 1;
+            fresh.intent.version = 0;
+        }
+        fresh.config = config;
+        // Until a host knows of the protection, its hook lets anyone start the VM there: it may run on any of them.
+        for (host, entry) in &self.hosts {
+            let is_off = matches!(entry.standing, Standing::New)
+                || matches!(entry.standing, Standing::Proven { proof } if !matches!(proof, Proof::LeaseExpired { .. }));
+            if !is_off && !entry.is_witness() && !breaks(Sabotage::ProtectionUnaccounted) {
+                let (boot, generation) = (entry.life.boot, entry.generation);
+                let holder = Holder { boot, generation, epoch: fresh.epoch, role: Role::Unaccounted, config };
+                fresh.holders.insert(*host, holder);
+            }
+        }
+        self.vms.insert(id, fresh);
+        changes.push(Change::Vm(id));
+        Ok(())
+    }
+
+    pub(super) fn unprotect(&mut self, id: VmId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        self.raise_config(changes);
+        let config = self.config;
+        let vm = self.vm_mut(id)?;
+        vm.protected = false;
+        vm.holders.clear();
+        vm.config = config;
+        vm.version += 1;
+        changes.push(Change::Vm(id));
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, id: VmId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        if self.vm_mut(id)?.protected {
+            return Err(Refusal::Busy);
+        }
+        // The entry stays for as long as a host might not know that its protection ended.
+        let config = self.vm_mut(id)?.config;
+        if self.hosts.values().any(|host| host.standing == Standing::Admitted && host.acknowledged < config) {
+            return Err(Refusal::ConfigBehind);
+        }
+        self.vms.remove(&id);
+        changes.push(Change::Vm(id));
+        Ok(())
+    }
+
+    pub(super) fn lock_seen(
+        &mut self,
+        id: VmId,
+        epoch: Epoch,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        let vm = self.vm_mut(id)?;
+        if vm.epoch != epoch {
+            return Err(Refusal::OldEpoch);
+        }
+        vm.lock_seen = Some(epoch);
+        changes.push(Change::Vm(id));
+        Ok(())
+    }
+
+    pub(super) fn give_up(&mut self, id: VmId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        let vm = self.vm_mut(id)?;
+        if vm.gave_up || vm.attempts == 0 {
+            return Err(Refusal::NothingToDo);
+        }
+        vm.gave_up = true;
+        vm.version += 1;
+        changes.push(Change::Vm(id));
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! The hypervisor's hook: every start of a protected VM asks here first, whoever ordered it (rule 11).
+
+use super::Agent;
+use super::vms::LocalVm;
+use crate::core::action::Action;
+use crate::core::ids::{Epoch, HostId, Ticket, VmId};
+use crate::core::message::{Exit, Message, Permit, PermitKind, Wish};
+use crate::core::reason::Refusal;
+use crate::core::sabotage::{Sabotage, breaks};
+use crate::core::state::Armed;
+use crate::core::time::Instant;
+
+/// So many starts may wait for a permit at once.
+const WAITING_LIMIT: usize = 64;
+
+/// A start that waits for a permit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Waiting {
+    vm: VmId,
+    pub(super) deadline: Instant,
+}
+
+impl Agent {
+    pub(super) fn hook_asks(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        vm: VmId,
+        from: Option<HostId>,
+        actions: &mut Vec<Action>,
+    ) {
+        let is_protected = self.store.protected.contains_key(&vm) && self.store.armed == Armed::Armed;
+        if !is_protected || breaks(Sabotage::HookOpen) {
+            return actions.push(Action::Hook { ticket, answer: Ok(Epoch::NONE) });
+        }
+        if let Some(epoch) = self.take_expected(now, vm) {
+            return actions.push(Action::Hook { ticket, answer: Ok(epoch) });
+        }
+        let runs_here = self.vms.get(&vm).is_some_and(|vm| !vm.is_gone());
+        match self.master {
+            Some(master) if self.admitted && !runs_here && self.hooks.len() < WAITING_LIMIT => {
+                self.hooks.insert(ticket, Waiting { vm, deadline: now + self.timing.hook_deadline });
+                let wish = Wish { incarnation: self.incarnation(), ticket, vm, from };
+                actions.push(Action::Send { to: master, message: Message::Wish(wish) });
+            }
+            _ => {
+                let refusal = if runs_here { Refusal::IdentityClash } else { Refusal::NotAdmitted };
+                self.answer_no(ticket, refusal, actions);
+            }
+        }
+    }
+
+    fn answer_no(&self, ticket: Ticket, refusal: Refusal, actions: &mut Vec<Action>) {
+        self.refuse(refusal, actions);
+        actions.push(Action::Hook { ticket, answer: Err(refusal) });
+    }
+
+    pub(super) fn wish_refused(&mut self, ticket: Ticket, refusal: Refusal, actions: &mut Vec<Action>) {
+        if self.hooks.remove(&ticket).is_some() {
+            self.answer_no(ticket, refusal, actions);
+        }
+    }
+
+    pub(super) fn give_up_hooks(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let late: Vec<Ticket> =
+            self.hooks.iter().filter(|(_, waiting)| now >= waiting.deadline).map(|(ticket, _)| *ticket).collect();
+        for ticket in late {
+            self.wish_refused(ticket, Refusal::NoPermit, actions);
+        }
+    }
+
+    /// A permit that answers the hook's question. If nobody waits any more, the epoch is refused for ever, so that
+    /// the master learns that nothing came of it.
+    pub(super) fn permit_for_hook(
+        &mut self,
+        now: Instant,
+        permit: &Permit,
+        ticket: Ticket,
+        actions: &mut Vec<Action>,
+    ) {
+        match self.hooks.remove(&ticket) {
+            Some(waiting) if waiting.vm == permit.vm => {
+                self.take_on(permit, LocalVm::let_in(permit.epoch, now), actions);
+                self.touch(now, permit.vm);
+                actions.push(Action::Hook { ticket, answer: Ok(permit.epoch) });
+            }
+            _ if self.vms.get(&permit.vm).is_some_and(|vm| !vm.is_gone() && vm.epoch >= permit.epoch) => {}
+            _ => self.settle_gone(now, permit.vm, permit.epoch, Exit::NeverStarted, actions),
+        }
+    }
+
+    /// A permit to let in a live migration, which asks the hook when it arrives.
+    pub(super) fn expect_arrival(&mut self, now: Instant, permit: &Permit, actions: &mut Vec<Action>) {
+        debug_assert_eq!(permit.kind, PermitKind::Receive);
+        let deadline = now + self.timing.hook_deadline * 2;
+        self.take_on(permit, LocalVm::expected(permit.epoch, deadline), actions);
+        self.touch(now, permit.vm);
+    }
+
+    fn take_expected(&mut self, now: Instant, vm: VmId) -> Option<Epoch> {
+        let local = self.vms.get_mut(&vm)?;
+        let epoch = local.arrive(now)?;
+        self.touch(now, vm);
+        Some(epoch)
+    }
+}

@@ -1,0 +1,327 @@
+//! The agent of one host: its heartbeats, its lease and guards, and what it starts and stops.
+//!
+//! ```text
+//!            challenge            welcome              first ack
+//!  Stranger ───────────▶ Joining ─────────▶ Admitted ───────────▶ Admitted with a lease
+//!     ▲                     ▲                  │  ▲                    │
+//!     │ agent starts        │ challenge        │  └── acks, records ───┤
+//!     │                     └──────────────────┘                       │
+//!     └────────────── lease ended: covered VMs killed ◀────────────────┘
+//! ```
+//!
+//! The agent never decides where a VM runs. It starts what a fresh permit names, refuses what is older than what it
+//! has seen, and ends what its lease covers when the lease ends. In doubt it says `Unknown` and looks again.
+
+mod hook;
+mod lease;
+mod orders;
+mod session;
+mod storage;
+mod vms;
+
+use crate::core::action::{Action, AgentStore, Event, Note, PlatformCall, PlatformEvent};
+use crate::core::ids::{Address, Authority, BootId, DatastoreId, Epoch, Generation, HostId, Incarnation, NetworkId, Ticket, VmId};
+use crate::core::message::{Guards, Message, RemoteOp, RemoteResult, Watchdog};
+use crate::core::reason::Refusal;
+use crate::core::state::Armed;
+use crate::core::time::Instant;
+use crate::core::timing::Timing;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The machine that a node runs on, as far as the node can see it.
+#[derive(Debug, Clone)]
+pub struct Machine {
+    /// Its number.
+    pub host: HostId,
+    /// Its address.
+    pub address: Address,
+    /// This boot.
+    pub boot: BootId,
+    /// What watchdog it has.
+    pub watchdog: Watchdog,
+    /// The heartbeat datastores that it is set to use.
+    pub heartbeat_datastores: BTreeSet<DatastoreId>,
+    /// The datastores that its guests can reach.
+    pub datastores: BTreeSet<DatastoreId>,
+    /// The networks that its guests can reach.
+    pub networks: BTreeSet<NetworkId>,
+}
+
+/// So many operations for the master may be under way at once; more are not begun, and the master asks again.
+const REMOTE_LIMIT: usize = 64;
+
+/// The agent of one host.
+#[derive(Debug)]
+pub struct Agent {
+    timing: Arc<Timing>,
+    machine: Machine,
+    session: u64,
+    store: AgentStore,
+    /// The last generation that it was given in this boot; zero before the first.
+    generation: Generation,
+    /// Whether that generation still holds: not since a challenge was answered or the lease ended.
+    admitted: bool,
+    /// Where the master was last heard.
+    master: Option<Address>,
+    heartbeats: session::Heartbeats,
+    reports: session::Reports,
+    lease: lease::Lease,
+    channels: BTreeMap<DatastoreId, storage::Channel>,
+    vms: BTreeMap<VmId, vms::LocalVm>,
+    looks: vms::Looks,
+    hooks: BTreeMap<Ticket, hook::Waiting>,
+    remote: BTreeMap<Ticket, (Address, Ticket)>,
+    probes: BTreeMap<Ticket, (VmId, Epoch)>,
+    upgrading: bool,
+    shutting_down: bool,
+    last_wake: Instant,
+    last_ticket: u64,
+}
+
+impl Agent {
+    /// Starts the agent. Nothing is known of what runs until the first look has returned.
+    pub fn start(
+        now: Instant,
+        machine: Machine,
+        session: u64,
+        store: AgentStore,
+        timing: Arc<Timing>,
+        actions: &mut Vec<Action>,
+    ) -> Agent {
+        let mut agent = Agent {
+            heartbeats: session::Heartbeats::starting(now),
+            reports: session::Reports::default(),
+            lease: lease::Lease::starting(now, !store.journal.is_empty()),
+            channels: BTreeMap::new(),
+            vms: BTreeMap::new(),
+            looks: vms::Looks::starting(now),
+            hooks: BTreeMap::new(),
+            remote: BTreeMap::new(),
+            probes: BTreeMap::new(),
+            generation: Generation(0),
+            admitted: false,
+            master: None,
+            upgrading: false,
+            shutting_down: false,
+            last_wake: now,
+            // Tickets of an earlier run may still be answered: none of them is given again.
+            last_ticket: session << 32,
+            timing,
+            machine,
+            session,
+            store,
+        };
+        agent.remember_journal(now);
+        if agent.store.armed == Armed::Armed {
+            agent.open_watchdog(actions);
+        }
+        agent.look(now, actions);
+        agent
+    }
+
+    /// Lets one thing happen. See the contract of [`Node`](crate::node::Node).
+    pub fn step(&mut self, now: Instant, event: Event, actions: &mut Vec<Action>) {
+        // First of all, whatever happened: a lease that has ended meanwhile must not be mended by what arrives now.
+        self.check_lease(now, actions);
+        match event {
+            Event::Wake => self.wake(now, actions),
+            Event::Message { from, message } => self.receive(now, from, message, actions),
+            Event::Datastore { ticket, result } => {
+                if let Some((asker, asked)) = self.remote.remove(&ticket) {
+                    let result = RemoteResult::Datastore(result);
+                    actions.push(Action::Send { to: asker, message: Message::RemoteDone { ticket: asked, result } });
+                } else {
+                    self.storage_answered(now, ticket, result, actions);
+                }
+            }
+            Event::Fence { ticket, result } => {
+                if let Some((asker, asked)) = self.remote.remove(&ticket) {
+                    let result = RemoteResult::Fence(result);
+                    actions.push(Action::Send { to: asker, message: Message::RemoteDone { ticket: asked, result } });
+                }
+            }
+            Event::Platform(event) => self.platform_says(now, event, actions),
+            Event::Hook { ticket, vm, from } => self.hook_asks(now, ticket, vm, from, actions),
+            Event::Upgrade => self.begin_upgrade(actions),
+            Event::ShuttingDown => self.shutting_down = true,
+            Event::Request { .. } | Event::Pong { .. } => {}
+        }
+        self.send_report_if_due(now, actions);
+    }
+
+    fn platform_says(&mut self, now: Instant, event: PlatformEvent, actions: &mut Vec<Action>) {
+        match event {
+            PlatformEvent::Returned { ticket, outcome } => self.call_returned(now, ticket, outcome, actions),
+            PlatformEvent::Looked { ticket, view } => self.looked(now, ticket, view, actions),
+            PlatformEvent::Changed { .. } => self.look(now, actions),
+        }
+    }
+
+    fn wake(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if now.since(self.last_wake) > self.timing.gap + self.timing.heartbeat {
+            actions.push(Action::Note(Note::Gap));
+        }
+        self.last_wake = now;
+        self.beat_if_due(now, actions);
+        self.write_records_if_due(now, actions);
+        self.look_if_due(now, actions);
+        self.give_up_hooks(now, actions);
+    }
+
+    /// When it wants to be woken.
+    pub fn next_deadline(&self) -> Instant {
+        let channels = self.channels.values().map(|channel| channel.next_deadline());
+        let hooks = self.hooks.values().map(|waiting| waiting.deadline);
+        [self.heartbeats.next, self.lease_deadline(), self.next_look(), self.report_deadline()]
+            .into_iter()
+            .chain(channels)
+            .chain(hooks)
+            .min()
+            .unwrap_or(Instant::NEVER)
+    }
+
+    fn receive(&mut self, now: Instant, from: Address, message: Message, actions: &mut Vec<Action>) {
+        match message {
+            Message::Ack(ack) => self.acknowledged(now, from, ack, actions),
+            Message::Challenge(challenge) => self.challenged(from, challenge, actions),
+            Message::Welcome(welcome) => self.welcomed(now, from, welcome, actions),
+            Message::Config(update) => self.configured(now, update, actions),
+            Message::Permit(permit) => self.permitted(now, permit, actions),
+            Message::Order(order) => self.ordered(now, order, actions),
+            Message::WishRefused { ticket, refusal } => self.wish_refused(ticket, refusal, actions),
+            Message::GuardsDisarmed(incarnation) => self.guards_disarmed(incarnation, actions),
+            Message::Voters(voters) => self.learn_voters(voters, actions),
+            Message::Remote { ticket, authority, op } => {
+                self.act_for_master(from, ticket, authority, op, actions);
+            }
+            _ => {}
+        }
+    }
+
+    /// Does for the master what it can not reach itself.
+    fn act_for_master(
+        &mut self,
+        from: Address,
+        asked: Ticket,
+        authority: Authority,
+        op: RemoteOp,
+        actions: &mut Vec<Action>,
+    ) {
+        if authority < self.store.authority {
+            return self.refuse(Refusal::OldAuthority, actions);
+        }
+        if self.remote.len() >= REMOTE_LIMIT {
+            return;
+        }
+        let ticket = self.ticket();
+        self.remote.insert(ticket, (from, asked));
+        actions.push(match op {
+            RemoteOp::Datastore(datastore, op) => {
+                Action::Datastore { ticket, call: crate::core::record::DatastoreCall { datastore, op } }
+            }
+            RemoteOp::Fence(warrant, device, op) => Action::Fence { ticket, warrant, device, op },
+        });
+    }
+
+    /// Its present life: the last generation given, whether or not it still holds.
+    fn incarnation(&self) -> Incarnation {
+        Incarnation { host: self.machine.host, boot: self.machine.boot, generation: self.generation }
+    }
+
+    /// Whether an order comes from a master that is not outranked, for this very life. Notes why not.
+    fn accepts(&mut self, authority: Authority, target: Incarnation, actions: &mut Vec<Action>) -> bool {
+        use crate::core::sabotage::{Sabotage, breaks};
+        if breaks(Sabotage::IncarnationIgnored) && target.host == self.machine.host {
+            return true;
+        }
+        if authority < self.store.authority {
+            self.refuse(Refusal::OldAuthority, actions);
+            return false;
+        }
+        if !self.admitted {
+            self.refuse(Refusal::NotAdmitted, actions);
+            return false;
+        }
+        if target != self.incarnation() {
+            self.refuse(Refusal::OtherIncarnation, actions);
+            return false;
+        }
+        self.learn_authority(authority, actions);
+        true
+    }
+
+    fn learn_authority(&mut self, authority: Authority, actions: &mut Vec<Action>) {
+        if authority > self.store.authority {
+            self.store.authority = authority;
+            self.save(actions);
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal, actions: &mut Vec<Action>) {
+        actions.push(Action::Note(Note::Refused(refusal)));
+    }
+
+    fn save(&self, actions: &mut Vec<Action>) {
+        actions.push(Action::Save(Box::new(self.store.clone())));
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        Ticket(self.last_ticket)
+    }
+
+    fn call(&mut self, call: PlatformCall, actions: &mut Vec<Action>) -> Ticket {
+        let ticket = self.ticket();
+        actions.push(Action::Platform { ticket, call });
+        ticket
+    }
+
+    /// The guards that it has, as it tells the master.
+    fn guards(&self) -> Guards {
+        // A watchdog that fires later than the master reckons with guards nothing.
+        let counts = match self.machine.watchdog {
+            Watchdog::None => false,
+            Watchdog::Hardware { timeout } | Watchdog::Software { timeout } => timeout <= self.timing.hard_deadline,
+        };
+        Guards { watchdog: if counts { self.machine.watchdog } else { Watchdog::None } }
+    }
+
+    fn begin_upgrade(&mut self, actions: &mut Vec<Action>) {
+        self.upgrading = true;
+        if !self.lease.is_watchdog_open() {
+            return actions.push(Action::UpgradeReady);
+        }
+        if crate::core::sabotage::breaks(crate::core::sabotage::Sabotage::GuardsDisarmedFirst) {
+            return self.guards_disarmed(self.incarnation(), actions);
+        }
+        if let Some(master) = self.master {
+            actions.push(Action::Send { to: master, message: Message::DisarmGuards(self.incarnation()) });
+        }
+    }
+
+    fn guards_disarmed(&mut self, incarnation: Incarnation, actions: &mut Vec<Action>) {
+        if self.upgrading && incarnation == self.incarnation() {
+            self.close_watchdog(actions);
+            actions.push(Action::UpgradeReady);
+        }
+    }
+
+    /// The VMs that it must hold no longer than its lease.
+    fn covered(&self) -> BTreeSet<VmId> {
+        if !self.lease_counts() {
+            return BTreeSet::new();
+        }
+        self.vms.iter().filter(|(id, vm)| !vm.is_gone() && self.is_leased(**id)).map(|(id, _)| *id).collect()
+    }
+
+    /// The boot that it runs in.
+    pub fn boot(&self) -> BootId {
+        self.machine.boot
+    }
+
+    /// The host that it is the agent of.
+    pub fn host(&self) -> HostId {
+        self.machine.host
+    }
+}

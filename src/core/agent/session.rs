@@ -1,0 +1,249 @@
+//! How a host makes itself known, is admitted, and keeps the master informed.
+
+use super::Agent;
+use super::vms::LocalVm;
+use crate::core::action::{Action, PlatformCall};
+use crate::core::ids::Address;
+use crate::core::message::{
+    Ack, Challenge, ConfigUpdate, Heartbeat, Inventory, Message, Protection, Register, Report, Welcome,
+};
+use crate::core::reason::Refusal;
+use crate::core::state::Armed;
+use crate::core::time::Instant;
+use std::collections::VecDeque;
+
+/// So many heartbeats are remembered with the time at which they were sent; older ones extend nothing anyway.
+const SENT_KEPT: usize = 32;
+
+/// The heartbeats of this run.
+#[derive(Debug)]
+pub(super) struct Heartbeats {
+    pub(super) next: Instant,
+    sequence: u64,
+    sent: VecDeque<(u64, Instant)>,
+}
+
+impl Heartbeats {
+    pub(super) fn starting(now: Instant) -> Heartbeats {
+        Heartbeats { next: now, sequence: 0, sent: VecDeque::with_capacity(SENT_KEPT) }
+    }
+
+    /// When a heartbeat of this run was sent, if it is remembered.
+    pub(super) fn sent(&self, sequence: u64) -> Option<Instant> {
+        self.sent.iter().rev().find(|(number, _)| *number == sequence).map(|(_, sent)| *sent)
+    }
+}
+
+/// What the master was told of the VMs, and what it has.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    /// The version of what there is to tell.
+    version: u64,
+    /// The version that the log has.
+    acknowledged: u64,
+    /// When to tell it next; none: nothing to tell.
+    next: Option<Instant>,
+    /// Whether the hypervisor's daemon answered when last looked.
+    pub(super) hypervisor: bool,
+    /// VMs that run and are not protected.
+    pub(super) strangers: Vec<crate::core::ids::VmId>,
+}
+
+impl Agent {
+    pub(super) fn beat_if_due(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if now < self.heartbeats.next {
+            return;
+        }
+        self.heartbeats.next = now + self.timing.heartbeat;
+        self.feed_idle_watchdog(actions);
+        self.beat(now, actions);
+        if self.upgrading {
+            self.begin_upgrade(actions);
+        }
+    }
+
+    fn beat(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let beats = &mut self.heartbeats;
+        beats.sequence += 1;
+        if beats.sent.len() == SENT_KEPT {
+            beats.sent.pop_front();
+        }
+        beats.sent.push_back((beats.sequence, now));
+        let heartbeat = Heartbeat {
+            incarnation: self.incarnation(),
+            admitted: self.admitted,
+            session: self.session,
+            sequence: self.heartbeats.sequence,
+            report: self.reports.version,
+            config: self.store.config,
+        };
+        for to in &self.store.voters {
+            actions.push(Action::Send { to: *to, message: Message::Heartbeat(heartbeat) });
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, now: Instant, from: Address, ack: Ack, actions: &mut Vec<Action>) {
+        if ack.session != self.session || !self.accepts(ack.authority, ack.incarnation, actions) {
+            return;
+        }
+        self.master = Some(from);
+        match self.heartbeats.sent(ack.sequence) {
+            Some(sent) => self.renew(now, sent, actions),
+            None => self.refuse(Refusal::Stale, actions),
+        }
+        self.report_acknowledged(now, ack.report);
+    }
+
+    /// A master does not know this life. From the answer on, nothing of the generation before counts any more: what
+    /// the answer does not name must not begin behind its back.
+    pub(super) fn challenged(
+        &mut self,
+        from: Address,
+        challenge: Challenge,
+        actions: &mut Vec<Action>,
+    ) {
+        if challenge.boot != self.machine.boot || challenge.session != self.session || !self.looks.has_seen() {
+            return;
+        }
+        if challenge.authority < self.store.authority {
+            return self.refuse(Refusal::OldAuthority, actions);
+        }
+        self.learn_authority(challenge.authority, actions);
+        self.admitted = false;
+        let inventory = Inventory {
+            guards: self.guards(),
+            renewal_set: self.machine.heartbeat_datastores.clone(),
+            datastores: self.machine.datastores.clone(),
+            networks: self.machine.networks.clone(),
+            config: self.store.config,
+            vms: self.vms.iter().map(|(id, vm)| vm.condition(*id)).collect(),
+        };
+        let register = Register {
+            host: self.machine.host,
+            boot: self.machine.boot,
+            session: self.session,
+            nonce: challenge.nonce,
+            inventory,
+        };
+        actions.push(Action::Send { to: from, message: Message::Register(Box::new(register)) });
+    }
+
+    pub(super) fn welcomed(&mut self, now: Instant, from: Address, welcome: Welcome, actions: &mut Vec<Action>) {
+        let life = welcome.incarnation;
+        let is_mine = life.host == self.machine.host
+            && life.boot == self.machine.boot
+            && welcome.session == self.session
+            && (life.generation > self.generation || (life.generation == self.generation && !self.admitted));
+        if !is_mine || welcome.authority < self.store.authority {
+            return;
+        }
+        let is_new = life.generation > self.generation;
+        if !is_new {
+            // A second copy of an old welcome: that generation ended here, and ends for good.
+            return;
+        }
+        self.master = Some(from);
+        self.generation = life.generation;
+        self.admitted = true;
+        self.lease.begin_generation();
+        self.store.authority = welcome.authority;
+        self.begin_channels(now, &welcome.renewal_set);
+        self.learn(now, &welcome.config, actions);
+        for refused in &welcome.not_yours {
+            if self.vms.get(&refused.vm).is_none_or(LocalVm::is_gone) {
+                let floor = self.store.floors.entry(refused.vm).or_default();
+                *floor = (*floor).max(refused.epoch);
+                if self.looks.is_defined(refused.vm) {
+                    self.call(PlatformCall::Undefine { vm: refused.vm }, actions);
+                }
+            }
+        }
+        self.save(actions);
+        // The first lease is an acknowledgement, so the heartbeat that earns it should not wait.
+        self.beat(now, actions);
+    }
+
+    pub(super) fn configured(&mut self, now: Instant, update: ConfigUpdate, actions: &mut Vec<Action>) {
+        let fits = update.base <= self.store.config && update.version > self.store.config;
+        if !self.accepts(update.authority, update.incarnation, actions) || !fits {
+            return;
+        }
+        self.learn(now, &update, actions);
+        self.save(actions);
+        self.beat(now, actions);
+    }
+
+    /// Takes in what it must know. Guards are opened before the knowledge is acknowledged, and closed with it.
+    fn learn(&mut self, now: Instant, update: &ConfigUpdate, actions: &mut Vec<Action>) {
+        if update.base.0 == 0 {
+            self.store.protected.clear();
+        }
+        self.store.config = update.version;
+        self.store.software_guards = update.software_guards;
+        self.store.armed = update.armed;
+        self.store.voters.clone_from(&update.voters);
+        match update.armed {
+            Armed::Armed => self.open_watchdog(actions),
+            Armed::Observe => self.close_watchdog(actions),
+        }
+        for (vm, protection) in &update.vms {
+            if *protection == Protection::None {
+                self.store.protected.remove(vm);
+                self.vms.remove(vm);
+            } else if self.store.protected.insert(*vm, *protection).is_none() {
+                self.account_for(now, *vm, actions);
+            }
+        }
+    }
+
+    pub(super) fn learn_voters(&mut self, voters: Vec<Address>, actions: &mut Vec<Action>) {
+        if !self.admitted && !voters.is_empty() && voters != self.store.voters {
+            self.store.voters = voters;
+            self.save(actions);
+        }
+    }
+
+    /// There is something new to tell of a VM: the version under which it will be told.
+    pub(super) fn next_report(&mut self, now: Instant) -> u64 {
+        self.reports.version += 1;
+        self.reports.next = Some(now);
+        self.reports.version
+    }
+
+    fn report_acknowledged(&mut self, now: Instant, version: u64) {
+        self.reports.acknowledged = version;
+        if version >= self.reports.version {
+            self.reports.next = None;
+            self.vms.retain(|_, vm| !vm.is_told_gone(version));
+        } else if self.reports.next.is_none() {
+            self.reports.next = Some(now);
+        }
+    }
+
+    pub(super) fn report_deadline(&self) -> Instant {
+        match self.reports.next {
+            Some(next) if self.generation.0 > 0 && self.master.is_some() => next,
+            _ => Instant::NEVER,
+        }
+    }
+
+    /// Tells the master how the VMs fare. Also while not admitted: that a VM is gone may be the awaited proof.
+    pub(super) fn send_report_if_due(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let (true, Some(master)) = (now >= self.report_deadline(), self.master) else { return };
+        self.reports.next = Some(now + self.timing.resend);
+        let report = Report {
+            incarnation: self.incarnation(),
+            session: self.session,
+            version: self.reports.version,
+            vms: self
+                .vms
+                .iter()
+                .filter(|(_, vm)| vm.is_newer_than(self.reports.acknowledged))
+                .map(|(id, vm)| vm.condition(*id))
+                .collect(),
+            strangers: self.reports.strangers.clone(),
+            hypervisor: self.reports.hypervisor,
+        };
+        actions.push(Action::Send { to: master, message: Message::Report(report) });
+    }
+}

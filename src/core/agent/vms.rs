@@ -1,0 +1,458 @@
+//! What runs on the host, as far as the agent knows, and how it comes to know.
+//!
+//! Only a look settles anything: it reads the process table, which does not lie, and asks the daemon what it has
+//! under way. "Gone" is said when the call that could start the VM has returned, no such work is left, and a look that
+//! began after that shows no process (rules 6, 12 and 13).
+
+use super::Agent;
+use crate::core::action::{Action, Ended, Outcome, PlatformCall, ProcessState, View};
+use crate::core::ids::{Epoch, Ticket, VmId};
+use crate::core::message::{Exit, Permit, Presence, VmCondition};
+use crate::core::reason::Refusal;
+use crate::core::sabotage::{Sabotage, breaks};
+use crate::core::time::Instant;
+
+/// A VM that is here, was here, or may yet come to be.
+#[derive(Debug)]
+pub(super) struct LocalVm {
+    pub(super) epoch: Epoch,
+    presence: LocalPresence,
+    /// How its end will be told, if it is not left to the hypervisor's word.
+    exit: Option<Exit>,
+    /// A call on it that has not returned.
+    call: Option<(Ticket, PlatformCall)>,
+    /// Whether work that may yet bring up a process can lie in the daemon.
+    in_flight: bool,
+    /// Whether any process of it is to be killed as soon as it is seen.
+    killing: bool,
+    /// Only a look later than this one settles that it is gone.
+    settle_after: u64,
+    /// Until when a live migration may still arrive.
+    expected_until: Option<Instant>,
+    /// Since when it is being started, or asked to stop.
+    since: Instant,
+    /// The version of the report that tells of its present condition.
+    changed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LocalPresence {
+    Starting,
+    Running,
+    Incoming,
+    Stopping,
+    Unknown,
+    Gone { refuses: Epoch, exit: Exit },
+}
+
+/// The looks of this run: one at a time.
+#[derive(Debug)]
+pub(super) struct Looks {
+    /// The number of the last one begun.
+    begun: u64,
+    under_way: Option<(Ticket, Instant)>,
+    /// Whether another is wanted as soon as this one returns.
+    again: bool,
+    next: Instant,
+    seen: bool,
+    /// The inactive definitions at the last look.
+    defined: Vec<VmId>,
+}
+
+impl Looks {
+    pub(super) fn starting(now: Instant) -> Looks {
+        Looks { begun: 0, under_way: None, again: false, next: now, seen: false, defined: Vec::new() }
+    }
+
+    /// Whether one has returned in this run.
+    pub(super) fn has_seen(&self) -> bool {
+        self.seen
+    }
+
+    /// Whether the host has an inactive definition of this VM.
+    pub(super) fn is_defined(&self, vm: VmId) -> bool {
+        self.defined.contains(&vm)
+    }
+}
+
+impl LocalVm {
+    fn new(epoch: Epoch, presence: LocalPresence, now: Instant) -> LocalVm {
+        LocalVm {
+            epoch,
+            presence,
+            exit: None,
+            call: None,
+            in_flight: false,
+            killing: false,
+            settle_after: 0,
+            expected_until: None,
+            since: now,
+            changed: 0,
+        }
+    }
+
+    /// One that the daemon brings up after the hook let it pass.
+    pub(super) fn let_in(epoch: Epoch, now: Instant) -> LocalVm {
+        LocalVm { in_flight: true, ..LocalVm::new(epoch, LocalPresence::Starting, now) }
+    }
+
+    /// One that may arrive by live migration until then.
+    pub(super) fn expected(epoch: Epoch, until: Instant) -> LocalVm {
+        LocalVm { expected_until: Some(until), ..LocalVm::new(epoch, LocalPresence::Incoming, until) }
+    }
+
+    /// A live migration asks to be let in: the epoch, if it is expected.
+    pub(super) fn arrive(&mut self, now: Instant) -> Option<Epoch> {
+        let until = self.expected_until.take()?;
+        if now >= until || self.killing {
+            return None;
+        }
+        self.in_flight = true;
+        Some(self.epoch)
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        matches!(self.presence, LocalPresence::Gone { .. })
+    }
+
+    pub(super) fn is_told_gone(&self, version: u64) -> bool {
+        self.is_gone() && self.changed <= version
+    }
+
+    pub(super) fn is_newer_than(&self, version: u64) -> bool {
+        self.changed > version
+    }
+
+    pub(super) fn condition(&self, vm: VmId) -> VmCondition {
+        let presence = match self.presence {
+            LocalPresence::Starting => Presence::Starting,
+            LocalPresence::Running => Presence::Running,
+            LocalPresence::Incoming => Presence::Incoming,
+            LocalPresence::Stopping => Presence::Stopping,
+            LocalPresence::Unknown => Presence::Unknown,
+            LocalPresence::Gone { refuses, exit } => Presence::Gone { refuses, exit },
+        };
+        VmCondition { vm, epoch: self.epoch, presence }
+    }
+
+    fn is_unsettled(&self) -> bool {
+        !matches!(self.presence, LocalPresence::Running | LocalPresence::Gone { .. })
+    }
+
+    /// Whether a look shows that nothing of it is left, given that it shows no process.
+    fn is_settled_by(&self, number: u64, view: &View, vm: VmId, now: Instant) -> bool {
+        let starts = matches!(self.call, Some((_, PlatformCall::Start { .. })));
+        let expected = self.expected_until.is_some_and(|until| now < until) && !self.killing;
+        let daemon_is_done = !self.in_flight || (view.daemon && !view.busy.contains(&vm));
+        number > self.settle_after && !starts && !expected && daemon_is_done
+    }
+}
+
+impl Agent {
+    /// What an earlier run of the agent held, or had ordered, is unknown until it is looked at.
+    pub(super) fn remember_journal(&mut self, now: Instant) {
+        for (vm, epoch) in &self.store.journal {
+            let local = LocalVm { in_flight: true, ..LocalVm::new(*epoch, LocalPresence::Unknown, now) };
+            self.vms.insert(*vm, local);
+        }
+    }
+
+    /// A VM has come under protection: the master waits to hear whether it is here.
+    pub(super) fn account_for(&mut self, now: Instant, vm: VmId, actions: &mut Vec<Action>) {
+        if self.vms.contains_key(&vm) {
+            return;
+        }
+        let epoch = self.store.floors.get(&vm).copied().unwrap_or_default();
+        let local = LocalVm {
+            in_flight: true,
+            settle_after: self.looks.begun,
+            ..LocalVm::new(epoch, LocalPresence::Unknown, now)
+        };
+        self.vms.insert(vm, local);
+        self.touch(now, vm);
+        self.look(now, actions);
+    }
+
+    pub(super) fn look(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let hangs = self.looks.under_way.is_some_and(|(_, began)| now.since(began) > self.timing.call_deadline);
+        if self.looks.under_way.is_some() && !hangs {
+            self.looks.again = true;
+            return;
+        }
+        self.looks.begun += 1;
+        self.looks.again = false;
+        self.looks.next = now + self.timing.look_interval;
+        let ticket = self.call(PlatformCall::Look, actions);
+        self.looks.under_way = Some((ticket, now));
+    }
+
+    pub(super) fn look_if_due(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if now >= self.looks.next {
+            self.looks.next = now + self.timing.look_interval;
+            self.look(now, actions);
+        }
+    }
+
+    pub(super) fn next_look(&self) -> Instant {
+        self.looks.next
+    }
+
+    pub(super) fn looked(&mut self, now: Instant, ticket: Ticket, view: View, actions: &mut Vec<Action>) {
+        if self.looks.under_way.is_none_or(|(expected, _)| expected != ticket) {
+            return;
+        }
+        self.looks.under_way = None;
+        self.looks.seen = true;
+        let number = self.looks.begun;
+        self.looks.defined.clear();
+        self.looks.defined.extend(view.inactive.iter().map(|(vm, _)| *vm));
+        self.note_platform(now, &view);
+        for process in &view.processes {
+            self.process_seen(now, process.vm, process.state, actions);
+        }
+        let absent: Vec<VmId> = self
+            .vms
+            .iter()
+            .filter(|(vm, local)| !local.is_gone() && !view.processes.iter().any(|process| process.vm == **vm))
+            .map(|(vm, _)| *vm)
+            .collect();
+        for vm in absent {
+            self.not_seen(now, vm, number, &view, actions);
+        }
+        if self.looks.again {
+            self.look(now, actions);
+        } else if self.vms.values().any(LocalVm::is_unsettled) {
+            self.looks.next = self.looks.next.min(now + self.timing.look_again);
+        }
+    }
+
+    /// Keeps what the master places by: strangers, and whether the daemon answers.
+    fn note_platform(&mut self, now: Instant, view: &View) {
+        let strangers: Vec<VmId> = view
+            .processes
+            .iter()
+            .filter(|process| !self.store.protected.contains_key(&process.vm))
+            .map(|process| process.vm)
+            .collect();
+        if strangers != self.reports.strangers || view.daemon != self.reports.hypervisor {
+            self.reports.strangers = strangers;
+            self.reports.hypervisor = view.daemon;
+            self.next_report(now);
+        }
+    }
+
+    fn process_seen(&mut self, now: Instant, vm: VmId, state: ProcessState, actions: &mut Vec<Action>) {
+        if !self.store.protected.contains_key(&vm) {
+            return;
+        }
+        let floor = self.store.floors.get(&vm).copied().unwrap_or_default();
+        let known = self.vms.contains_key(&vm);
+        let local = self.vms.entry(vm).or_insert_with(|| LocalVm::new(floor, LocalPresence::Unknown, now));
+        let presence = match state {
+            ProcessState::Dying => LocalPresence::Stopping,
+            _ if local.killing => LocalPresence::Stopping,
+            ProcessState::Incoming => LocalPresence::Incoming,
+            ProcessState::Executing => LocalPresence::Running,
+        };
+        if local.killing && state != ProcessState::Dying {
+            actions.push(Action::Kill(vm));
+        }
+        if state == ProcessState::Executing && local.call.is_none() {
+            local.in_flight = false;
+        }
+        if local.presence != presence || !known {
+            local.presence = presence;
+            self.touch(now, vm);
+        }
+    }
+
+    fn not_seen(&mut self, now: Instant, vm: VmId, number: u64, view: &View, actions: &mut Vec<Action>) {
+        let deadline = self.timing.call_deadline;
+        let Some(local) = self.vms.get_mut(&vm) else { return };
+        if !local.is_settled_by(number, view, vm, now) {
+            let late = local.presence == LocalPresence::Starting && now.since(local.since) > deadline;
+            if late {
+                local.presence = LocalPresence::Unknown;
+                self.touch(now, vm);
+            }
+            return;
+        }
+        let failed_start = local.in_flight;
+        let told = local.exit.filter(|exit| *exit == Exit::Ordered || !self.shutting_down);
+        let ended = view.inactive.iter().find(|(id, _)| *id == vm).map_or(Ended::Unknown, |(_, ended)| *ended);
+        let exit = told.unwrap_or(match ended {
+            _ if self.shutting_down => Exit::HostShutdown,
+            Ended::GuestPoweroff | Ended::Destroyed => Exit::ByPerson,
+            Ended::Crashed => Exit::Crashed,
+            Ended::Moved => Exit::Moved,
+            Ended::Unknown if failed_start => Exit::StartFailed,
+            Ended::Unknown => Exit::NotFound,
+        });
+        let epoch = local.epoch;
+        self.settle_gone(now, vm, epoch, exit, actions);
+    }
+
+    /// Refuses every epoch up to this one for ever, and says so.
+    pub(super) fn settle_gone(
+        &mut self,
+        now: Instant,
+        vm: VmId,
+        epoch: Epoch,
+        exit: Exit,
+        actions: &mut Vec<Action>,
+    ) {
+        let floor = self.store.floors.entry(vm).or_default();
+        *floor = (*floor).max(epoch);
+        let refuses = *floor;
+        self.store.journal.remove(&vm);
+        self.save(actions);
+        let local = LocalVm::new(refuses, LocalPresence::Gone { refuses, exit }, now);
+        self.vms.insert(vm, local);
+        self.touch(now, vm);
+    }
+
+    /// Writes down that a VM may run here from now on, and how it is treated, before anything is done about it.
+    pub(super) fn take_on(&mut self, permit: &Permit, local: LocalVm, actions: &mut Vec<Action>) {
+        self.store.journal.insert(permit.vm, permit.epoch);
+        self.store.protected.insert(permit.vm, permit.protection);
+        self.save(actions);
+        self.vms.insert(permit.vm, local);
+    }
+
+    /// Starts a VM under a permit that was found good.
+    pub(super) fn start_vm(&mut self, now: Instant, permit: &Permit, actions: &mut Vec<Action>) {
+        let (vm, epoch) = (permit.vm, permit.epoch);
+        let mut local = LocalVm { in_flight: true, ..LocalVm::new(epoch, LocalPresence::Starting, now) };
+        let call = PlatformCall::Start { vm, epoch };
+        let ticket = self.ticket();
+        local.call = Some((ticket, call));
+        self.take_on(permit, local, actions);
+        actions.push(Action::Platform { ticket, call });
+        self.touch(now, vm);
+    }
+
+    pub(super) fn call_returned(&mut self, now: Instant, ticket: Ticket, outcome: Outcome, actions: &mut Vec<Action>) {
+        if self.lock_probed(ticket, outcome, actions) {
+            return;
+        }
+        let found = self.vms.iter_mut().find(|(_, local)| local.call.is_some_and(|(call, _)| call == ticket));
+        let Some((vm, local)) = found else { return };
+        let vm = *vm;
+        let was_start = matches!(local.call.take(), Some((_, PlatformCall::Start { .. })));
+        local.settle_after = self.looks.begun;
+        if was_start {
+            self.start_returned(now, vm, outcome, actions);
+        }
+        self.look(now, actions);
+    }
+
+    fn start_returned(&mut self, now: Instant, vm: VmId, outcome: Outcome, actions: &mut Vec<Action>) {
+        let Some(local) = self.vms.get_mut(&vm) else { return };
+        match outcome {
+            Outcome::Done if local.killing => actions.push(Action::Kill(vm)),
+            Outcome::Done => {
+                local.in_flight = false;
+                local.presence = LocalPresence::Running;
+                self.touch(now, vm);
+            }
+            Outcome::Failed | Outcome::Refused => local.exit = local.exit.or(Some(Exit::StartFailed)),
+            Outcome::Locked => local.exit = local.exit.or(Some(Exit::Locked)),
+            Outcome::TimedOut | Outcome::ConnectionLost if breaks(Sabotage::TimeoutIsFailure) => {
+                let epoch = local.epoch;
+                self.settle_gone(now, vm, epoch, Exit::StartFailed, actions);
+            }
+            Outcome::TimedOut | Outcome::ConnectionLost => {
+                local.presence = LocalPresence::Unknown;
+                self.touch(now, vm);
+            }
+        }
+    }
+
+    /// Kills a VM, now and whenever a process of it still comes up.
+    pub(super) fn kill(&mut self, now: Instant, vm: VmId, exit: Exit, actions: &mut Vec<Action>) {
+        let Some(local) = self.vms.get_mut(&vm).filter(|local| !local.is_gone()) else { return };
+        if local.killing {
+            return;
+        }
+        local.killing = true;
+        local.exit = Some(exit);
+        local.expected_until = None;
+        local.presence = LocalPresence::Stopping;
+        local.settle_after = self.looks.begun;
+        let epoch = local.epoch;
+        actions.push(Action::Kill(vm));
+        self.touch(now, vm);
+        if breaks(Sabotage::KilledIsGone) {
+            return self.settle_gone(now, vm, epoch, exit, actions);
+        }
+        self.look(now, actions);
+    }
+
+    /// Lets go of a VM up to an epoch. What waits in the daemon can not be called back, so that is waited for.
+    pub(super) fn release(&mut self, now: Instant, vm: VmId, epoch: Epoch, actions: &mut Vec<Action>) {
+        match self.vms.get(&vm).filter(|local| !local.is_gone()) {
+            Some(local) if local.epoch > epoch => self.refuse(Refusal::OldEpoch, actions),
+            Some(local) if local.in_flight && breaks(Sabotage::ReleasedWhileQueued) => {
+                self.settle_gone(now, vm, epoch, Exit::NeverStarted, actions);
+            }
+            Some(_) => self.kill(now, vm, Exit::Ordered, actions),
+            None if self.store.floors.get(&vm).is_none_or(|floor| *floor < epoch) => {
+                self.settle_gone(now, vm, epoch, Exit::NeverStarted, actions);
+            }
+            None => {}
+        }
+    }
+
+    /// Stops a VM by asking the guest, and kills one that does not listen for too long.
+    pub(super) fn stop_gently(&mut self, now: Instant, vm: VmId, actions: &mut Vec<Action>) {
+        let patience = self.timing.stop_patience;
+        let Some(local) = self.vms.get_mut(&vm) else { return };
+        let asked = local.exit == Some(Exit::Ordered);
+        if asked && now.since(local.since) > patience {
+            self.kill(now, vm, Exit::Ordered, actions);
+        } else if !asked && local.call.is_none() {
+            local.exit = Some(Exit::Ordered);
+            local.since = now;
+            let call = PlatformCall::Stop { vm, want: crate::core::command::Want::Stopped };
+            let ticket = self.call(call, actions);
+            self.remember_call(vm, ticket, call);
+        }
+    }
+
+    /// Moves a VM alive, once.
+    pub(super) fn move_away(&mut self, vm: VmId, to: crate::core::ids::HostId, actions: &mut Vec<Action>) {
+        let movable = self
+            .vms
+            .get(&vm)
+            .is_some_and(|local| local.call.is_none() && local.presence == LocalPresence::Running && !local.killing);
+        if movable {
+            let call = PlatformCall::Move { vm, to };
+            let ticket = self.call(call, actions);
+            self.remember_call(vm, ticket, call);
+        }
+    }
+
+    fn remember_call(&mut self, vm: VmId, ticket: Ticket, call: PlatformCall) {
+        if let Some(local) = self.vms.get_mut(&vm) {
+            local.call = Some((ticket, call));
+        }
+    }
+
+    /// The log gives this host a newer right to a VM that already runs here: it runs under that one from now on.
+    pub(super) fn retag(&mut self, now: Instant, permit: &Permit, actions: &mut Vec<Action>) {
+        self.store.journal.insert(permit.vm, permit.epoch);
+        self.save(actions);
+        if let Some(local) = self.vms.get_mut(&permit.vm) {
+            local.epoch = permit.epoch;
+        }
+        self.touch(now, permit.vm);
+    }
+
+    /// A VM's condition has changed: there is something to report.
+    pub(super) fn touch(&mut self, now: Instant, vm: VmId) {
+        let version = self.next_report(now);
+        if let Some(local) = self.vms.get_mut(&vm) {
+            local.changed = version;
+        }
+    }
+}
