@@ -91,11 +91,13 @@ impl Sabotage {
     #[cfg(feature = "sabotage")]
     fn begin(&self) -> anyhow::Result<()> {
         use crate::core::sabotage::{Sabotage, set};
+        use crate::sim::scenario::reader::choice;
+        use anyhow::Context;
         if let Some(name) = &self.sabotage {
             let known = Sabotage::ALL.map(|sabotage| format!("{sabotage:?}"));
-            let hint = || choice(name, known.iter().map(String::as_str));
-            let sabotage = Sabotage::named(name).with_context(|| format!("no rule is called \"{name}\"; {}", hint()))?;
-            set(Some(sabotage));
+            let unknown =
+                || format!("no rule is called \"{name}\"; {}", choice(name, known.iter().map(String::as_str)));
+            set(Some(Sabotage::named(name).with_context(unknown)?));
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::output::Output;
 use super::seeds::{Keep, ShapeArgs, play, replay_command};
 use super::{Exit, Format, Sabotage};
-use crate::sim::coverage::Counts;
+use crate::sim::coverage::{self, Counts};
 use crate::sim::generate::Shape;
 use crate::sim::timeline::Violation;
 use crate::sim::words::{format_duration, parse_duration};
@@ -125,8 +125,8 @@ pub fn soak(args: &SoakArgs, output: &mut Output) -> anyhow::Result<Exit> {
     thread::scope(|scope| -> anyhow::Result<()> {
         let deadline = args.budget.map(|budget| now() + budget);
         for _ in 0..jobs {
-            let (sender, next, shape) = (sender.clone(), &next, &shape);
-            scope.spawn(move || work(args.seeds, next, deadline, shape, &sender));
+            let (sender, next) = (sender.clone(), &next);
+            scope.spawn(move || work(args, next, deadline, &sender));
         }
         drop(sender);
         // Seeds end in any order; they are added up and printed in theirs.
@@ -136,14 +136,17 @@ pub fn soak(args: &SoakArgs, output: &mut Output) -> anyhow::Result<Exit> {
             early.insert(seed, played);
             bar.inc(1);
             while let Some(played) = early.remove(&due) {
-                add(&mut sum, due, played, &shape, args.output, &bar, output)?;
+                let failures = sum.add(due, played);
+                if args.output == Format::Text && !failures.is_empty() {
+                    bar.suspend(|| tell_failure(due, &failures, &shape, output))?;
+                }
                 due += 1;
             }
         }
         Ok(())
     })?;
     bar.finish_and_clear();
-    let never = sum.counts.never_occurred();
+    let never = coverage::never_occurred(&sum.counts);
     match args.output {
         Format::Text => print(&sum, &never, args.seeds, output)?,
         Format::Json => output.line(&json(&sum, &never, args.seeds, &shape).to_string())?,
@@ -162,10 +165,15 @@ fn now() -> Instant {
 }
 
 /// Plays one seed after another until there is none left, or no time.
-fn work(seeds: Seeds, next: &AtomicU64, deadline: Option<Instant>, shape: &Shape, results: &mpsc::Sender<(u64, Played)>) {
+fn work(args: &SoakArgs, next: &AtomicU64, deadline: Option<Instant>, results: &mpsc::Sender<(u64, Played)>) {
+    let shape = args.shape.shape();
+    // Whether a rule is broken is a matter of each thread; that the name is known was found before.
+    if args.sabotage.begin().is_err() {
+        return;
+    }
     while deadline.is_none_or(|deadline| now() < deadline) {
         let seed = next.fetch_add(1, Ordering::Relaxed);
-        if seed > seeds.last || results.send((seed, play_one(seed, shape))).is_err() {
+        if seed > args.seeds.last || results.send((seed, play_one(seed, &shape))).is_err() {
             return;
         }
     }
@@ -175,7 +183,7 @@ fn work(seeds: Seeds, next: &AtomicU64, deadline: Option<Instant>, shape: &Shape
 fn play_one(seed: u64, shape: &Shape) -> Played {
     let played = catch_unwind(AssertUnwindSafe(|| {
         let (simulation, _) = play(seed, shape, Keep::Counts);
-        (simulation.counts().clone(), simulation.violations().to_vec())
+        (simulation.counts(), simulation.violations().to_vec())
     }));
     match played {
         Ok((counts, violations)) => Played { counts, violations, panic: None },
@@ -188,34 +196,27 @@ fn play_one(seed: u64, shape: &Shape) -> Played {
     }
 }
 
-fn add(
-    sum: &mut Sum,
-    seed: u64,
-    played: Played,
-    shape: &Shape,
-    format: Format,
-    bar: &ProgressBar,
-    output: &mut Output,
-) -> anyhow::Result<()> {
-    sum.played += 1;
-    sum.counts.merge(&played.counts);
-    let excused = played.violations.iter().filter(|violation| violation.excused).count();
-    sum.excused += u64::try_from(excused).unwrap_or(u64::MAX);
-    let failures = played.failures();
-    if failures.is_empty() {
-        return Ok(());
+impl Sum {
+    /// Adds what came of the next seed. What went wrong in it is returned, to be told at once.
+    fn add(&mut self, seed: u64, played: Played) -> Vec<String> {
+        self.played += 1;
+        coverage::merge(&mut self.counts, &played.counts);
+        let excused = played.violations.iter().filter(|violation| violation.excused).count();
+        self.excused += u64::try_from(excused).unwrap_or(u64::MAX);
+        let failures = played.failures();
+        if !failures.is_empty() {
+            self.failed.push((seed, played));
+        }
+        failures
     }
-    if format == Format::Text {
-        bar.suspend(|| -> anyhow::Result<()> {
-            output.line(&format!("seed {seed} FAILED; to see it: {}", replay_command(seed, shape)))?;
-            for failure in &failures {
-                output.line(&format!("  {failure}"))?;
-            }
-            output.flush()
-        })?;
+}
+
+fn tell_failure(seed: u64, failures: &[String], shape: &Shape, output: &mut Output) -> anyhow::Result<()> {
+    output.line(&format!("seed {seed} FAILED; to see it: {}", replay_command(seed, shape)))?;
+    for failure in failures {
+        output.line(&format!("  {failure}"))?;
     }
-    sum.failed.push((seed, played));
-    Ok(())
+    output.flush()
 }
 
 fn progress_bar(seeds: u64) -> ProgressBar {
@@ -226,8 +227,8 @@ fn progress_bar(seeds: u64) -> ProgressBar {
     ProgressBar::new(seeds).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
-fn print(sum: &Sum, never: &[String], seeds: Seeds, output: &mut Output) -> anyhow::Result<()> {
-    for (group, kinds) in sum.counts.groups() {
+fn print(sum: &Sum, never: &[&str], seeds: Seeds, output: &mut Output) -> anyhow::Result<()> {
+    for (group, kinds) in coverage::grouped(&sum.counts) {
         output.line(&format!("{group}:"))?;
         for (kind, times) in kinds {
             output.line(&format!("  {times:>10}  {kind}"))?;
@@ -236,12 +237,16 @@ fn print(sum: &Sum, never: &[String], seeds: Seeds, output: &mut Output) -> anyh
     for what in never {
         output.line(&format!("never occurred: {what}"))?;
     }
-    let cut = if sum.played < seeds.count() { format!(" of {}, then the budget was spent", seeds.count()) } else { String::new() };
+    let cut = if sum.played < seeds.count() {
+        format!(" of {}, then the budget was spent", seeds.count())
+    } else {
+        String::new()
+    };
     output.line(&format!("{} seeds played{cut}", sum.played))?;
     output.line(&format!("{} failed, {} violations excused", sum.failed.len(), sum.excused))
 }
 
-fn json(sum: &Sum, never: &[String], seeds: Seeds, shape: &Shape) -> Value {
+fn json(sum: &Sum, never: &[&str], seeds: Seeds, shape: &Shape) -> Value {
     let failed: Vec<Value> = sum
         .failed
         .iter()
@@ -257,7 +262,7 @@ fn json(sum: &Sum, never: &[String], seeds: Seeds, shape: &Shape) -> Value {
         "played": sum.played,
         "failed": failed,
         "excused": sum.excused,
-        "counts": sum.counts.groups(),
+        "counts": sum.counts,
         "never_occurred": never,
     })
 }

@@ -3,9 +3,7 @@
 //! A command is a proposal. Whether it takes effect is decided when it is applied, by the same code on every voter and
 //! from the replicated state alone, so two masters that propose the same recovery can not both succeed.
 
-use crate::core::ids::{
-    Address, BootId, ConfigVersion, Epoch, Generation, HostId, Incarnation, Ticket, VmId, VoterId,
-};
+use crate::core::ids::{Address, BootId, ConfigVersion, Epoch, Generation, HostId, Incarnation, Ticket, VmId, VoterId};
 use crate::core::message::{Inventory, VmCondition};
 use crate::core::reason::{JudgeCause, Proof};
 use crate::core::state::{Policy, VmDefinition};

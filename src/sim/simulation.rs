@@ -1,11 +1,11 @@
-//! A stand-in for the world until it is there: VMs run at home, and power takes them with it. It decides nothing.
+//! A stand-in for `sim::world` until that is there: VMs run at home, and power takes them with it. It decides nothing.
 
 use crate::core::ids::{HostId, VmId};
-use crate::core::reason::HostState;
+use crate::core::reason::Wait;
 use crate::sim::coverage::Counts;
 use crate::sim::fault::Fault;
-use crate::sim::run::{FinalStates, FinalVm};
 use crate::sim::spec::WorldSpec;
+use crate::sim::spelling::{FAULT_KINDS, fault_kind};
 use crate::sim::timeline::{Happening, Moment, Violation};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,24 +18,35 @@ pub struct Simulation {
     moments: Vec<Moment>,
     recording: bool,
     running: BTreeMap<VmId, HostId>,
-    off: Vec<HostId>,
     counts: Counts,
+}
+
+/// How a VM stands.
+#[derive(Debug)]
+pub struct FinalState {
+    /// Which.
+    pub vm: VmId,
+    /// What it waits for.
+    pub wait: Option<Wait>,
+}
+
+/// How things are.
+#[derive(Debug)]
+pub struct Truth<'a>(&'a Simulation);
+
+impl Truth<'_> {
+    /// Where a VM runs.
+    pub fn executes_on(&self, vm: VmId) -> Option<HostId> {
+        self.0.running.get(&vm).copied()
+    }
 }
 
 impl Simulation {
     /// A world before its first moment.
     pub fn new(spec: WorldSpec) -> Simulation {
-        let mut simulation = Simulation {
-            spec,
-            pending: Vec::new(),
-            moments: Vec::new(),
-            recording: false,
-            running: BTreeMap::new(),
-            off: Vec::new(),
-            counts: Counts::default(),
-        };
-        simulation.off = simulation.spec.hosts.iter().filter(|(_, host)| !host.on).map(|(id, _)| *id).collect();
-        simulation
+        let counts = FAULT_KINDS.iter().map(|kind| (format!("fault/{kind}"), 0)).collect();
+        let (pending, moments, running) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Simulation { spec, pending, moments, recording: false, running, counts }
     }
 
     /// Whether all that happens is kept.
@@ -60,11 +71,10 @@ impl Simulation {
         for (at, fault) in std::mem::take(&mut self.pending).into_iter().filter(|(at, _)| *at <= until) {
             self.tell(at, Happening::Fault(fault.clone()));
             if let Fault::PowerOff(host) = fault {
-                self.off.push(host);
-                self.tell(at, Happening::Power(host, "power-off"));
+                self.tell(at, Happening::Power(host, "power-lost"));
                 for (vm, _) in self.running.clone().into_iter().filter(|(_, home)| *home == host) {
                     self.running.remove(&vm);
-                    self.tell(at, Happening::VmDown(vm, host, "power-off"));
+                    self.tell(at, Happening::VmDown(vm, host, "power-lost"));
                 }
             }
         }
@@ -76,8 +86,8 @@ impl Simulation {
     }
 
     /// How often what happened.
-    pub fn counts(&self) -> &Counts {
-        &self.counts
+    pub fn counts(&self) -> Counts {
+        self.counts.clone()
     }
 
     /// What was violated.
@@ -85,18 +95,20 @@ impl Simulation {
         &[]
     }
 
-    /// How everything stands.
-    pub fn final_states(&self) -> FinalStates {
-        let vms = self.spec.vms.iter().map(|vm| {
-            let host = self.running.get(&vm.definition.id).copied();
-            (vm.definition.id, FinalVm { host, wanted: vm.wanted, wait: None })
-        });
-        let state = |id: &HostId| if self.off.contains(id) { HostState::Absent } else { HostState::Alive };
-        FinalStates { vms: vms.collect(), hosts: self.spec.hosts.keys().map(|id| (*id, Some(state(id)))).collect() }
+    /// How the VMs stand.
+    pub fn final_states(&self) -> Vec<FinalState> {
+        self.spec.vms.iter().map(|vm| FinalState { vm: vm.definition.id, wait: None }).collect()
+    }
+
+    /// How things are.
+    pub fn truth(&self) -> Truth<'_> {
+        Truth(self)
     }
 
     fn tell(&mut self, at: Duration, what: Happening) {
-        self.counts.see(&what);
+        if let Happening::Fault(fault) = &what {
+            *self.counts.entry(format!("fault/{}", fault_kind(fault))).or_default() += 1;
+        }
         if self.recording {
             let at_micros = u64::try_from(at.as_micros()).unwrap_or(u64::MAX);
             self.moments.push(Moment { at_micros, what });

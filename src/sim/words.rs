@@ -48,8 +48,8 @@ pub fn format_duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     let (unit_micros, unit) = match micros {
         0 => return "0s".to_owned(),
-        _ if micros % 3_600_000_000 == 0 => (3_600_000_000, "h"),
-        _ if micros % 60_000_000 == 0 => (60_000_000, "m"),
+        _ if micros.is_multiple_of(3_600_000_000) => (3_600_000_000, "h"),
+        _ if micros.is_multiple_of(60_000_000) => (60_000_000, "m"),
         _ if micros >= 1_000_000 => (1_000_000, "s"),
         _ if micros >= 1_000 => (1_000, "ms"),
         _ => (1, "us"),

@@ -71,13 +71,7 @@ impl Agent {
 
     /// A permit that answers the hook's question. If nobody waits any more, the epoch is refused for ever, so that
     /// the master learns that nothing came of it.
-    pub(super) fn permit_for_hook(
-        &mut self,
-        now: Instant,
-        permit: &Permit,
-        ticket: Ticket,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn permit_for_hook(&mut self, now: Instant, permit: &Permit, ticket: Ticket, actions: &mut Vec<Action>) {
         match self.hooks.remove(&ticket) {
             Some(waiting) if waiting.vm == permit.vm => {
                 self.take_on(permit, LocalVm::let_in(permit.epoch, now), actions);

@@ -33,12 +33,7 @@ impl Lease {
     /// The lease of an agent that starts. If VMs may run from before, their lease is an unknown part through; it is
     /// taken to have been renewed now, because an older watchdog still counts for what was missed.
     pub(super) fn starting(now: Instant, may_hold: bool) -> Lease {
-        Lease {
-            renewed: may_hold.then_some(now),
-            acknowledged: false,
-            ended: None,
-            watchdog: WatchdogState::Closed,
-        }
+        Lease { renewed: may_hold.then_some(now), acknowledged: false, ended: None, watchdog: WatchdogState::Closed }
     }
 
     pub(super) fn is_watchdog_open(&self) -> bool {

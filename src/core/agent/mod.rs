@@ -20,7 +20,9 @@ mod storage;
 mod vms;
 
 use crate::core::action::{Action, AgentStore, Event, Note, PlatformCall, PlatformEvent};
-use crate::core::ids::{Address, Authority, BootId, DatastoreId, Epoch, Generation, HostId, Incarnation, NetworkId, Ticket, VmId};
+use crate::core::ids::{
+    Address, Authority, BootId, DatastoreId, Epoch, Generation, HostId, Incarnation, NetworkId, Ticket, VmId,
+};
 use crate::core::message::{Guards, Message, RemoteOp, RemoteResult, Watchdog};
 use crate::core::reason::Refusal;
 use crate::core::state::Armed;

@@ -96,12 +96,7 @@ impl Agent {
 
     /// A master does not know this life. From the answer on, nothing of the generation before counts any more: what
     /// the answer does not name must not begin behind its back.
-    pub(super) fn challenged(
-        &mut self,
-        from: Address,
-        challenge: Challenge,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn challenged(&mut self, from: Address, challenge: Challenge, actions: &mut Vec<Action>) {
         if challenge.boot != self.machine.boot || challenge.session != self.session || !self.looks.has_seen() {
             return;
         }

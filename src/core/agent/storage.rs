@@ -3,8 +3,8 @@
 use super::Agent;
 use crate::core::action::Action;
 use crate::core::ids::{DatastoreId, Ticket, VoterId};
-use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Mail, Record, Slot, VmEpoch};
 use crate::core::reason::Refusal;
+use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Mail, Record, Slot, VmEpoch};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
 use std::collections::BTreeSet;
@@ -76,9 +76,8 @@ impl Agent {
         let held = self.vms.iter().filter(|(_, vm)| !vm.is_gone());
         let held = held.map(|(id, vm)| VmEpoch { vm: *id, epoch: vm.epoch }).collect();
         let gone = self.vms.iter().filter(|(_, vm)| vm.is_gone());
-        let released = gone.filter_map(|(id, _)| {
-            self.store.floors.get(id).map(|floor| VmEpoch { vm: *id, epoch: *floor })
-        });
+        let released =
+            gone.filter_map(|(id, _)| self.store.floors.get(id).map(|floor| VmEpoch { vm: *id, epoch: *floor }));
         (held, released.collect())
     }
 

@@ -293,14 +293,7 @@ impl Agent {
     }
 
     /// Refuses every epoch up to this one for ever, and says so.
-    pub(super) fn settle_gone(
-        &mut self,
-        now: Instant,
-        vm: VmId,
-        epoch: Epoch,
-        exit: Exit,
-        actions: &mut Vec<Action>,
-    ) {
+    pub(super) fn settle_gone(&mut self, now: Instant, vm: VmId, epoch: Epoch, exit: Exit, actions: &mut Vec<Action>) {
         let floor = self.store.floors.entry(vm).or_default();
         *floor = (*floor).max(epoch);
         let refuses = *floor;

@@ -78,9 +78,7 @@ impl ClusterState {
             Command::ResolveConflict { host } => self.resolve_conflict(*host, changes),
             Command::Acknowledge { target, config } => self.acknowledge(*target, *config, changes),
             Command::Observe { source, seen } => self.observe(*source, seen, changes),
-            Command::Place { vm, version, target, by_hook } => {
-                self.place(*vm, *version, *target, *by_hook, changes)
-            }
+            Command::Place { vm, version, target, by_hook } => self.place(*vm, *version, *target, *by_hook, changes),
             Command::Move { vm, version, from, to, by_hook } => {
                 self.may_move(*vm, *version, *from, *to)?;
                 self.start_move(*vm, *from, *to, *by_hook, changes)
@@ -188,13 +186,7 @@ impl ClusterState {
         authority.generation == self.generation
     }
 
-    pub(super) fn grant(
-        target: Incarnation,
-        vm: VmId,
-        epoch: Epoch,
-        role: Role,
-        by_hook: Option<Ticket>,
-    ) -> Change {
+    pub(super) fn grant(target: Incarnation, vm: VmId, epoch: Epoch, role: Role, by_hook: Option<Ticket>) -> Change {
         let kind = match (by_hook, role) {
             (Some(ticket), _) => PermitKind::Hook(ticket),
             (None, Role::Incoming) => PermitKind::Receive,

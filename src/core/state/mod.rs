@@ -334,9 +334,7 @@ impl ClusterState {
     /// Whether this is the present life of an admitted host.
     pub fn is_admitted(&self, incarnation: Incarnation) -> bool {
         self.hosts.get(&incarnation.host).is_some_and(|host| {
-            host.standing == Standing::Admitted
-                && host.accounted
-                && host.incarnation(incarnation.host) == incarnation
+            host.standing == Standing::Admitted && host.accounted && host.incarnation(incarnation.host) == incarnation
         })
     }
 

@@ -28,13 +28,7 @@ impl ClusterState {
     }
 
     /// Whether the VM may be moved alive between these two now.
-    pub(super) fn may_move(
-        &self,
-        id: VmId,
-        version: u64,
-        from: Incarnation,
-        to: Incarnation,
-    ) -> Result<(), Refusal> {
+    pub(super) fn may_move(&self, id: VmId, version: u64, from: Incarnation, to: Incarnation) -> Result<(), Refusal> {
         let vm = self.vms.get(&id).ok_or(Refusal::NoSuchThing)?;
         self.may_run(vm, version)?;
         self.may_hold(to)?;

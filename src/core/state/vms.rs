@@ -192,13 +192,7 @@ impl ClusterState {
         }
     }
 
-    fn seen_gone(
-        &mut self,
-        source: Incarnation,
-        id: VmId,
-        refuses: Epoch,
-        exit: Exit,
-    ) -> Result<(), Refusal> {
+    fn seen_gone(&mut self, source: Incarnation, id: VmId, refuses: Epoch, exit: Exit) -> Result<(), Refusal> {
         let vm = self.vm_mut(id)?;
         let Some(holder) = vm.holders.get(&source.host).copied() else { return Ok(()) };
         let accounted = holder.role == Role::Unaccounted;
@@ -292,12 +286,7 @@ impl ClusterState {
         Ok(())
     }
 
-    pub(super) fn lock_seen(
-        &mut self,
-        id: VmId,
-        epoch: Epoch,
-        changes: &mut Vec<Change>,
-    ) -> Result<(), Refusal> {
+    pub(super) fn lock_seen(&mut self, id: VmId, epoch: Epoch, changes: &mut Vec<Change>) -> Result<(), Refusal> {
         let vm = self.vm_mut(id)?;
         if vm.epoch != epoch {
             return Err(Refusal::OldEpoch);

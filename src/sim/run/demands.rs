@@ -12,6 +12,7 @@ use crate::sim::scenario::Scenario;
 use crate::sim::scenario::expect::{Demand, EndState, Expectation, Polarity, Saying, Window};
 use crate::sim::timeline::{Happening, Moment};
 use crate::sim::words::{format_duration, listed};
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -62,13 +63,7 @@ impl Witness<'_> {
         }
     }
 
-    fn runs(
-        &self,
-        expectation: &Expectation,
-        vm: VmId,
-        on: &BTreeSet<HostId>,
-        proof: Option<&str>,
-    ) -> Option<String> {
+    fn runs(&self, expectation: &Expectation, vm: VmId, on: &BTreeSet<HostId>, proof: Option<&str>) -> Option<String> {
         let name = self.names.vm(vm);
         let spells: Vec<Spell<bool>> = self
             .lives(vm)
@@ -102,14 +97,11 @@ impl Witness<'_> {
 
     fn ends(&self, vm: VmId, state: EndState) -> Option<String> {
         let name = self.names.vm(vm);
-        match self.finals.vms.get(&vm).map(|end| end.state()) {
+        match self.finals.vms.get(&vm).map(|end| end.state) {
             Some(end) if end == state => None,
-            Some(end) => Some(format!(
-                "{name} must be {} at the end, but is {}; {}",
-                state.name(),
-                end.name(),
-                self.story(vm)
-            )),
+            Some(end) => {
+                Some(format!("{name} must be {} at the end, but is {}; {}", state.name(), end.name(), self.story(vm)))
+            }
             None => Some(format!("{name} must be {} at the end, but nothing is known of it", state.name())),
         }
     }
@@ -164,9 +156,9 @@ impl Witness<'_> {
         let spells: Vec<Spell<bool>> = notes
             .filter(|moment| {
                 let event = facts::event(moment, self.names);
-                let same = event.get(key).is_some_and(|value| value == kind);
-                same && !event.get("proofs").is_some_and(|_| key == "proof")
-                    && about.iter().all(|name| facts::is_about(&event, name))
+                let placed = event.get("proofs").and_then(Value::as_array).into_iter().flatten();
+                let said = placed.chain([&event]).filter_map(|part| part.get(key)).any(|value| value == kind);
+                said && about.iter().all(|name| facts::is_about(&event, name))
             })
             .map(|moment| Spell { from: time(moment), until: time(moment), what: true })
             .collect();

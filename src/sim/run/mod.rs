@@ -69,7 +69,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
     simulation.run_until(scenario.duration);
     let names = Names::of(&scenario.world);
     let (events, violations) = (simulation.timeline().to_vec(), simulation.violations().to_vec());
-    let finals = simulation.final_states();
+    let finals = FinalStates::of(&simulation, &scenario.world, &events);
     let mut failures = demands::unmet(scenario, &events, &finals, &names);
     failures.extend(unexcused(scenario, &violations));
     let record = record::of(&events, &finals, &names);

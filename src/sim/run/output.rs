@@ -33,7 +33,7 @@ pub fn finals(finals: &FinalStates, names: &Names) -> Value {
     for (vm, end) in &finals.vms {
         let host = end.host.map(|host| names.host(host));
         let reason = end.wait.as_ref().filter(|_| end.host.is_none()).map(|wait| facts::wait(wait, names));
-        vms.insert(names.vm(*vm), json!({ "host": host, "state": end.state().name(), "reason": reason }));
+        vms.insert(names.vm(*vm), json!({ "host": host, "state": end.state.name(), "reason": reason }));
     }
     let mut hosts = Map::new();
     for (host, state) in &finals.hosts {

@@ -26,7 +26,7 @@ pub fn of(events: &[Moment], finals: &FinalStates, names: &Names) -> Vec<String>
         let place = end.host.map(|host| format!(" on {}", names.host(host))).unwrap_or_default();
         let wait = end.wait.as_ref().filter(|_| end.host.is_none());
         let reason = wait.map(|wait| format!(" ({})", wait_kinds(wait, names))).unwrap_or_default();
-        lines.push(format!("     end     {} {}{place}{reason}", names.vm(*vm), end.state().name()));
+        lines.push(format!("     end     {} {}{place}{reason}", names.vm(*vm), end.state.name()));
     }
     for (host, state) in &finals.hosts {
         lines.push(format!("     end     {} {}", names.host(*host), state.map_or("unknown", |state| state.name())));

@@ -42,9 +42,9 @@ pub fn read_all(file: &mut Reader<'_>, world: &WorldSpec) -> Result<Vec<Event>, 
         let kind = entry.must("do", |found| {
             let text = found.text()?;
             let known = FAULT_KINDS.iter().find(|kind| **kind == text);
-            known.copied().ok_or_else(|| {
-                found.problem(format!("nothing is called \"{text}\"")).hint(choice(text, FAULT_KINDS))
-            })
+            known
+                .copied()
+                .ok_or_else(|| found.problem(format!("nothing is called \"{text}\"")).hint(choice(text, FAULT_KINDS)))
         })?;
         entry.call(format!("the event \"{kind}\""));
         let fault = Fields { entry: &mut entry, names: &names, world }.fault(kind)?;
@@ -132,20 +132,20 @@ impl Fields<'_, '_> {
     /// Faults of links, datastores and fence devices; what remains is a request.
     fn device_fault(&mut self, kind: &'static str) -> Result<Fault, Problem> {
         let fault = match kind {
-            "cut-link" => self.link(LinkFault::Cut)?,
-            "lossy-link" => {
+            "link-cut" => self.link(LinkFault::Cut)?,
+            "link-loss" => {
                 let percent = self.entry.must("percent", Found::percent)?;
                 self.link(LinkFault::Loss(percent))?
             }
-            "slow-link" => {
+            "link-delay" => {
                 let takes = self.duration("takes")?;
                 self.link(LinkFault::Delay(takes))?
             }
-            "duplicating-link" => {
+            "link-duplicate" => {
                 let percent = self.entry.must("percent", Found::percent)?;
                 self.link(LinkFault::Duplicate(percent))?
             }
-            "replaying-link" => {
+            "link-replay" => {
                 let ago = self.duration("ago")?;
                 self.link(LinkFault::Replay(ago))?
             }

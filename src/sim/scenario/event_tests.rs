@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::state::{Policy, Response};
+use crate::core::state::{Policy, Response, VmDefinition};
 use crate::sim::scenario::Scenario;
 use crate::sim::spelling::{fault_as_toml, fault_kind};
 use std::collections::BTreeSet;
@@ -19,7 +19,6 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
     let link = |fault| Fault::Link(host, other, fault, time);
     let mut definition = world.vms[1].definition.clone();
     definition.response = Response::RestartWithoutLease;
-    let policy = Policy { brake_percent: 25, accept_software_guards: true, ..Policy::default() };
     let mut faults = vec![
         Fault::PowerOff(host),
         Fault::PowerOn(host),
@@ -67,7 +66,14 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
         Fault::HypervisorMove(vm, host),
         Fault::Heal,
     ];
-    let requests = [
+    faults.extend(requests(definition).map(Fault::Request));
+    faults
+}
+
+fn requests(definition: VmDefinition) -> [Request; 14] {
+    let (host, vm) = (HostId(1), VmId(2));
+    let policy = Policy { brake_percent: 25, accept_software_guards: true, ..Policy::default() };
+    [
         Request::Intend { vm, want: Want::Running },
         Request::Intend { vm, want: Want::Stopped },
         Request::Intend { vm, want: Want::Killed },
@@ -82,9 +88,7 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
         Request::EndQuarantine(host),
         Request::SetPolicy(Box::new(policy)),
         Request::Recover { dead: vec![VoterId(1), VoterId(3)] },
-    ];
-    faults.extend(requests.map(Fault::Request));
-    faults
+    ]
 }
 
 #[test]

@@ -180,12 +180,7 @@ fn what_is_wrong_is_found_in_its_line() {
             "there is no host \"host-9\"",
             "there is host-1 and host-2",
         ),
-        (
-            "[[event]]\nat = \"5s\"\ndo = \"heal\"\nhots = \"host-1\"",
-            7,
-            "the event \"heal\" has no key `hots`",
-            "",
-        ),
+        ("[[event]]\nat = \"5s\"\ndo = \"heal\"\nhots = \"host-1\"", 7, "the event \"heal\" has no key `hots`", ""),
         ("[[expect]]\nalert = \"brakes\"", 5, "`alert` cannot be \"brakes\"", "did you mean \"brake\"?"),
         ("[[expect]]\nrefusal = \"old-epok\"", 5, "\"old-epok\"", "did you mean \"old-epoch\"?"),
         ("[[expect]]\nvm = \"vm-1\"", 4, "must say what is expected", "never_on"),
