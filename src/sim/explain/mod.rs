@@ -14,7 +14,7 @@ use crate::sim::timeline::{Happening, Moment, Violation};
 /// A moment as a line: `   12.345 s  host-2 judged: silent`.
 pub fn line(moment: &Moment, names: &Names) -> String {
     let millis = moment.at_micros / 1_000;
-    format!("{:>6}.{:03} s  {}", millis / 1_000, millis % 1_000, happening(&moment.what, names))
+    format!("{:>5}.{:03} s  {}", millis / 1_000, millis % 1_000, happening(&moment.what, names))
 }
 
 /// What happened, as a sentence without its full stop.

@@ -117,3 +117,14 @@ fn the_documentation_names_every_fault() {
         assert!(text.contains(&format!("`{kind}`")), "{kind} is not documented");
     }
 }
+
+#[test]
+fn the_documentation_names_every_kind_of_reason() {
+    use crate::core::reason::{Alert, NoProof, Refusal, Unfit, Wait};
+    use crate::sim::kinds::kinds_of;
+    let text = include_str!("../../../tests/scenarios/README.md");
+    let kinds = [kinds_of::<Alert>(), kinds_of::<NoProof>(), kinds_of::<Refusal>(), kinds_of::<Unfit>()];
+    for kind in kinds.into_iter().flatten().chain(kinds_of::<Wait>()) {
+        assert!(text.contains(&format!("`{kind}`")), "{kind} is not documented");
+    }
+}
