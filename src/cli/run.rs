@@ -186,7 +186,7 @@ fn verdict(entry: &Entry, outcome: &Outcome, has_record: bool, output: &mut Outp
     for failure in &outcome.failures {
         let file = entry.folder.join(INPUT);
         let place = failure.line.map(|line| format!("{}:{line}: ", file.display())).unwrap_or_default();
-        output.line(&format!("  {place}expected {}", failure.what))?;
+        output.line(&format!("  {place}{}", failure.what))?;
     }
     if !outcome.differences.is_empty() {
         output.line("  the decisions are not those that are expected (- expected, + came):")?;

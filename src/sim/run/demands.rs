@@ -133,7 +133,7 @@ impl Witness<'_> {
             .map(|(vm, at)| format!("{} at {}", self.names.vm(vm), format_duration(at)))
             .collect();
         let wrong = restarted.len() != count;
-        wrong.then(|| format!("{count} restarts are expected, not {}: {}", restarted.len(), listed(&restarted, "and")))
+        wrong.then(|| format!("expected {count} restarts, not {}: {}", restarted.len(), listed(&restarted, "and")))
     }
 
     fn said(
@@ -180,11 +180,13 @@ impl Witness<'_> {
         };
         match (expectation.polarity, first) {
             (Polarity::Never, None) => None,
-            (Polarity::Never, Some(at)) => Some(format!("never {what}, but it came at {}", format_duration(at))),
+            (Polarity::Never, Some(at)) => {
+                Some(format!("expected never {what}, but it came at {}", format_duration(at)))
+            }
             (Polarity::Must, Some(at)) if at >= window.not_before => None,
             (Polarity::Must, Some(at)) => {
                 let earliest = format_duration(window.not_before);
-                Some(format!("{what} not before {earliest}, but it came at {}", format_duration(at)))
+                Some(format!("expected {what} not before {earliest}, but it came at {}", format_duration(at)))
             }
             (Polarity::Must, None) => {
                 let when = match window.at {
@@ -193,7 +195,7 @@ impl Witness<'_> {
                 };
                 let later = held.iter().map(|spell| spell.from).find(|from| *from > deadline);
                 let instead = later.map(|at| format!("it came at {}", format_duration(at)));
-                Some(format!("{what} {when}, but {}", instead.unwrap_or_else(|| "it never came".to_owned())))
+                Some(format!("expected {what} {when}, but {}", instead.unwrap_or_else(|| "it never came".to_owned())))
             }
         }
     }

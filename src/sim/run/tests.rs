@@ -110,7 +110,7 @@ fn what_did_not_come_true_is_told() {
         ("vm = \"vm-1\"\nnever_on = \"host-2\"", "must not come to run on host-2, but did at 13s"),
         ("vm = \"vm-1\"\nstate = \"stopped\"", "vm-1 must be stopped at the end, but is running"),
         ("vm = \"vm-1\"\nwaits = \"no-room\"", "vm-1 waiting: no-room by 30s, but it never came"),
-        ("restarts = 0", "0 restarts are expected, not 1: vm-1 at 13s"),
+        ("restarts = 0", "expected 0 restarts, not 1: vm-1 at 13s"),
         ("host = \"host-1\"\nstate = \"dead\"\nby = \"12s\"", "host-1 dead by 12s, but it came at 12.65s"),
         ("host = \"host-1\"\nstate = \"dead\"\nnever = true", "never host-1 dead, but it came at 12.65s"),
         ("refusal = \"old-epoch\"\nhost = \"host-1\"", "the refusal old-epoch about host-1 by 30s"),
