@@ -1,6 +1,8 @@
 //! The command line as a person or a script meets it: exit codes, errors with their line, and output that is the same
 //! each time.
 
+#![allow(clippy::expect_used, reason = "a test ends where what it stands on is missing")]
+
 use assert_cmd::Command;
 use std::fs;
 use std::path::Path;
