@@ -4,7 +4,7 @@ use crate::core::action::Note;
 use crate::core::ids::{HostId, VmId};
 use crate::core::reason::{HostState, Wait};
 use crate::sim::scenario::expect::EndState;
-use crate::sim::simulation::Simulation;
+use crate::sim::world::Simulation;
 use crate::sim::spec::WorldSpec;
 use crate::sim::timeline::{Happening, Moment};
 use std::collections::BTreeMap;

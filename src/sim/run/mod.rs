@@ -10,7 +10,7 @@ pub use finals::{FinalStates, FinalVm};
 
 use crate::sim::names::Names;
 use crate::sim::scenario::Scenario;
-use crate::sim::simulation::Simulation;
+use crate::sim::world::Simulation;
 use crate::sim::timeline::{Moment, Violation};
 
 /// What came of a scenario.
