@@ -73,8 +73,6 @@ pub enum Message {
         /// How it ended.
         result: RemoteResult,
     },
-    /// A voter to another at its start: what have you seen of me? And the answer of one that was asked.
-    Seen(Seen),
     /// The master to a host: be the home of this voter.
     BecomeVoter {
         /// By whose order.
@@ -404,21 +402,6 @@ pub struct Wish {
     pub vm: VmId,
     /// From where it is moved in alive, if it is.
     pub from: Option<HostId>,
-}
-
-/// What one voter has seen of another's store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
-    /// By whose word.
-    pub authority: Authority,
-    /// Of whose store.
-    pub of: VoterId,
-    /// The last log entry that it said it had.
-    pub last: LogIndex,
-    /// The last term in which it voted or followed.
-    pub term: u64,
-    /// Whether this is the question.
-    pub asks: bool,
 }
 
 /// What a host may be asked to do for the master.

@@ -13,7 +13,9 @@
 pub mod action;
 pub mod agent;
 pub mod command;
+pub mod ears;
 pub mod ids;
+pub mod master;
 pub mod message;
 pub mod placement;
 pub mod reason;

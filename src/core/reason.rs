@@ -297,6 +297,8 @@ pub enum Refusal {
     NoMajority,
     /// The state already is as asked.
     NothingToDo,
+    /// A datastore that must be written first can not be reached.
+    DatastoreUnreachable,
     /// The VM does not fit there.
     Unfit(Unfit),
 }

@@ -8,123 +8,224 @@
 //! - [`Event::Wake`] may come early or without need; it must come no later than [`Node::next_deadline`], or the node
 //!   takes the delay for a gap in its own life.
 
-pub use crate::core::agent::Machine;
+mod members;
+mod packet;
+mod recover;
+mod voter;
 
-use crate::core::action::{Action, AgentStore, Event};
+pub use crate::core::agent::Machine;
+pub use packet::{NodeAction, NodeEvent, Packet, Setup};
+
+use crate::core::action::{Action, Event, Note, Request};
+use crate::core::agent::Agent;
 use crate::core::ids::{Address, Authority, HostId, Ticket, VmId, VoterId};
+use crate::core::master::MASTER_TICKETS;
 use crate::core::message::Message;
-use crate::core::reason::{HostState, Wait};
+use crate::core::reason::{Alert, HostState, Refusal, Wait};
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::core::timing::Timing;
-use crate::election::{self, StoreBatch, StoreImage};
+use recover::Recovering;
 use std::sync::Arc;
-
-/// All that two nodes say to each other.
-#[derive(Debug, Clone)]
-pub enum Packet {
-    /// Of the cluster.
-    Cluster(Message),
-    /// Of the election and the log.
-    Election {
-        /// The sender's authority; another cluster generation than the receiver's is not for it.
-        authority: Authority,
-        /// The sending store.
-        from: VoterId,
-        /// The receiving store.
-        to: VoterId,
-        /// What it says.
-        message: Box<election::Message>,
-    },
-}
-
-/// What happens to a node.
-#[derive(Debug, Clone)]
-pub enum NodeEvent {
-    /// Anything but what is below. Never [`Event::Message`].
-    Core(Event),
-    /// A packet came.
-    Packet {
-        /// From where.
-        from: Address,
-        /// What it says.
-        packet: Packet,
-    },
-    /// A batch is on the voter's disk, or could not be written: then the store is lost to this run of the node.
-    Stored {
-        /// Which batch.
-        ticket: Ticket,
-        /// Whether it is.
-        done: bool,
-    },
-}
-
-/// What a node does.
-#[derive(Debug, Clone)]
-pub enum NodeAction {
-    /// Anything but what is below. Never [`Action::Send`].
-    Core(Action),
-    /// Send a packet.
-    Send {
-        /// Where to.
-        to: Address,
-        /// What.
-        packet: Packet,
-    },
-    /// Write a batch to the voter's disk and sync it, then say [`NodeEvent::Stored`].
-    Store(StoreBatch),
-    /// Make this the voter's store, in place of any other, on stable storage at once.
-    NewStore(Box<StoreImage>),
-    /// The voter's store is not needed any more.
-    DropStore,
-}
-
-/// What a node starts from.
-#[derive(Debug, Clone)]
-pub struct Setup {
-    /// The machine.
-    pub machine: Machine,
-    /// The run of the agent: greater than any before on this machine.
-    pub session: u64,
-    /// What the agent kept.
-    pub agent: AgentStore,
-    /// The voter's store, if this node votes.
-    pub store: Option<StoreImage>,
-    /// The time limits.
-    pub timing: Arc<Timing>,
-    /// Where this node's choices of chance come from: the times at which it stands for election.
-    pub seed: u64,
-}
+use voter::Voter;
 
 /// One node.
-#[derive(Debug)]
-pub struct Node {}
+pub struct Node {
+    timing: Arc<Timing>,
+    address: Address,
+    seed: u64,
+    agent: Agent,
+    voter: Option<Voter>,
+    /// A store of this node that does not count any more: the master is asked for a new one.
+    lost: Option<VoterId>,
+    next_loss_report: Instant,
+    recovering: Option<Recovering>,
+    /// Actions of the parts, before they are passed on; kept to spare allocations.
+    buffer: Vec<Action>,
+}
 
 impl Node {
     /// Starts a node.
-    pub fn start(_now: Instant, _setup: Setup, _actions: &mut Vec<NodeAction>) -> Node {
-        Node {}
+    pub fn start(now: Instant, setup: Setup, actions: &mut Vec<NodeAction>) -> Node {
+        let mut buffer = Vec::new();
+        let address = setup.machine.address;
+        let agent =
+            Agent::start(now, setup.machine, setup.session, setup.agent, Arc::clone(&setup.timing), &mut buffer);
+        let mut node = Node {
+            timing: setup.timing,
+            address,
+            seed: setup.seed ^ (setup.session << 20),
+            agent,
+            voter: None,
+            lost: None,
+            next_loss_report: Instant::NEVER,
+            recovering: None,
+            buffer,
+        };
+        if let Some(image) = setup.store {
+            node.start_voter(now, image, actions);
+        }
+        node.pass_on(actions);
+        node.pump(now, actions);
+        node
     }
+
     /// Lets one thing happen.
-    pub fn step(&mut self, _now: Instant, _event: NodeEvent, _actions: &mut Vec<NodeAction>) {}
+    pub fn step(&mut self, now: Instant, event: NodeEvent, actions: &mut Vec<NodeAction>) {
+        match event {
+            NodeEvent::Core(event) => self.core_event(now, event, actions),
+            NodeEvent::Packet { from, packet: Packet::Cluster(message) } => {
+                self.cluster_message(now, from, message, actions);
+            }
+            NodeEvent::Packet { from, packet: Packet::Election { authority, from: sender, to, message } } => {
+                self.election_message(now, from, (authority, sender, to), *message, actions);
+            }
+            NodeEvent::Stored { ticket, done } => self.stored(now, ticket, done, actions),
+            NodeEvent::Reloaded(image) => {
+                if self.voter.is_none() && self.lost.is_none() {
+                    self.start_voter(now, *image, actions);
+                }
+            }
+        }
+        self.yield_to_newer_generation(actions);
+        self.pass_on(actions);
+        self.pump(now, actions);
+    }
+
+    /// A forced recovery has outranked the log that this node votes in: nothing of it counts any more (rule 15).
+    fn yield_to_newer_generation(&mut self, actions: &mut Vec<NodeAction>) {
+        let newest = self.agent.authority().generation;
+        if self.voter.as_ref().is_some_and(|voter| voter.state.generation < newest) {
+            self.voter = None;
+            actions.push(NodeAction::DropStore);
+        }
+    }
+
+    fn core_event(&mut self, now: Instant, event: Event, actions: &mut Vec<NodeAction>) {
+        match event {
+            Event::Wake => {
+                self.agent.step(now, Event::Wake, &mut self.buffer);
+                self.wake_voter(now);
+                self.tend_recovering(now, actions);
+                self.report_loss(now);
+            }
+            Event::Datastore { ticket, result } if self.is_recoverys(ticket) => {
+                self.recovery_answered(now, ticket, result, actions);
+            }
+            Event::Datastore { ticket, .. } | Event::Fence { ticket, .. } if ticket.0 & MASTER_TICKETS != 0 => {
+                self.to_master(now, event);
+            }
+            Event::Pong { .. } => self.to_master(now, event),
+            Event::Request { ticket, request } => self.request(now, ticket, request, actions),
+            event => self.agent.step(now, event, &mut self.buffer),
+        }
+    }
+
+    fn request(&mut self, now: Instant, ticket: Ticket, request: Request, actions: &mut Vec<NodeAction>) {
+        match request {
+            request if self.master().is_some() => self.to_master(now, Event::Request { ticket, request }),
+            Request::Recover { dead } => self.begin_recovering(now, ticket, dead, actions),
+            _ => self.buffer.push(Action::Reply { ticket, reply: Err(Refusal::NoMajority) }),
+        }
+    }
+
+    fn cluster_message(&mut self, now: Instant, from: Address, message: Message, actions: &mut Vec<NodeAction>) {
+        match message {
+            Message::Heartbeat(heartbeat) => match &mut self.voter {
+                Some(voter) => {
+                    if voter.ears.hear(now, from, heartbeat) {
+                        self.to_master(now, Event::Message { from, message });
+                    }
+                }
+                None => self.name_voters(from),
+            },
+            Message::Register(_)
+            | Message::Report(_)
+            | Message::LockSeen { .. }
+            | Message::Wish(_)
+            | Message::DisarmGuards(_)
+            | Message::RemoteDone { .. } => self.to_master(now, Event::Message { from, message }),
+            Message::BecomeVoter { authority, voter, voters } => {
+                self.become_voter(now, authority, voter, voters, actions);
+            }
+            Message::Retired { authority, voter } => self.retired(authority, voter, actions),
+            Message::StoreLost { host, voter } => self.store_lost(host, voter),
+            message => self.agent.step(now, Event::Message { from, message }, &mut self.buffer),
+        }
+    }
+
+    /// A host takes this node for a voter, and it is none: it is told who is.
+    fn name_voters(&mut self, from: Address) {
+        let voters = self.agent.voters();
+        if !voters.contains(&self.address) && !voters.is_empty() {
+            let message = Message::Voters(voters.to_vec());
+            self.buffer.push(Action::Send { to: from, message });
+        }
+    }
+
+    /// Passes on what the parts want done. A packet to itself goes the way of all packets.
+    fn pass_on(&mut self, actions: &mut Vec<NodeAction>) {
+        for action in self.buffer.drain(..) {
+            actions.push(match action {
+                Action::Send { to, message } => NodeAction::Send { to, packet: Packet::Cluster(message) },
+                action => NodeAction::Core(action),
+            });
+        }
+    }
+
     /// When it wants to be woken.
     pub fn next_deadline(&self) -> Instant {
-        Instant::NEVER
+        let voter = self.voter.as_ref().map_or(Instant::NEVER, Voter::next_deadline);
+        let recovering = self.recovering.as_ref().map_or(Instant::NEVER, |recovering| recovering.next);
+        self.agent.next_deadline().min(voter).min(recovering).min(self.next_loss_report)
     }
+
     /// The replicated state as this node has it, if it votes.
     pub fn state(&self) -> Option<&ClusterState> {
-        None
+        self.voter.as_ref().map(|voter| &voter.state)
     }
+
     /// Its authority, if it is the master and has applied all that its predecessors decided.
     pub fn master(&self) -> Option<Authority> {
-        None
+        self.voter.as_ref()?.master.as_ref().map(|master| master.authority())
     }
+
     /// How the master sees a host; `None` if this is not the master.
-    pub fn host_state(&self, _now: Instant, _host: HostId) -> Option<HostState> {
-        None
+    pub fn host_state(&self, host: HostId) -> Option<HostState> {
+        Some(self.voter.as_ref()?.master.as_ref()?.host_state(host))
     }
+
     /// What the master knows a VM to wait for; `None` if this is not the master.
-    pub fn wait(&self, _now: Instant, _vm: VmId) -> Option<Wait> {
-        None
+    pub fn wait(&self, now: Instant, vm: VmId) -> Option<Wait> {
+        let voter = self.voter.as_ref()?;
+        Some(voter.master.as_ref()?.wait(&voter.context(now), vm))
+    }
+
+    /// The voter's store that this node takes part with.
+    pub fn voter(&self) -> Option<VoterId> {
+        self.voter.as_ref().map(|voter| voter.election.id())
+    }
+
+    /// The agent, for those who check it.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    fn report_loss(&mut self, now: Instant) {
+        let Some(voter) = self.lost.filter(|_| now >= self.next_loss_report) else { return };
+        self.next_loss_report = now + self.timing.alert_after;
+        let host = self.agent.host();
+        for to in self.agent.voters() {
+            self.buffer.push(Action::Send { to: *to, message: Message::StoreLost { host, voter } });
+        }
+    }
+
+    /// This node's store does not count any more.
+    fn lose_store(&mut self, now: Instant, voter: VoterId, actions: &mut Vec<NodeAction>) {
+        self.voter = None;
+        self.lost = Some(voter);
+        self.next_loss_report = now;
+        actions.push(NodeAction::Core(Action::Note(Note::Alert(Alert::StoreLost))));
+        actions.push(NodeAction::DropStore);
     }
 }

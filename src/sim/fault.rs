@@ -119,3 +119,149 @@ pub enum FenceFault {
     /// It says that it did what it did not. Outside the guarantee: what follows is counted apart.
     Lies,
 }
+
+impl Fault {
+    /// The names of all kinds, to count them by.
+    pub const KINDS: [&'static str; 52] = [
+        "power-off",
+        "power-on",
+        "power-blip",
+        "reboot",
+        "shutdown",
+        "freeze",
+        "suspend",
+        "agent-crash",
+        "agent-hang",
+        "agent-upgrade",
+        "daemon-hang",
+        "daemon-restart",
+        "fail-starts",
+        "slow-starts",
+        "timed-out-starts",
+        "guest-crash",
+        "guest-poweroff",
+        "link-cut",
+        "link-loss",
+        "link-delay",
+        "link-duplicate",
+        "link-replay",
+        "isolate",
+        "partition",
+        "datastore-hang",
+        "datastore-error",
+        "datastore-slow",
+        "tear-record",
+        "tear-mail",
+        "stall-write",
+        "roll-back",
+        "voter-disk-full",
+        "voter-disk-slow",
+        "restore-backup",
+        "fence-slow",
+        "fence-unreachable",
+        "fence-wrong-password",
+        "fence-lies",
+        "swap-fences",
+        "twin",
+        "request-intend",
+        "request-move",
+        "request-protection",
+        "request-arm",
+        "request-confirm-dead",
+        "request-release",
+        "request-policy",
+        "request-recover",
+        "hypervisor-start",
+        "hypervisor-stop",
+        "hypervisor-move",
+        "heal",
+    ];
+
+    /// The name of its kind, one of [`Fault::KINDS`].
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::PowerOff(..) => "power-off",
+            Fault::PowerOn(..) => "power-on",
+            Fault::PowerBlip(..) => "power-blip",
+            Fault::Reboot(..) => "reboot",
+            Fault::Shutdown(..) => "shutdown",
+            Fault::Freeze(..) => "freeze",
+            Fault::Suspend(..) => "suspend",
+            Fault::AgentCrash(..) => "agent-crash",
+            Fault::AgentHang(..) => "agent-hang",
+            Fault::AgentUpgrade(..) => "agent-upgrade",
+            Fault::DaemonHang(..) => "daemon-hang",
+            Fault::DaemonRestart(..) => "daemon-restart",
+            Fault::FailStarts(..) => "fail-starts",
+            Fault::SlowStarts(..) => "slow-starts",
+            Fault::TimedOutStarts(..) => "timed-out-starts",
+            Fault::GuestCrash(..) => "guest-crash",
+            Fault::GuestPoweroff(..) => "guest-poweroff",
+            Fault::Link(_, _, fault, _) => fault.kind(),
+            Fault::Isolate(..) => "isolate",
+            Fault::Partition(..) => "partition",
+            Fault::Datastore(_, _, fault, _) => fault.kind(),
+            Fault::TearRecord(..) => "tear-record",
+            Fault::TearMail(..) => "tear-mail",
+            Fault::StallWrite(..) => "stall-write",
+            Fault::RollBack(..) => "roll-back",
+            Fault::VoterDiskFull(..) => "voter-disk-full",
+            Fault::VoterDiskSlow(..) => "voter-disk-slow",
+            Fault::RestoreBackup(..) => "restore-backup",
+            Fault::Fence(_, fault, _) => fault.kind(),
+            Fault::SwapFences(..) => "swap-fences",
+            Fault::Twin(..) => "twin",
+            Fault::Request(request) => request_kind(request),
+            Fault::HypervisorStart(..) => "hypervisor-start",
+            Fault::HypervisorStop(..) => "hypervisor-stop",
+            Fault::HypervisorMove(..) => "hypervisor-move",
+            Fault::Heal => "heal",
+        }
+    }
+}
+
+fn request_kind(request: &Request) -> &'static str {
+    match request {
+        Request::Intend { .. } => "request-intend",
+        Request::Move { .. } => "request-move",
+        Request::Protect(_) | Request::Unprotect(_) | Request::Remove(_) => "request-protection",
+        Request::Arm | Request::Disarm => "request-arm",
+        Request::ConfirmDead(_) => "request-confirm-dead",
+        Request::ResolveConflict(_) | Request::EndQuarantine(_) => "request-release",
+        Request::SetPolicy(_) => "request-policy",
+        Request::Recover { .. } => "request-recover",
+    }
+}
+
+impl LinkFault {
+    fn kind(self) -> &'static str {
+        match self {
+            LinkFault::Cut => "link-cut",
+            LinkFault::Loss(_) => "link-loss",
+            LinkFault::Delay(_) => "link-delay",
+            LinkFault::Duplicate(_) => "link-duplicate",
+            LinkFault::Replay(_) => "link-replay",
+        }
+    }
+}
+
+impl DatastoreFault {
+    fn kind(self) -> &'static str {
+        match self {
+            DatastoreFault::Hang => "datastore-hang",
+            DatastoreFault::Error => "datastore-error",
+            DatastoreFault::Slow(_) => "datastore-slow",
+        }
+    }
+}
+
+impl FenceFault {
+    fn kind(self) -> &'static str {
+        match self {
+            FenceFault::Slow(_) => "fence-slow",
+            FenceFault::Unreachable => "fence-unreachable",
+            FenceFault::WrongPassword => "fence-wrong-password",
+            FenceFault::Lies => "fence-lies",
+        }
+    }
+}

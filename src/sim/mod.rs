@@ -1,7 +1,9 @@
 //! The simulator: a whole cluster, its hosts, networks, storage and people, in one thread under a virtual clock.
 
 pub mod bench;
+pub mod check;
 pub mod coverage;
+pub mod dice;
 pub mod explain;
 pub mod facts;
 pub mod fault;
@@ -10,8 +12,8 @@ pub mod kinds;
 pub mod names;
 pub mod run;
 pub mod scenario;
-pub mod simulation;
 pub mod spec;
 pub mod spelling;
 pub mod timeline;
 pub mod words;
+pub mod world;

@@ -322,6 +322,16 @@ impl Agent {
         self.machine.boot
     }
 
+    /// Where it takes the voters to be.
+    pub fn voters(&self) -> &[Address] {
+        &self.store.voters
+    }
+
+    /// The highest authority that it has seen.
+    pub fn authority(&self) -> Authority {
+        self.store.authority
+    }
+
     /// The host that it is the agent of.
     pub fn host(&self) -> HostId {
         self.machine.host

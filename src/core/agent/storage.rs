@@ -126,6 +126,11 @@ impl Agent {
                 Slot::Empty => {}
                 Slot::Torn => renews &= breaks(Sabotage::TornMailRenews),
                 Slot::Whole(mail) => {
+                    if let Some(tombstone) = mail.tombstone
+                        && tombstone.authority.generation > self.store.authority.generation
+                    {
+                        self.learn_authority(tombstone.authority, actions);
+                    }
                     if mail.binds(self.generation) {
                         renews = false;
                         self.refuse(Refusal::Tombstone, actions);

@@ -8,7 +8,7 @@ mod hosts;
 mod veto;
 mod vms;
 
-pub use apply::{Applied, Change};
+pub use apply::{Applied, Change, Grant};
 
 use crate::core::ids::{
     Address, Authority, BootId, ClusterGeneration, ConfigVersion, DatastoreId, Epoch, FenceId, Generation, HostId,

@@ -121,6 +121,7 @@ pub fn refusal(refusal: &Refusal, names: &Names) -> String {
         Refusal::NoPermit => "no permit came in time",
         Refusal::IdentityClash => "a process of the same identity runs here",
         Refusal::NoMajority => "there is no majority",
+        Refusal::DatastoreUnreachable => "a datastore that must carry the order cannot be reached",
         Refusal::NothingToDo => "the state is as asked already",
         Refusal::Unfit(why) => return format!("the host {}", unfit(why, names)),
     };

@@ -1,0 +1,134 @@
+//! Why: what each VM waits for, and what would release it (I6).
+
+use super::{Context, Master, Output};
+use crate::core::action::Note;
+use crate::core::command::Want;
+use crate::core::ids::{HostId, VmId};
+use crate::core::message::Presence;
+use crate::core::reason::{Alert, NoProof, Wait};
+use crate::core::sabotage::{Sabotage, breaks};
+use crate::core::state::{Armed, Response, Role, Standing, Vm};
+
+impl Master {
+    /// What a VM waits for.
+    pub fn wait(&self, cx: &Context<'_>, id: VmId) -> Wait {
+        let Some(vm) = cx.state.vms.get(&id).filter(|vm| vm.protected) else { return Wait::NotProtected };
+        if breaks(Sabotage::Silent) {
+            return Wait::Nothing;
+        }
+        if vm.intent.want != Want::Running {
+            return Wait::Stopped;
+        }
+        let recovering: Vec<HostId> = cx
+            .state
+            .hosts
+            .iter()
+            .filter(|(_, host)| !host.accounted && host.standing != Standing::New)
+            .map(|(id, _)| *id)
+            .collect();
+        if self.is_running(cx, vm) {
+            Wait::Nothing
+        } else if cx.state.armed != Armed::Armed {
+            Wait::NotArmed
+        } else if !vm.holders.is_empty() {
+            self.wait_of_held(cx, id, vm)
+        } else if !recovering.is_empty() {
+            Wait::Recovering(recovering)
+        } else {
+            self.wait_for_place(cx, id, vm)
+        }
+    }
+
+    fn is_running(&self, cx: &Context<'_>, vm: &Vm) -> bool {
+        vm.holders.iter().any(|(host, holder)| {
+            let admitted = cx.state.hosts.get(host).is_some_and(|host| host.standing == Standing::Admitted);
+            admitted && holder.role == Role::Running
+        })
+    }
+
+    fn wait_of_held(&self, cx: &Context<'_>, id: VmId, vm: &Vm) -> Wait {
+        let role = |role: Role| vm.holders.iter().find(|(_, holder)| holder.role == role).map(|(host, _)| *host);
+        let unproven: Vec<(HostId, Vec<NoProof>)> = vm
+            .holders
+            .iter()
+            .filter(|(host, holder)| {
+                let standing = cx.state.hosts.get(host).map(|host| host.standing);
+                standing != Some(Standing::Admitted) || holder.role == Role::Unaccounted
+            })
+            .map(|(host, _)| (*host, self.no_proof(cx, *host, vm)))
+            .collect();
+        if !unproven.is_empty() {
+            return Wait::Proof(unproven);
+        }
+        if let (Some(from), Some(to)) = (role(Role::Outgoing), role(Role::Incoming)) {
+            return Wait::Moving { from, to };
+        }
+        match vm.holders.iter().find(|(_, holder)| matches!(holder.role, Role::Starting | Role::Incoming)) {
+            Some((host, holder)) => {
+                let told = self.watched(*host).and_then(|watched| watched.reports.condition(id));
+                if told == Some(Presence::Unknown) {
+                    Wait::Unknown { host: *host }
+                } else {
+                    Wait::Starting { host: *host, epoch: holder.epoch }
+                }
+            }
+            None => Wait::Proof(vm.holders.keys().map(|host| (*host, vec![NoProof::AskedToRelease])).collect()),
+        }
+    }
+
+    /// The ways to a proof for one holder, each with what holds it up.
+    fn no_proof(&self, cx: &Context<'_>, id: HostId, vm: &Vm) -> Vec<NoProof> {
+        let Some(host) = cx.state.hosts.get(&id) else { return Vec::new() };
+        let Some(holder) = vm.holders.get(&id) else { return Vec::new() };
+        if host.standing == Standing::Admitted {
+            return vec![NoProof::Unaccounted];
+        }
+        let mut ways = self.why_no_fence_proof(cx, id);
+        ways.push(match cx.state.lease_covers(vm, host, holder) {
+            Ok(()) => self.why_no_lease_proof(cx, id).unwrap_or(NoProof::NotJudged),
+            Err(no) => no,
+        });
+        ways
+    }
+
+    fn wait_for_place(&self, cx: &Context<'_>, id: VmId, vm: &Vm) -> Wait {
+        if vm.gave_up {
+            return Wait::GaveUp { attempts: vm.attempts };
+        }
+        if vm.definition.response == Response::Leave && vm.started_before {
+            return Wait::Stopped;
+        }
+        if let Some(reasons) = self.recovery.unplaced.get(&id) {
+            return Wait::NoRoom(reasons.clone());
+        }
+        let retry_at = self.recovery.chases.get(&id).map_or(cx.now, |chase| chase.retry_at);
+        let milliseconds = u64::try_from(retry_at.since(cx.now).as_millis()).unwrap_or(u64::MAX);
+        if vm.attempts == 0 && milliseconds > 0 {
+            return Wait::Locked;
+        }
+        Wait::Retry { attempts: vm.attempts, milliseconds }
+    }
+
+    /// Says what VMs wait for when that changes, and loudly when it lasts.
+    pub(super) fn alert_waiting(&mut self, cx: &Context<'_>, out: &mut Output) {
+        if breaks(Sabotage::Silent) {
+            return;
+        }
+        let ids: Vec<VmId> = self.recovery.chases.keys().copied().collect();
+        for vm in ids {
+            let wait = self.wait(cx, vm);
+            let late = self.timing.alert_after;
+            let Some(chase) = self.recovery.chases.get_mut(&vm) else { continue };
+            let kind = std::mem::discriminant(&wait);
+            if chase.noted != Some(kind) {
+                chase.noted = Some(kind);
+                out.note(Note::Waits(vm, wait.clone()));
+            }
+            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected);
+            if matters && !chase.alerted && cx.now.since(chase.since) > late {
+                chase.alerted = true;
+                out.note(Note::Alert(Alert::Waiting { vm, wait }));
+            }
+        }
+    }
+}

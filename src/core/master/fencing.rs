@@ -1,0 +1,340 @@
+//! Fencing: power off, read back, by levels and chains (proof 2).
+//!
+//! ```text
+//!  for each device of a level:  Identity ─▶ PowerOff ─▶ Power … Off ─▶ Identity ─▶ off
+//!  all devices of a level off ─▶ Fenced;  one of them failed ─▶ next level;  last level failed ─▶ wait, begin again
+//!  while the brake is on:       Identity ─▶ Power … Off, Off ─▶ Identity ─▶ off ─▶ FoundOff
+//! ```
+//! The identity is read before the order and again after the power was seen to be off: a device that was re-plugged
+//! in between would otherwise prove the wrong machine dead.
+
+use super::{Context, Master, Output};
+use crate::core::action::Note;
+use crate::core::command::Command;
+use crate::core::ids::{FenceId, HostId, Incarnation, LogIndex};
+use crate::core::message::{FenceOp, FenceResult};
+use crate::core::reason::{Alert, JudgeCause, NoProof, Proof};
+use crate::core::sabotage::{Sabotage, breaks};
+use crate::core::state::Standing;
+use crate::core::time::Instant;
+use std::time::Duration;
+
+/// A device that several ways could not reach is given up for this round.
+const WAYS: usize = 3;
+
+/// The fencing of one host.
+#[derive(Debug)]
+pub(super) struct Chain {
+    target: Incarnation,
+    /// The entry of the log that allows it.
+    warrant: LogIndex,
+    level: usize,
+    devices: Vec<Device>,
+    /// Nothing is asked before this.
+    resume: Instant,
+    rounds: u32,
+    goal: Goal,
+    proposed: Option<Instant>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Goal {
+    Off,
+    /// It is proven; it may come up again.
+    On,
+}
+
+#[derive(Debug)]
+struct Device {
+    id: FenceId,
+    identified: bool,
+    ordered: Option<Instant>,
+    /// How often the power was read as off in a row.
+    off: u32,
+    confirmed: bool,
+    next: Instant,
+    asked: bool,
+    attempt: usize,
+}
+
+impl Device {
+    fn new(id: FenceId, now: Instant) -> Device {
+        Device { id, identified: false, ordered: None, off: 0, confirmed: false, next: now, asked: false, attempt: 0 }
+    }
+
+    /// How many readings of "off" settle it: without an order of ours the machine may be about to come up.
+    fn is_off(&self) -> bool {
+        self.off >= if self.ordered.is_some() { 1 } else { 2 }
+    }
+
+    fn next_op(&self, braked: bool) -> FenceOp {
+        if !self.identified {
+            FenceOp::Identity
+        } else if self.is_off() {
+            FenceOp::Identity
+        } else if self.ordered.is_none() && !braked {
+            FenceOp::PowerOff
+        } else {
+            FenceOp::Power
+        }
+    }
+}
+
+impl Master {
+    pub(super) fn begin_fencing(&mut self, cx: &Context<'_>, target: Incarnation, out: &mut Output) {
+        let Some(host) = cx.state.hosts.get(&target.host) else { return };
+        // Of two machines with one identity, nobody knows which one a device controls.
+        if host.fences.is_empty() || host.standing == Standing::Conflicted {
+            return;
+        }
+        let is_committed = !matches!(host.standing, Standing::Admitted);
+        let warrant = LogIndex(cx.state.applied.0 + u64::from(!is_committed));
+        let chain = Chain {
+            target,
+            warrant,
+            level: 0,
+            devices: devices_of(cx, target.host, 0),
+            resume: cx.now,
+            rounds: 0,
+            goal: Goal::Off,
+            proposed: None,
+        };
+        self.fencing.insert(target.host, chain);
+        self.tend_chain(cx, target.host, out);
+    }
+
+    pub(super) fn end_fencing(&mut self, host: HostId) {
+        self.fencing.remove(&host);
+    }
+
+    /// Whether an order to power the host off may still take effect.
+    pub(super) fn is_being_fenced(&self, cx: &Context<'_>, host: HostId) -> bool {
+        let Some(chain) = self.fencing.get(&host) else { return false };
+        let ordered = chain.devices.iter().any(|device| device.ordered.is_some());
+        // What was judged although it lives is not let in again before its chain has failed once.
+        let cause = cx.state.hosts.get(&host).map(|host| host.standing);
+        let meant = matches!(cause, Some(Standing::Judged { cause: JudgeCause::Unanswered }));
+        chain.goal == Goal::Off && (ordered || (meant && chain.rounds == 0))
+    }
+
+    pub(super) fn warrant_index(&self, _cx: &Context<'_>, host: HostId, op: FenceOp) -> LogIndex {
+        match (op, self.fencing.get(&host)) {
+            (FenceOp::PowerOff, Some(chain)) => chain.warrant,
+            _ => LogIndex(0),
+        }
+    }
+
+    pub(super) fn tend_fences(&mut self, cx: &Context<'_>, out: &mut Output) {
+        let hosts: Vec<HostId> = self.fencing.keys().copied().collect();
+        for host in hosts {
+            self.tend_chain(cx, host, out);
+        }
+    }
+
+    fn tend_chain(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
+        let braked = self.brake.is_on;
+        let Some(chain) = self.fencing.get_mut(&host) else { return };
+        if cx.now < chain.resume {
+            return;
+        }
+        let goal = chain.goal;
+        let mut due = Vec::new();
+        for device in &mut chain.devices {
+            let done = match goal {
+                Goal::Off => device.confirmed,
+                Goal::On => device.confirmed,
+            };
+            if done || cx.now < device.next {
+                continue;
+            }
+            let op = if goal == Goal::On { FenceOp::PowerOn } else { device.next_op(braked) };
+            due.push((device.id, op));
+        }
+        for (id, op) in due {
+            self.ask_device(cx, host, id, op, out);
+        }
+        self.conclude_chain(cx, host, out);
+    }
+
+    fn ask_device(&mut self, cx: &Context<'_>, host: HostId, id: FenceId, op: FenceOp, out: &mut Output) {
+        let under_way = [FenceOp::Identity, FenceOp::PowerOff, FenceOp::PowerOn, FenceOp::Power]
+            .into_iter()
+            .any(|op| self.reach.is_under_way(super::reach::Purpose::Fence(host, id, op)));
+        if under_way {
+            return;
+        }
+        let Some(device) = self.device(host, id) else { return };
+        if device.asked {
+            // No answer came at all.
+            device.attempt += 1;
+            device.asked = false;
+        }
+        if device.attempt >= WAYS {
+            return self.device_failed(cx, host, NoProof::FenceUnreachable(id), out);
+        }
+        device.asked = true;
+        let attempt = device.attempt;
+        if op == FenceOp::PowerOff {
+            // From here on it may take effect, answered or not.
+            device.ordered = Some(cx.now);
+        }
+        self.on_fence(cx, host, id, op, attempt, out);
+    }
+
+    fn device(&mut self, host: HostId, id: FenceId) -> Option<&mut Device> {
+        self.fencing.get_mut(&host)?.devices.iter_mut().find(|device| device.id == id)
+    }
+
+    pub(super) fn fence_answered(
+        &mut self,
+        cx: &Context<'_>,
+        host: HostId,
+        id: FenceId,
+        op: FenceOp,
+        result: FenceResult,
+        out: &mut Output,
+    ) {
+        let uuid = cx.state.hosts.get(&host).map(|host| host.uuid);
+        let (poll, timeout) = (self.timing.fence_poll, self.timing.fence_timeout);
+        let Some(device) = self.device(host, id) else { return };
+        device.asked = false;
+        match result {
+            FenceResult::Identity(found) if Some(found) == uuid || breaks(Sabotage::WrongMachineFenced) => {
+                device.confirmed = device.is_off();
+                device.identified = true;
+            }
+            FenceResult::Identity(_) => {
+                self.alert(Alert::WrongMachine { device: id }, out);
+                return self.device_failed(cx, host, NoProof::WrongMachine(id), out);
+            }
+            FenceResult::Taken if op == FenceOp::PowerOn => device.confirmed = true,
+            FenceResult::Taken if breaks(Sabotage::PowerOffNotReadBack) => device.off = 2,
+            FenceResult::Taken => {}
+            FenceResult::Off => {
+                device.off += 1;
+                device.next = cx.now + poll;
+            }
+            FenceResult::On => {
+                device.off = 0;
+                device.next = cx.now + poll;
+                if device.ordered.is_some_and(|ordered| cx.now.since(ordered) > timeout) {
+                    return self.device_failed(cx, host, NoProof::StillOn(id), out);
+                }
+            }
+            FenceResult::Unreachable if breaks(Sabotage::UnreachableIsOff) => {
+                device.off = 2;
+                device.confirmed = true;
+            }
+            FenceResult::Unreachable => {
+                device.attempt += 1;
+                device.next = cx.now + poll;
+            }
+            FenceResult::Refused => return self.device_failed(cx, host, NoProof::FenceRefused(id), out),
+        }
+        self.tend_chain(cx, host, out);
+    }
+
+    /// On to the next level, or, after the last one, to a new round later.
+    fn device_failed(&mut self, cx: &Context<'_>, host: HostId, trouble: NoProof, out: &mut Output) {
+        let device = match &trouble {
+            NoProof::FenceUnreachable(id)
+            | NoProof::FenceRefused(id)
+            | NoProof::WrongMachine(id)
+            | NoProof::StillOn(id) => *id,
+            _ => return,
+        };
+        self.device_troubles.insert(device, trouble);
+        self.alert(Alert::FenceFailed { device }, out);
+        let (retry, longest) = (self.timing.fence_retry, self.timing.retry_max);
+        let levels = cx.state.hosts.get(&host).map_or(0, |host| host.fences.len());
+        let Some(chain) = self.fencing.get_mut(&host) else { return };
+        if chain.goal == Goal::On {
+            // It stays off; a person sees it as dead.
+            self.fencing.remove(&host);
+            return;
+        }
+        chain.level += 1;
+        if chain.level >= levels {
+            chain.level = 0;
+            chain.resume = cx.now + backoff(retry, chain.rounds, longest);
+            chain.rounds += 1;
+        }
+        chain.devices = devices_of(cx, host, chain.level);
+        self.tend_chain(cx, host, out);
+    }
+
+    fn conclude_chain(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
+        let resend = self.timing.resend;
+        let Some(chain) = self.fencing.get_mut(&host) else { return };
+        if chain.devices.is_empty() || !chain.devices.iter().all(|device| device.confirmed) {
+            return;
+        }
+        if chain.goal == Goal::On {
+            self.fencing.remove(&host);
+            return;
+        }
+        if chain.proposed.is_some_and(|at| cx.now.since(at) < resend) {
+            return;
+        }
+        let Some(first) = chain.devices.first() else { return };
+        let device = first.id;
+        let ordered = chain.devices.iter().all(|device| device.ordered.is_some());
+        let proof = if ordered { Proof::Fenced { device } } else { Proof::FoundOff { device } };
+        chain.proposed = Some(cx.now);
+        out.propose(Command::ProveHost { target: chain.target, proof });
+    }
+
+    /// A host was fenced: power it on again, unless that happens too often.
+    pub(super) fn after_fence(&mut self, cx: &Context<'_>, host: HostId, proof: Proof, out: &mut Output) {
+        let window = self.timing.repeat_offender_window;
+        let policy = &cx.state.policy;
+        let Some(chain) = self.fencing.get_mut(&host) else { return };
+        if !matches!(proof, Proof::Fenced { .. }) || chain.goal == Goal::On {
+            self.fencing.remove(&host);
+            return;
+        }
+        for device in &chain.devices {
+            self.device_troubles.remove(&device.id);
+        }
+        let lately = self.fenced_lately.entry(host).or_default();
+        lately.retain(|at| cx.now.since(*at) < window);
+        lately.push(cx.now);
+        if lately.len() > policy.max_fences as usize {
+            out.propose(Command::Quarantine { host, on: true });
+            out.note(Note::Alert(Alert::Quarantined { host }));
+            self.fencing.remove(&host);
+        } else if policy.power_on_after_fence {
+            chain.goal = Goal::On;
+            chain.devices = chain.devices.iter().map(|device| Device::new(device.id, cx.now)).collect();
+            self.tend_chain(cx, host, out);
+        } else {
+            self.fencing.remove(&host);
+        }
+    }
+
+    /// Why fencing has proven nothing about a host yet.
+    pub(super) fn why_no_fence_proof(&self, cx: &Context<'_>, host: HostId) -> Vec<NoProof> {
+        let Some(entry) = cx.state.hosts.get(&host) else { return Vec::new() };
+        if entry.fences.is_empty() {
+            return vec![NoProof::NoFence];
+        }
+        if entry.standing == Standing::Conflicted {
+            return vec![NoProof::Conflicted];
+        }
+        if self.brake.is_on {
+            return vec![NoProof::Brake { suspects: self.brake.suspects, hosts: self.brake.hosts }];
+        }
+        let why = |id: &FenceId| self.device_troubles.get(id).cloned().unwrap_or(NoProof::Fencing(*id));
+        entry.fences.iter().flatten().map(why).collect()
+    }
+}
+
+fn devices_of(cx: &Context<'_>, host: HostId, level: usize) -> Vec<Device> {
+    let devices = cx.state.hosts.get(&host).and_then(|host| host.fences.get(level));
+    devices.map(|ids| ids.iter().map(|id| Device::new(*id, cx.now)).collect()).unwrap_or_default()
+}
+
+/// A delay that doubles with each round, up to a longest one.
+pub(super) fn backoff(first: Duration, rounds: u32, longest: Duration) -> Duration {
+    first.saturating_mul(1u32.checked_shl(rounds.min(16)).unwrap_or(u32::MAX)).min(longest)
+}

@@ -1,0 +1,215 @@
+//! Silence, suspicion, judgement and the brake (rules 7, 8 and 10).
+
+use super::{Context, Master, Output};
+use crate::core::action::{Action, Note};
+use crate::core::command::Command;
+use crate::core::ids::{Address, HostId, Incarnation};
+use crate::core::reason::{Alert, HostState, JudgeCause};
+use crate::core::sabotage::{Sabotage, breaks};
+use crate::core::state::Standing;
+use crate::core::time::Instant;
+use std::time::Duration;
+
+/// What the master observes of a host.
+#[derive(Debug, Clone)]
+pub(super) struct Watched {
+    /// Its present life, by the log: a copy, because it is compared with every heartbeat.
+    pub(super) life: Incarnation,
+    pub(super) session: u64,
+    pub(super) address: Address,
+    /// Whether its heartbeats are acknowledged: admitted, accounted for, and no judgement proposed.
+    pub(super) is_acknowledged: bool,
+    pub(super) state: HostState,
+    pub(super) state_since: Instant,
+    /// The last moment at which something was sent that could extend its lease (rule 8).
+    pub(super) last_sign: Instant,
+    last_pong: Option<Instant>,
+    pub(super) hypervisor: bool,
+    pub(super) admission: super::admission::Progress,
+    pub(super) reports: super::reports::Known,
+}
+
+/// How many hosts are silent at once.
+#[derive(Debug, Default)]
+pub(super) struct Brake {
+    pub(super) suspects: u32,
+    pub(super) hosts: u32,
+    pub(super) is_on: bool,
+}
+
+impl Master {
+    pub(super) fn watched(&self, host: HostId) -> Option<&Watched> {
+        self.hosts.get(host.0 as usize)
+    }
+
+    pub(super) fn watched_mut(&mut self, host: HostId) -> Option<&mut Watched> {
+        self.hosts.get_mut(host.0 as usize)
+    }
+
+    /// Brings the copy of what the log holds of a host up to date.
+    pub(super) fn refresh_host(&mut self, cx: &Context<'_>, id: HostId) {
+        let Some(host) = cx.state.hosts.get(&id) else { return };
+        let index = id.0 as usize;
+        if index >= self.hosts.len() {
+            let unknown = Watched {
+                life: Incarnation::default(),
+                session: 0,
+                address: Address(0),
+                is_acknowledged: false,
+                state: HostState::Absent,
+                state_since: self.since,
+                // An earlier master may have acknowledged it until the very moment of this one's election.
+                last_sign: self.since,
+                last_pong: None,
+                hypervisor: true,
+                admission: Default::default(),
+                reports: Default::default(),
+            };
+            self.hosts.resize(index + 1, unknown);
+        }
+        let heard = cx.ears.of_boot(id, host.life.boot).map(|heard| heard.at);
+        let Some(watched) = self.hosts.get_mut(index) else { return };
+        watched.life = host.incarnation(id);
+        watched.session = host.life.session;
+        watched.address = host.address;
+        watched.is_acknowledged = cx.state.is_admitted(watched.life);
+        if let (true, Some(heard)) = (breaks(Sabotage::NewMasterTrustsSilence), heard) {
+            watched.last_sign = heard;
+        }
+    }
+
+    /// Looks over all hosts: who is silent, on which channels, and for how long.
+    pub(super) fn scan(&mut self, cx: &Context<'_>, out: &mut Output) {
+        let mut suspects = 0;
+        let mut hosts = 0;
+        for (id, host) in &cx.state.hosts {
+            if matches!(host.standing, Standing::New | Standing::Proven { .. }) {
+                self.see(cx, *id, out);
+                continue;
+            }
+            hosts += 1;
+            if matches!(self.see(cx, *id, out), HostState::Suspect | HostState::Judged) {
+                suspects += 1;
+            }
+        }
+        self.set_brake(cx, suspects, hosts, out);
+        for id in cx.state.hosts.keys() {
+            self.judge_if_due(cx, *id, out);
+        }
+    }
+
+    fn set_brake(&mut self, cx: &Context<'_>, suspects: u32, hosts: u32, out: &mut Output) {
+        let too_many = suspects > 1 && suspects * 100 > hosts * cx.state.policy.brake_percent;
+        let is_on = too_many && !breaks(Sabotage::NoBrake);
+        if is_on && !self.brake.is_on {
+            out.note(Note::Alert(Alert::Brake { suspects, hosts }));
+        }
+        if is_on != self.brake.is_on {
+            self.recovery.try_again();
+        }
+        self.brake = Brake { suspects, hosts, is_on };
+    }
+
+    /// Works out how a host is seen now, and says so if that has changed.
+    fn see(&mut self, cx: &Context<'_>, id: HostId, out: &mut Output) -> HostState {
+        let state = self.assess(cx, id);
+        let Some(watched) = self.watched_mut(id) else { return state };
+        if watched.state != state {
+            watched.state = state;
+            watched.state_since = cx.now;
+            out.note(Note::Host(id, state));
+            if state == HostState::Isolated {
+                out.note(Note::Alert(Alert::Isolated { host: id }));
+            }
+            self.recovery.try_again();
+        }
+        state
+    }
+
+    fn assess(&self, cx: &Context<'_>, id: HostId) -> HostState {
+        let Some(host) = cx.state.hosts.get(&id) else { return HostState::Absent };
+        let quiet = self.quiet(cx, id);
+        match host.standing {
+            Standing::New if quiet > self.timing.suspect => HostState::Absent,
+            Standing::New => HostState::Joining,
+            Standing::Judged { .. } => HostState::Judged,
+            Standing::Proven { .. } => HostState::Dead,
+            Standing::Conflicted => HostState::Conflicted,
+            Standing::Admitted if quiet <= self.timing.suspect => HostState::Alive,
+            Standing::Admitted if self.writes_records(cx, id) => HostState::Isolated,
+            Standing::Admitted => HostState::Suspect,
+        }
+    }
+
+    /// For how long a host's present boot has sent no heartbeat that this voter heard.
+    fn quiet(&self, cx: &Context<'_>, id: HostId) -> Duration {
+        let boot = self.watched(id).map(|watched| watched.life.boot).unwrap_or_default();
+        let heard = match cx.ears.of_boot(id, boot) {
+            Some(heard) => heard.at,
+            // Never heard: a new master gives it the time that it would have needed to be heard.
+            None if boot.0 != 0 => self.since,
+            None => cx.ears.newest(id).map_or(Instant::ZERO, |heard| heard.at),
+        };
+        let floor = if boot.0 == 0 { Instant::ZERO } else { self.listening_since };
+        cx.now.since(heard.max(floor))
+    }
+
+    /// Whether the host has written a record of late. A datastore that can not be read says nothing either way.
+    fn writes_records(&self, cx: &Context<'_>, id: HostId) -> bool {
+        let moved = self.records.last_moved(id).unwrap_or(self.since).max(self.listening_since);
+        self.records.is_readable(cx, id, self.timing.fence_after) && cx.now.since(moved) < self.timing.fence_after
+    }
+
+    fn judge_if_due(&mut self, cx: &Context<'_>, id: HostId, out: &mut Output) {
+        let quiet = self.quiet(cx, id);
+        let Some(watched) = self.watched(id) else { return };
+        // This node hears itself unless it stands still, and then it judges nobody.
+        if id == self.me || quiet < self.timing.ping_after || !watched.is_acknowledged {
+            return;
+        }
+        let (life, address, state) = (watched.life, watched.address, watched.state);
+        out.actions.push(Action::Ping { to: address });
+        if state != HostState::Suspect || quiet < self.timing.fence_after {
+            return;
+        }
+        // While too many are silent, the fault may be here. Nothing is lost by waiting until their leases have run out.
+        if self.brake.is_on && quiet < self.timing.software_stop {
+            return;
+        }
+        let answers = watched.last_pong.is_some_and(|pong| cx.now.since(pong) < self.timing.suspect);
+        if answers && quiet < self.timing.agent_patience {
+            return;
+        }
+        self.propose_judgement(cx, life, JudgeCause::Silent, out);
+    }
+
+    /// Proposes a judgement. From here on that generation gets no acknowledgement and no permit (rule 7).
+    pub(super) fn propose_judgement(
+        &mut self,
+        cx: &Context<'_>,
+        target: Incarnation,
+        cause: JudgeCause,
+        out: &mut Output,
+    ) {
+        if let Some(watched) = self.watched_mut(target.host) {
+            watched.is_acknowledged = breaks(Sabotage::AckAfterJudgement);
+        }
+        out.propose(Command::Judge { target, cause });
+        if breaks(Sabotage::JudgementNotCommitted) {
+            self.seek_proof(cx, target, out);
+        }
+    }
+
+    /// Whether any channel shows that a host lives.
+    pub(super) fn shows_life(&self, cx: &Context<'_>, id: HostId) -> bool {
+        let fresh = cx.ears.newest(id).is_some_and(|heard| cx.now.since(heard.at) < self.timing.fence_after);
+        let answers = self.watched(id).and_then(|watched| watched.last_pong);
+        fresh || self.writes_records(cx, id) || answers.is_some_and(|pong| cx.now.since(pong) < self.timing.fence_after)
+    }
+
+    pub(super) fn pong(&mut self, cx: &Context<'_>, from: Address) {
+        if let Some(watched) = self.hosts.iter_mut().find(|watched| watched.address == from) {
+            watched.last_pong = Some(cx.now);
+        }
+    }
+}

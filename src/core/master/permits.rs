@@ -1,0 +1,119 @@
+//! Permits and orders: the master's word to the hosts that hold a VM (rules 11 and 12).
+
+use super::{Context, Master, Output};
+use crate::core::command::Command;
+use crate::core::ids::{Address, HostId, Incarnation, VmId};
+use crate::core::message::{Message, Order, OrderKind, Permit, PermitKind, Wish};
+use crate::core::reason::Refusal;
+use crate::core::state::{Grant, Holder, Role};
+
+impl Master {
+    /// A host became a holder: it is told at once.
+    pub(super) fn granted(&mut self, cx: &Context<'_>, grant: &Grant, out: &mut Output) {
+        self.recovery.consider(grant.vm);
+        let Some(vm) = cx.state.vms.get(&grant.vm) else { return };
+        let Some(holder) = vm.holders.get(&grant.target.host).copied() else { return };
+        self.send_permit(cx, grant.vm, grant.target.host, &holder, grant.kind, out);
+    }
+
+    /// Gives a permit, under the conditions under which a heartbeat is acknowledged; it extends a lease like one.
+    pub(super) fn send_permit(
+        &mut self,
+        cx: &Context<'_>,
+        id: VmId,
+        host: HostId,
+        holder: &Holder,
+        kind: PermitKind,
+        out: &mut Output,
+    ) {
+        let quorum = self.has_quorum(cx);
+        let authority = self.authority;
+        let Some(vm) = cx.state.vms.get(&id) else { return };
+        let Some(watched) = self.watched_mut(host) else { return };
+        let life = watched.life;
+        let heard = cx.ears.of_boot(host, life.boot).map(|heard| heard.heartbeat);
+        let Some(heartbeat) = heard.filter(|beat| beat.session == watched.session && beat.incarnation == life) else {
+            return;
+        };
+        if !quorum || !watched.is_acknowledged || holder.boot != life.boot {
+            return;
+        }
+        watched.last_sign = cx.now;
+        let address = watched.address;
+        out.send(
+            address,
+            Message::Permit(Permit {
+                incarnation: life,
+                authority,
+                index: cx.state.applied,
+                session: heartbeat.session,
+                sequence: heartbeat.sequence,
+                vm: id,
+                epoch: holder.epoch,
+                config: holder.config,
+                protection: super::admission::protection(vm),
+                kind,
+            }),
+        );
+    }
+
+    pub(super) fn send_order(
+        &mut self,
+        cx: &Context<'_>,
+        vm: VmId,
+        host: HostId,
+        holder: &Holder,
+        kind: OrderKind,
+        out: &mut Output,
+    ) {
+        let Some(incarnation) = cx.state.incarnation(host).filter(|life| cx.state.is_admitted(*life)) else { return };
+        let Some(address) = self.watched(host).map(|watched| watched.address) else { return };
+        let order = Order { incarnation, authority: self.authority, vm, epoch: holder.epoch, kind };
+        out.send(address, Message::Order(order));
+    }
+
+    /// An operator starts, or moves in, a VM with the hypervisor's own tools.
+    pub(super) fn wished(&mut self, cx: &Context<'_>, from: Address, wish: &Wish, out: &mut Output) {
+        if let Err(refusal) = self.try_wish(cx, wish, out) {
+            out.send(from, Message::WishRefused { ticket: wish.ticket, refusal });
+        }
+    }
+
+    fn try_wish(&mut self, cx: &Context<'_>, wish: &Wish, out: &mut Output) -> Result<(), Refusal> {
+        let target = wish.incarnation;
+        if !cx.state.is_admitted(target) {
+            return Err(Refusal::OtherIncarnation);
+        }
+        let vm = cx.state.vms.get(&wish.vm).filter(|vm| vm.protected).ok_or(Refusal::NoSuchThing)?;
+        let (id, version, by_hook) = (wish.vm, vm.version, Some(wish.ticket));
+        if let Some(holder) = vm.holders.get(&target.host).copied() {
+            // It is allowed already; the hook asks because the permit was lost, or is late.
+            return if matches!(holder.role, Role::Starting | Role::Incoming) {
+                self.send_permit(cx, id, target.host, &holder, PermitKind::Hook(wish.ticket), out);
+                Ok(())
+            } else {
+                Err(Refusal::IdentityClash)
+            };
+        }
+        match wish.from {
+            None => out.propose(Command::Place { vm: id, version, target, by_hook }),
+            Some(from) => {
+                let from = cx.state.incarnation(from).ok_or(Refusal::NoSuchThing)?;
+                out.propose(Command::Move { vm: id, version, from, to: target, by_hook });
+            }
+        }
+        Ok(())
+    }
+
+    /// The log refused what an operator did with the hypervisor's own tools: the hook must hear it.
+    pub(super) fn hook_refused(&self, cx: &Context<'_>, command: &Command, refusal: Refusal, out: &mut Output) {
+        let (target, ticket): (Incarnation, _) = match command {
+            Command::Place { target, by_hook: Some(ticket), .. } => (*target, *ticket),
+            Command::Move { to, by_hook: Some(ticket), .. } => (*to, *ticket),
+            _ => return,
+        };
+        if let Some(host) = cx.state.hosts.get(&target.host) {
+            out.send(host.address, Message::WishRefused { ticket, refusal });
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Reading the hosts' records: signs of life on storage, and released VMs.
+
+use super::reach::Purpose;
+use super::{Context, Master, Output};
+use crate::core::ids::{DatastoreId, HostId, Incarnation};
+use crate::core::message::{Exit, Presence, VmCondition};
+use crate::core::reason::HostState;
+use crate::core::record::{DatastoreOp, DatastoreResult, Record, Slot};
+use crate::core::state::Standing;
+use crate::core::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What the records said when they were last read.
+#[derive(Debug, Default)]
+pub(super) struct Records {
+    stores: BTreeMap<DatastoreId, Store>,
+    moved: BTreeMap<HostId, Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    /// By which way it is read: raised whenever one has failed.
+    attempt: usize,
+    read: Option<Instant>,
+    slots: BTreeMap<HostId, (Incarnation, u64)>,
+}
+
+impl Records {
+    /// When the host's record was last seen to have changed, on any datastore.
+    pub(super) fn last_moved(&self, host: HostId) -> Option<Instant> {
+        self.moved.get(&host).copied()
+    }
+
+    /// What a host's record on one datastore said when it was last read.
+    pub(super) fn position(&self, datastore: DatastoreId, host: HostId) -> Option<(Incarnation, u64)> {
+        self.stores.get(&datastore)?.slots.get(&host).copied()
+    }
+
+    /// Whether any datastore on which the host keeps a record was read lately.
+    pub(super) fn is_readable(&self, cx: &Context<'_>, host: HostId, within: Duration) -> bool {
+        let Some(host) = cx.state.hosts.get(&host) else { return false };
+        host.life.renewal_set.iter().any(|datastore| {
+            let read = self.stores.get(datastore).and_then(|store| store.read);
+            read.is_some_and(|read| cx.now.since(read) < within)
+        })
+    }
+
+    /// This node stood still: what it did not read meanwhile was no silence.
+    pub(super) fn listening_since(&mut self, now: Instant) {
+        for moved in self.moved.values_mut() {
+            *moved = (*moved).max(now);
+        }
+    }
+
+    /// Takes in a record; whether it is another one than before.
+    fn take(&mut self, now: Instant, datastore: DatastoreId, host: HostId, record: &Record) -> bool {
+        let store = self.stores.entry(datastore).or_default();
+        let position = (record.incarnation, record.sequence);
+        if store.slots.insert(host, position) == Some(position) {
+            return false;
+        }
+        self.moved.insert(host, now);
+        true
+    }
+}
+
+impl Master {
+    pub(super) fn poll_records(&mut self, cx: &Context<'_>, out: &mut Output) {
+        let wanted: BTreeSet<DatastoreId> = cx
+            .state
+            .hosts
+            .values()
+            .filter(|host| !matches!(host.standing, Standing::New | Standing::Proven { .. }))
+            .flat_map(|host| host.life.renewal_set.iter().copied())
+            .collect();
+        for datastore in wanted {
+            let purpose = Purpose::Poll(datastore);
+            if self.reach.is_under_way(purpose) {
+                continue;
+            }
+            let store = self.records.stores.entry(datastore).or_default();
+            // One that was begun and is no longer under way without having been read has failed or hangs.
+            let overdue = store.read.is_none_or(|read| cx.now.since(read) > self.timing.storage_patience);
+            if overdue {
+                store.attempt += 1;
+            }
+            let attempt = store.attempt.saturating_sub(1);
+            self.on_datastore(cx, purpose, datastore, DatastoreOp::ReadRecords, attempt, out);
+        }
+    }
+
+    pub(super) fn records_read(
+        &mut self,
+        cx: &Context<'_>,
+        datastore: DatastoreId,
+        result: DatastoreResult,
+        out: &mut Output,
+    ) {
+        let DatastoreResult::Records(slots) = result else { return };
+        self.records.stores.entry(datastore).or_default().read = Some(cx.now);
+        for (host, slot) in &slots {
+            if let Slot::Whole(record) = slot {
+                self.record_read(cx, datastore, *host, record, out);
+            }
+        }
+    }
+
+    fn record_read(
+        &mut self,
+        cx: &Context<'_>,
+        datastore: DatastoreId,
+        host: HostId,
+        record: &Record,
+        out: &mut Output,
+    ) {
+        let Some(watched) = self.watched(host) else { return };
+        let life = watched.life;
+        if record.incarnation.host != host || record.incarnation.boot != life.boot {
+            return;
+        }
+        let moved = self.records.take(cx.now, datastore, host, record);
+        let Some(watched) = self.watched_mut(host) else { return };
+        if moved && watched.is_acknowledged {
+            watched.last_sign = cx.now;
+        }
+        if watched.state != HostState::Alive && record.incarnation == life {
+            for released in record.released.iter() {
+                let presence = Presence::Gone { refuses: released.epoch, exit: Exit::LeaseEnded };
+                let seen = VmCondition { vm: released.vm, epoch: released.epoch, presence };
+                self.observe(cx, life, &seen, out);
+            }
+        }
+    }
+}

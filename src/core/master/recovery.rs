@@ -1,0 +1,314 @@
+//! What becomes of each VM that is not where it should be: placing, following, retrying, giving up (rules 11 to 13).
+//!
+//! ```text
+//!   no holders ──▶ waiting ──plan──▶ Place proposed ──▶ holder Starting ──permit──▶ Running: at rest
+//!       ▲             ▲                                     │ failed, locked, withdrawn
+//!       │             └──────────── later, elsewhere ◀──────┘
+//!   holder proven gone ◀── holder on a judged host
+//! ```
+
+use super::fencing::backoff;
+use super::{Context, Master, Output};
+use crate::core::command::{Command, Want};
+use crate::core::ids::{Epoch, HostId, VmId};
+use crate::core::message::{Exit, OrderKind, PermitKind, Presence};
+use crate::core::placement::{self, Candidate, Demand};
+use crate::core::reason::{Alert, HostState, JudgeCause, Unfit, Wait};
+use crate::core::sabotage::{Sabotage, breaks};
+use crate::core::state::{Armed, ClusterState, Holder, Host, Role, Standing, Vm};
+use crate::core::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The VMs that are not at rest, and what is being done about them.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    dirty: BTreeSet<VmId>,
+    pub(super) chases: BTreeMap<VmId, Chase>,
+    pub(super) unplaced: BTreeMap<VmId, Vec<(HostId, Unfit)>>,
+    replan: bool,
+}
+
+/// A VM that is followed until it is at rest.
+#[derive(Debug)]
+pub(super) struct Chase {
+    /// Since when it is not at rest.
+    pub(super) since: Instant,
+    /// The epoch that is followed, and since when.
+    epoch: Epoch,
+    epoch_since: Instant,
+    sent: Option<Instant>,
+    pub(super) retry_at: Instant,
+    attempts: u32,
+    placing: Option<Instant>,
+    /// Where it was withdrawn from, because nothing was heard of its start.
+    avoid: Option<HostId>,
+    pub(super) alerted: bool,
+    pub(super) noted: Option<std::mem::Discriminant<Wait>>,
+}
+
+impl Recovery {
+    /// Something about the VM has changed.
+    pub(super) fn consider(&mut self, vm: VmId) {
+        self.dirty.insert(vm);
+        self.replan |= !self.unplaced.is_empty();
+    }
+
+    pub(super) fn consider_host(&mut self, state: &ClusterState, host: HostId) {
+        self.dirty.extend(state.held_on(host));
+    }
+
+    pub(super) fn consider_all(&mut self, state: &ClusterState) {
+        self.dirty.extend(state.vms.keys());
+    }
+
+    /// What fits nowhere may fit now.
+    pub(super) fn try_again(&mut self) {
+        self.replan = true;
+    }
+
+    /// A command was applied or refused, so what was proposed is no longer under way.
+    pub(super) fn settled(&mut self, command: &Command) {
+        if let Command::Place { vm, .. } = command {
+            if let Some(chase) = self.chases.get_mut(vm) {
+                chase.placing = None;
+            }
+            self.dirty.insert(*vm);
+        }
+    }
+}
+
+impl Master {
+    /// Follows up on everything that has changed, then places what waits: one plan for all.
+    pub(super) fn recover(&mut self, cx: &Context<'_>, out: &mut Output) {
+        while let Some(id) = self.recovery.dirty.pop_first() {
+            match cx.state.vms.get(&id).filter(|vm| vm.protected && !self.is_at_rest(cx, vm)) {
+                None => {
+                    self.recovery.chases.remove(&id);
+                    self.recovery.unplaced.remove(&id);
+                }
+                Some(vm) => {
+                    self.follow(cx, id, vm);
+                    self.pursue(cx, id, out);
+                }
+            }
+        }
+        if std::mem::take(&mut self.recovery.replan) {
+            self.place_waiting(cx, out);
+        }
+    }
+
+    /// Whether nothing is to be done about a VM.
+    fn is_at_rest(&self, cx: &Context<'_>, vm: &Vm) -> bool {
+        if vm.intent.want != Want::Running {
+            return vm.holders.is_empty();
+        }
+        let mut holders = vm.holders.iter();
+        match (holders.next(), holders.next()) {
+            (Some((host, holder)), None) => {
+                let standing = cx.state.hosts.get(host).map(|host| host.standing);
+                holder.role == Role::Running && standing == Some(Standing::Admitted)
+            }
+            _ => false,
+        }
+    }
+
+    /// Opens or updates the chase of a VM.
+    fn follow(&mut self, cx: &Context<'_>, id: VmId, vm: &Vm) {
+        let now = cx.now;
+        let chase = self.recovery.chases.entry(id).or_insert_with(|| Chase {
+            since: now,
+            epoch: vm.epoch,
+            epoch_since: now,
+            sent: None,
+            retry_at: now,
+            attempts: 0,
+            placing: None,
+            avoid: None,
+            alerted: false,
+            noted: None,
+        });
+        if chase.epoch != vm.epoch {
+            chase.epoch = vm.epoch;
+            chase.epoch_since = now;
+            chase.sent = None;
+        }
+        if vm.attempts > chase.attempts {
+            chase.retry_at = now + backoff(self.timing.retry_base, vm.attempts - 1, self.timing.retry_max);
+        }
+        chase.attempts = vm.attempts;
+        let last = vm.proofs.last().filter(|proof| vm.holders.is_empty() && proof.epoch == vm.epoch);
+        let told = last.and_then(|proof| self.watched(proof.host)?.reports.condition(id));
+        if let Some(Presence::Gone { exit, refuses }) = told
+            && refuses >= vm.epoch
+            && let Some(chase) = self.recovery.chases.get_mut(&id)
+        {
+            match exit {
+                Exit::Locked => chase.retry_at = chase.retry_at.max(now + self.timing.lock_retry),
+                Exit::NeverStarted => chase.avoid = last.map(|proof| proof.host),
+                _ => {}
+            }
+        }
+    }
+
+    /// Does what is to be done about a VM that is not at rest, or waits for what must come first.
+    fn pursue(&mut self, cx: &Context<'_>, id: VmId, out: &mut Output) {
+        let Some(vm) = cx.state.vms.get(&id) else { return };
+        let resend = self.timing.resend;
+        let placeable = self.may_place(cx, vm);
+        let known_unplaced = self.recovery.unplaced.contains_key(&id);
+        let Some(chase) = self.recovery.chases.get_mut(&id) else { return };
+        if placeable {
+            // What was found to fit nowhere is tried again when something changes, not with every scan.
+            self.recovery.replan |= !known_unplaced && cx.now >= chase.retry_at;
+            return;
+        }
+        if chase.sent.is_some_and(|sent| cx.now.since(sent) < resend) || cx.state.armed != Armed::Armed {
+            return;
+        }
+        chase.sent = Some(cx.now);
+        for (host, holder) in vm.holders.clone() {
+            if vm.intent.want == Want::Running {
+                self.pursue_holder(cx, id, vm, host, &holder, out);
+            } else {
+                let kind = OrderKind::Stop(vm.intent.want);
+                self.send_order(cx, id, host, &holder, kind, out);
+            }
+        }
+    }
+
+    fn pursue_holder(&mut self, cx: &Context<'_>, id: VmId, vm: &Vm, host: HostId, holder: &Holder, out: &mut Output) {
+        let condition = self.watched(host).and_then(|watched| watched.reports.condition(id));
+        let lasts = self.recovery.chases.get(&id).map_or(Default::default(), |chase| cx.now.since(chase.epoch_since));
+        let has_source = vm.holders.values().any(|other| other.role == Role::Outgoing);
+        match holder.role {
+            Role::Starting if lasts > self.timing.unanswered => {
+                self.send_order(cx, id, host, holder, OrderKind::Release, out);
+                self.escalate(cx, id, host, out);
+            }
+            Role::Starting if lasts > self.timing.call_deadline => {
+                self.send_order(cx, id, host, holder, OrderKind::Release, out);
+            }
+            Role::Starting if !is_under_way(condition) => {
+                self.send_permit(cx, id, host, holder, PermitKind::Start, out);
+            }
+            Role::Incoming if !has_source && lasts > self.timing.call_deadline => {
+                self.send_order(cx, id, host, holder, OrderKind::Release, out);
+            }
+            Role::Incoming if !is_under_way(condition) => {
+                self.send_permit(cx, id, host, holder, PermitKind::Receive, out);
+            }
+            Role::Outgoing => {
+                let target = vm.holders.iter().find(|(_, other)| other.role == Role::Incoming).map(|(id, _)| *id);
+                let ready = target.filter(|target| {
+                    let told = self.watched(*target).and_then(|watched| watched.reports.condition(id));
+                    told == Some(Presence::Incoming)
+                });
+                if let Some(to) = ready {
+                    self.send_order(cx, id, host, holder, OrderKind::MoveTo(to), out);
+                }
+            }
+            Role::Starting | Role::Incoming | Role::Running | Role::Unaccounted => {}
+        }
+    }
+
+    /// An operation on a live host is not answered: by policy the host is fenced, else a person is told.
+    fn escalate(&mut self, cx: &Context<'_>, vm: VmId, host: HostId, out: &mut Output) {
+        let Some(entry) = cx.state.hosts.get(&host) else { return };
+        let life = entry.incarnation(host);
+        let may = cx.state.policy.fence_unanswered && !entry.fences.is_empty() && !self.brake.is_on;
+        if may && self.watched(host).is_some_and(|watched| watched.is_acknowledged) && host != self.me {
+            self.propose_judgement(cx, life, JudgeCause::Unanswered, out);
+        }
+        self.alert(Alert::Unanswered { host, vm }, out);
+    }
+
+    /// Whether a VM waits for nothing but a place.
+    fn may_place(&self, cx: &Context<'_>, vm: &Vm) -> bool {
+        let wanted = vm.intent.want == Want::Running || breaks(Sabotage::IntentIgnored);
+        let held = vm.holders.iter().any(|(host, holder)| self.brake.is_on || !cx.state.lock_covers(vm, *host, holder));
+        wanted && !held && !vm.gave_up && !matches!(vm.definition.response, crate::core::state::Response::Leave)
+            || (wanted && vm.holders.is_empty() && !vm.gave_up && !vm.started_before)
+    }
+
+    fn place_waiting(&mut self, cx: &Context<'_>, out: &mut Output) {
+        let recovering = cx.state.hosts.values().any(|host| !host.accounted && host.standing != Standing::New);
+        if cx.state.armed != Armed::Armed || recovering || !self.has_quorum(cx) {
+            return;
+        }
+        let patience = self.timing.resend * 4;
+        let mut waiting = Vec::new();
+        for (id, chase) in &self.recovery.chases {
+            let proposed = chase.placing.is_some_and(|at| cx.now.since(at) < patience);
+            let Some(vm) = cx.state.vms.get(id) else { continue };
+            if !proposed && cx.now >= chase.retry_at && self.may_place(cx, vm) {
+                waiting.push((*id, vm, chase.avoid));
+            }
+        }
+        if waiting.is_empty() {
+            return;
+        }
+        let usage = placement::usage(cx.state);
+        let candidates = Candidate::all(cx.state, &usage, |id, host| self.usable(id, host));
+        let demands: Vec<Demand<'_>> = waiting
+            .iter()
+            .map(|(_, vm, avoid)| {
+                let demand = Demand::of(cx.state, vm);
+                Demand { avoid: demand.avoid.or(*avoid), ..demand }
+            })
+            .collect();
+        let plan = placement::plan(&candidates, &demands, &cx.state.policy);
+        self.carry_out(cx, &plan, out);
+    }
+
+    fn carry_out(&mut self, cx: &Context<'_>, plan: &placement::Plan, out: &mut Output) {
+        self.recovery.unplaced = plan.unplaced.iter().cloned().collect();
+        for (id, host) in &plan.queued {
+            self.recovery.unplaced.insert(*id, vec![(*host, Unfit::Busy)]);
+        }
+        for (id, host) in &plan.placed {
+            let (Some(vm), Some(target)) = (cx.state.vms.get(id), cx.state.incarnation(*host)) else { continue };
+            if vm.attempts >= cx.state.policy.max_attempts {
+                out.propose(Command::GiveUp { vm: *id });
+                self.alert(Alert::GaveUp { vm: *id }, out);
+                continue;
+            }
+            if let Some(chase) = self.recovery.chases.get_mut(id) {
+                chase.placing = Some(cx.now);
+            }
+            out.propose(Command::Place { vm: *id, version: vm.version, target, by_hook: None });
+        }
+    }
+
+    pub(super) fn usable(&self, id: HostId, host: &Host) -> Result<(), Unfit> {
+        let Some(watched) = self.watched(id) else { return Err(Unfit::NotAlive) };
+        if host.is_witness() {
+            Err(Unfit::Witness)
+        } else if host.quarantined {
+            Err(Unfit::Quarantined)
+        } else if watched.state != HostState::Alive || !watched.is_acknowledged {
+            Err(Unfit::NotAlive)
+        } else if !watched.hypervisor {
+            Err(Unfit::HypervisorDown)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Follows all that is not at rest: what shows no effect is sent again, what had to wait is tried.
+    pub(super) fn tend_vms(&mut self, cx: &Context<'_>, out: &mut Output) {
+        let ids: Vec<VmId> = self.recovery.chases.keys().copied().collect();
+        for id in ids {
+            self.pursue(cx, id, out);
+        }
+        self.tend_isolated(cx, out);
+        self.tend_locks(cx, out);
+    }
+}
+
+/// Whether the host has taken up what it was permitted.
+fn is_under_way(condition: Option<Presence>) -> bool {
+    matches!(
+        condition,
+        Some(Presence::Starting | Presence::Incoming | Presence::Unknown | Presence::Running | Presence::Stopping)
+    )
+}

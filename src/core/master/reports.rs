@@ -1,0 +1,139 @@
+//! What live hosts say of their VMs, and how it gets into the log (rule 13).
+
+use super::{Context, Master, Output};
+use crate::core::action::Note;
+use crate::core::command::Command;
+use crate::core::ids::{Incarnation, VmId};
+use crate::core::message::{Message, Order, OrderKind, Presence, Report, VmCondition};
+use crate::core::reason::{Alert, HostState};
+use crate::core::state::{Role, Standing};
+use crate::core::time::Instant;
+use std::collections::BTreeMap;
+
+/// What is known of a host's VMs from its own words.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    session: u64,
+    /// The newest report of that session that the log has.
+    version: u64,
+    conditions: BTreeMap<VmId, Presence>,
+    /// What was proposed to the log and not applied yet.
+    proposed: BTreeMap<VmId, (Presence, Instant)>,
+    pub(super) strangers: Vec<VmId>,
+}
+
+impl Known {
+    /// The newest report of this run of the agent that the log has.
+    pub(super) fn acknowledged(&self, session: u64) -> u64 {
+        if self.session == session { self.version } else { 0 }
+    }
+
+    /// How a VM fares on the host, by its last word.
+    pub(super) fn condition(&self, vm: VmId) -> Option<Presence> {
+        self.conditions.get(&vm).copied()
+    }
+}
+
+impl Master {
+    pub(super) fn reported(&mut self, cx: &Context<'_>, report: &Report, out: &mut Output) {
+        let life = report.incarnation;
+        let Some(watched) = self.watched_mut(life.host) else { return };
+        if watched.life != life || watched.session != report.session {
+            return;
+        }
+        if watched.reports.session != report.session {
+            watched.reports = Known { session: report.session, ..Known::default() };
+        }
+        if watched.hypervisor != report.hypervisor {
+            watched.hypervisor = report.hypervisor;
+            self.recovery.try_again();
+        }
+        let mut all_known = true;
+        for seen in &report.vms {
+            if let Some(watched) = self.watched_mut(life.host) {
+                watched.reports.conditions.insert(seen.vm, seen.presence);
+            }
+            all_known &= !self.observe(cx, life, seen, out);
+            self.recovery.consider(seen.vm);
+        }
+        if let Some(watched) = self.watched_mut(life.host) {
+            watched.reports.strangers.clone_from(&report.strangers);
+            if all_known {
+                // A report that came late is no older word than what is known by now.
+                watched.reports.version = watched.reports.version.max(report.version);
+            }
+        }
+    }
+
+    /// Proposes what a host says of a VM, if the log does not have it; whether it had to.
+    pub(super) fn observe(
+        &mut self,
+        cx: &Context<'_>,
+        source: Incarnation,
+        seen: &VmCondition,
+        out: &mut Output,
+    ) -> bool {
+        if !is_news(cx, source, seen) {
+            return false;
+        }
+        let resend = self.timing.resend;
+        let Some(watched) = self.watched_mut(source.host) else { return false };
+        let proposed = watched.reports.proposed.get(&seen.vm);
+        if proposed.is_none_or(|(presence, at)| *presence != seen.presence || cx.now.since(*at) >= resend) {
+            watched.reports.proposed.insert(seen.vm, (seen.presence, cx.now));
+            out.propose(Command::Observe { source, seen: *seen });
+        }
+        true
+    }
+
+    /// A host runs a VM that others hold. It is killed only with the log's word that another holder lives (rule 14).
+    pub(super) fn clash(&mut self, cx: &Context<'_>, id: VmId, on: Incarnation, out: &mut Output) {
+        self.alert(Alert::Clash { vm: id, host: on.host }, out);
+        let Some(vm) = cx.state.vms.get(&id) else { return };
+        let lives = vm.holders.iter().any(|(host, holder)| {
+            *host != on.host
+                && holder.role == Role::Running
+                && holder.epoch == vm.epoch
+                && self.host_state(*host) == HostState::Alive
+        });
+        let Some(host) = cx.state.hosts.get(&on.host) else { return };
+        if lives && cx.state.is_admitted(on) {
+            let order = Order {
+                incarnation: on,
+                authority: self.authority,
+                vm: id,
+                epoch: vm.epoch,
+                kind: OrderKind::KillClash,
+            };
+            out.send(host.address, Message::Order(order));
+        } else {
+            out.note(Note::Alert(Alert::Clash { vm: id, host: on.host }));
+        }
+    }
+}
+
+/// Whether the log does not have this yet.
+fn is_news(cx: &Context<'_>, source: Incarnation, seen: &VmCondition) -> bool {
+    let Some(vm) = cx.state.vms.get(&seen.vm).filter(|vm| vm.protected) else { return false };
+    let holder = vm.holders.get(&source.host);
+    match seen.presence {
+        Presence::Running => {
+            let admitted = cx.state.is_admitted(source);
+            admitted
+                && match holder.map(|holder| holder.role) {
+                    Some(Role::Running | Role::Outgoing) => false,
+                    Some(Role::Starting | Role::Incoming) => holder.is_some_and(|h| h.epoch == seen.epoch),
+                    Some(Role::Unaccounted) | None => true,
+                }
+        }
+        Presence::Gone { refuses, .. } => {
+            let speaks = cx.state.incarnation(source.host) == Some(source)
+                && cx.state.hosts.get(&source.host).is_some_and(|host| host.standing != Standing::New);
+            speaks
+                && holder.is_some_and(|holder| {
+                    holder.boot == source.boot && (refuses >= holder.epoch || holder.role == Role::Unaccounted)
+                })
+        }
+        Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => false,
+    }
+}

@@ -1,0 +1,148 @@
+//! What operators ask of the master, and the two slow duties of storage: letting go of isolated VMs, probing locks.
+
+use super::reach::Purpose;
+use super::{Context, Master, Output};
+use crate::core::action::Request;
+use crate::core::command::{Command, Proposal};
+use crate::core::ids::{DatastoreId, HostId, Incarnation, Ticket, VmId};
+use crate::core::message::{Message, Order, OrderKind};
+use crate::core::placement::{Candidate, Demand, fits, usage};
+use crate::core::reason::{HostState, JudgeCause, Proof, Refusal};
+use crate::core::record::{DatastoreOp, VmEpoch};
+use crate::core::state::{Isolation, Role, Standing};
+
+impl Master {
+    pub(super) fn requested(&mut self, cx: &Context<'_>, ticket: Ticket, request: Request, out: &mut Output) {
+        match self.command_for(cx, request, out) {
+            Ok(command) => out.proposals.push(Proposal { answers: Some(ticket), command }),
+            Err(refusal) => out.reply(ticket, Err(refusal)),
+        }
+    }
+
+    fn command_for(&mut self, cx: &Context<'_>, request: Request, out: &mut Output) -> Result<Command, Refusal> {
+        let protected = |vm: VmId| cx.state.vms.get(&vm).filter(|vm| vm.protected).ok_or(Refusal::NoSuchThing);
+        match request {
+            Request::Intend { vm, want } => protected(vm).map(|_| Command::Intend { vm, want }),
+            Request::Move { vm, to } => self.move_command(cx, vm, to),
+            Request::Protect(definition) => {
+                let id = definition.id;
+                let runs = self.hosts.iter().any(|host| host.reports.strangers.contains(&id));
+                Ok(Command::Protect { definition, runs })
+            }
+            Request::Unprotect(vm) => protected(vm).map(|_| Command::Unprotect { vm }),
+            Request::Remove(vm) => Ok(Command::Remove { vm }),
+            Request::Arm => Ok(Command::Arm),
+            Request::Disarm => Ok(Command::Disarm),
+            Request::ConfirmDead(host) => self.confirm_dead(cx, host, out),
+            Request::ResolveConflict(host) => Ok(Command::ResolveConflict { host }),
+            Request::EndQuarantine(host) => {
+                self.fenced_lately.remove(&host);
+                Ok(Command::Quarantine { host, on: false })
+            }
+            Request::SetPolicy(policy) => Ok(Command::SetPolicy(policy)),
+            // There is a majority, so nothing is to be recovered.
+            Request::Recover { .. } => Err(Refusal::NothingToDo),
+        }
+    }
+
+    fn move_command(&self, cx: &Context<'_>, id: VmId, to: HostId) -> Result<Command, Refusal> {
+        let vm = cx.state.vms.get(&id).filter(|vm| vm.protected).ok_or(Refusal::NoSuchThing)?;
+        let target = cx.state.incarnation(to).ok_or(Refusal::NoSuchThing)?;
+        let from = vm.holders.keys().next().and_then(|host| cx.state.incarnation(*host));
+        let from = from.ok_or(Refusal::NotWanted)?;
+        let usage = usage(cx.state);
+        let candidates = Candidate::all(cx.state, &usage, |id, host| self.usable(id, host));
+        let candidate = candidates.iter().find(|candidate| candidate.id == to).ok_or(Refusal::NoSuchThing)?;
+        fits(candidate, &Demand::of(cx.state, vm)).map_err(Refusal::Unfit)?;
+        Ok(Command::Move { vm: id, version: vm.version, from, to: target, by_hook: None })
+    }
+
+    /// A person's word that a host is dead, refused while any channel shows life (proof 6).
+    fn confirm_dead(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) -> Result<Command, Refusal> {
+        let entry = cx.state.hosts.get(&host).ok_or(Refusal::NoSuchThing)?;
+        let target: Incarnation = entry.incarnation(host);
+        if self.shows_life(cx, host) {
+            return Err(Refusal::SignsOfLife);
+        }
+        match entry.standing {
+            Standing::New | Standing::Proven { .. } => Err(Refusal::NothingToDo),
+            Standing::Conflicted => Err(Refusal::TargetGone),
+            Standing::Judged { .. } => Ok(Command::ProveHost { target, proof: Proof::Operator }),
+            Standing::Admitted => {
+                self.propose_judgement(cx, target, JudgeCause::Operator, out);
+                Ok(Command::ProveHost { target, proof: Proof::Operator })
+            }
+        }
+    }
+
+    /// A host that is alive on storage only is told by mail to let its VMs go, where policy says so.
+    pub(super) fn tend_isolated(&mut self, cx: &Context<'_>, out: &mut Output) {
+        if cx.state.policy.isolation != Isolation::Release {
+            return;
+        }
+        let due = |host: &HostId| {
+            self.watched(*host).is_some_and(|watched| {
+                watched.state == HostState::Isolated && cx.now.since(watched.state_since) > self.timing.isolation
+            })
+        };
+        let hosts: Vec<HostId> = cx.state.hosts.keys().copied().filter(due).collect();
+        for id in hosts {
+            self.release_by_mail(cx, id, out);
+        }
+    }
+
+    fn release_by_mail(&mut self, cx: &Context<'_>, id: HostId, out: &mut Output) {
+        let Some(host) = cx.state.hosts.get(&id) else { return };
+        let releases: Vec<VmEpoch> = cx
+            .state
+            .held_on(id)
+            .into_iter()
+            .filter_map(|vm| {
+                let holder = cx.state.vms.get(&vm)?.holders.get(&id)?;
+                Some(VmEpoch { vm, epoch: holder.epoch })
+            })
+            .collect();
+        if releases.is_empty() {
+            return;
+        }
+        let mail = self.mail_to(host.incarnation(id), releases);
+        for datastore in &host.life.renewal_set {
+            let purpose = Purpose::Mail(id, *datastore);
+            if !self.reach.is_under_way(purpose) {
+                let op = DatastoreOp::WriteMail { column: self.column, host: id, mail: mail.clone() };
+                self.on_datastore(cx, purpose, *datastore, op, 0, out);
+            }
+        }
+    }
+
+    pub(super) fn mail_failed(&mut self, _host: HostId, _datastore: DatastoreId) {
+        // The next scan writes it again, and another datastore may carry it meanwhile.
+    }
+
+    /// Lets another host look whether a VM's lock is held: only then does the lock count as a proof (proof 5).
+    pub(super) fn tend_locks(&mut self, cx: &Context<'_>, out: &mut Output) {
+        if cx.now < self.next_probe {
+            return;
+        }
+        self.next_probe = cx.now + self.timing.look_interval;
+        let unseen = cx.state.vms.iter().filter(|(_, vm)| {
+            vm.protected && vm.definition.locked && !vm.holders.is_empty() && vm.lock_seen != Some(vm.epoch)
+        });
+        for (id, vm) in unseen {
+            let mut holders = vm.holders.iter();
+            let (Some((holder, entry)), None) = (holders.next(), holders.next()) else { continue };
+            if entry.role != Role::Running {
+                continue;
+            }
+            let prober = cx.state.hosts.iter().find(|(host, entry)| {
+                *host != holder
+                    && self.usable(**host, entry).is_ok()
+                    && vm.definition.datastores.is_subset(&entry.life.datastores)
+            });
+            let Some((host, entry)) = prober else { continue };
+            let incarnation = entry.incarnation(*host);
+            let (authority, kind) = (self.authority, OrderKind::ProbeLock);
+            out.send(entry.address, Message::Order(Order { incarnation, authority, vm: *id, epoch: vm.epoch, kind }));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Who votes: dead voters are replaced by living hosts, spread over failure domains.
+//!
+//! The replicated state names the stores that should vote; the election's own membership follows it, one step at a
+//! time. A store is never reused: a host that votes again does so under a new number.
+
+use super::Node;
+use super::packet::NodeAction;
+use crate::core::action::Action;
+use crate::core::command::{Command, Proposal};
+use crate::core::ids::{Address, Authority, HostId, VoterId};
+use crate::core::message::Message;
+use crate::core::reason::HostState;
+use crate::core::state::ClusterState;
+use crate::core::time::Instant;
+use crate::election::{MemberChange, Members, StoreImage};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What the master remembers of the voters.
+#[derive(Debug, Default)]
+pub(super) struct Tending {
+    next: Option<Instant>,
+    /// Since when a voter's host was not alive.
+    silent: BTreeMap<VoterId, Instant>,
+    /// Stores of which their own nodes say that they are lost.
+    lost: BTreeSet<VoterId>,
+}
+
+/// The next step towards the voters that there should be.
+#[derive(Debug, PartialEq, Eq)]
+enum Step {
+    Change(MemberChange),
+    Replace { promote: VoterId, remove: VoterId },
+    Forget(VoterId),
+    New(HostId),
+}
+
+impl Node {
+    /// Takes the next step towards the voters that there should be, if it is time for one.
+    pub(super) fn tend_members(&mut self, now: Instant) {
+        let patience = self.timing.replace_voter;
+        let interval = self.timing.resend;
+        let Some(voter) = &mut self.voter else { return };
+        let is_due = voter.tending.next.is_none_or(|next| now >= next);
+        if voter.master.is_none() || !is_due {
+            return;
+        }
+        voter.tending.next = Some(now + interval);
+        voter.watch_voters(now);
+        voter.invite(&mut self.buffer);
+        let command = match voter.next_step(now, patience) {
+            None => return,
+            Some(Step::Change(change)) => {
+                // Refused while another change is under way; then it is asked again.
+                let _ = voter.election.change_members(change);
+                return;
+            }
+            Some(Step::Replace { promote, remove }) => {
+                if voter.election.change_members(MemberChange::Replace { promote, remove }).is_err() {
+                    return;
+                }
+                Command::RetireVoter { voter: remove }
+            }
+            Some(Step::Forget(voter)) => Command::RetireVoter { voter },
+            Some(Step::New(host)) => Command::NewVoter { voter: VoterId(voter.state.next_voter), host },
+        };
+        voter.propose(&Proposal { answers: None, command });
+    }
+
+    /// A node says that its store is lost.
+    pub(super) fn store_lost(&mut self, host: HostId, store: VoterId) {
+        if let Some(voter) = self.voter.as_mut().filter(|voter| voter.state.voters.get(&store) == Some(&host)) {
+            voter.tending.lost.insert(store);
+        }
+    }
+
+    /// The master wants this node to be the home of a new store.
+    pub(super) fn become_voter(
+        &mut self,
+        now: Instant,
+        authority: Authority,
+        store: VoterId,
+        voters: Vec<(VoterId, Address)>,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        let present = self.voter.as_ref().map(|voter| (voter.state.generation, voter.election.id()));
+        let newer = present.is_none_or(|present| (authority.generation, store) > present);
+        if !newer || self.lost.is_some_and(|lost| lost >= store) || authority < self.agent.authority() {
+            return;
+        }
+        let image = StoreImage::learner(store);
+        actions.push(NodeAction::NewStore(Box::new(image.clone())));
+        self.start_voter(now, image, actions);
+        if let Some(voter) = &mut self.voter {
+            voter.state.generation = authority.generation;
+            voter.peers.extend(voters);
+        }
+    }
+
+    /// A peer says that this node's store is out for good.
+    pub(super) fn retired(&mut self, authority: Authority, store: VoterId, actions: &mut Vec<NodeAction>) {
+        let is_ours = self
+            .voter
+            .as_ref()
+            .is_some_and(|voter| voter.election.id() == store && authority.generation >= voter.state.generation);
+        if is_ours || self.lost == Some(store) {
+            self.voter = None;
+            self.lost = None;
+            self.next_loss_report = Instant::NEVER;
+            actions.push(NodeAction::DropStore);
+        }
+    }
+}
+
+impl super::voter::Voter {
+    fn watch_voters(&mut self, now: Instant) {
+        let Some(master) = &self.master else { return };
+        let me = self.election.id();
+        for (voter, host) in &self.state.voters {
+            let lives = *voter == me || matches!(master.host_state(*host), HostState::Alive | HostState::Isolated);
+            if lives {
+                self.tending.silent.remove(voter);
+            } else {
+                self.tending.silent.entry(*voter).or_insert(now);
+            }
+        }
+    }
+
+    /// Tells the homes of new stores about them until they answer.
+    fn invite(&self, actions: &mut Vec<Action>) {
+        let authority = self.state.authority(self.election.term());
+        let voters: Vec<(VoterId, Address)> = self.peers.iter().map(|(id, address)| (*id, *address)).collect();
+        for (voter, host) in &self.state.voters {
+            let silent = self.election.progress(*voter).is_some_and(|progress| progress.acknowledged.0 == 0);
+            let new = self.election.members().is_learner(*voter) && silent;
+            if let (true, Some(host)) = (new, self.state.hosts.get(host)) {
+                let message = Message::BecomeVoter { authority, voter: *voter, voters: voters.clone() };
+                actions.push(Action::Send { to: host.address, message });
+            }
+        }
+    }
+
+    fn next_step(&self, now: Instant, patience: std::time::Duration) -> Option<Step> {
+        let members = self.election.members();
+        let me = self.election.id();
+        if members.is_joint() {
+            return None;
+        }
+        let is_dead = |voter: &VoterId| {
+            let silent = self.tending.silent.get(voter).is_some_and(|since| now.since(*since) > patience);
+            *voter != me && (silent || self.tending.lost.contains(voter))
+        };
+        if let Some(surplus) = members_of(members).find(|id| !self.state.voters.contains_key(id) && *id != me) {
+            return Some(Step::Change(MemberChange::Remove(surplus)));
+        }
+        let mut dead = self.state.voters.keys().filter(|voter| is_dead(voter) && members.is_voter(**voter));
+        let dead = dead.next().copied();
+        for voter in self.state.voters.keys().filter(|voter| !members.is_voter(**voter)) {
+            if is_dead(voter) {
+                return Some(Step::Forget(*voter));
+            }
+            if !members.is_learner(*voter) {
+                return Some(Step::Change(MemberChange::AddLearner(*voter)));
+            }
+            let ready = self.election.progress(*voter).is_some_and(|progress| progress.caught_up);
+            return match dead {
+                _ if !ready => None,
+                Some(remove) => Some(Step::Replace { promote: *voter, remove }),
+                None => Some(Step::Change(MemberChange::Promote(*voter))),
+            };
+        }
+        let too_few = self.state.voters.len() < self.state.policy.voters as usize;
+        if dead.is_none() && !too_few {
+            return None;
+        }
+        self.choose_home(dead).map(Step::New)
+    }
+
+    /// A living host for a new store: in a failure domain that no other voter shares, if there is one.
+    fn choose_home(&self, replaces: Option<VoterId>) -> Option<HostId> {
+        let master = self.master.as_ref()?;
+        let remaining = self.state.voters.iter().filter(|(voter, _)| Some(**voter) != replaces);
+        let taken: Vec<HostId> = remaining.map(|(_, host)| *host).collect();
+        let alive = |id: &HostId| master.host_state(*id) == HostState::Alive && !taken.contains(id);
+        let crowd = |id: &HostId| crowding(&self.state, &taken, *id);
+        self.state.hosts.keys().copied().filter(alive).min_by_key(|id| (crowd(id), *id))
+    }
+}
+
+/// How many of these hosts share the failure domain of that one.
+fn crowding(state: &ClusterState, taken: &[HostId], host: HostId) -> usize {
+    let domain = |id: &HostId| state.hosts.get(id).map(|host| host.failure_domain.as_str()).filter(|d| !d.is_empty());
+    let own = domain(&host);
+    if own.is_none() { 0 } else { taken.iter().filter(|other| domain(other) == own).count() }
+}
+
+fn members_of(members: &Members) -> impl Iterator<Item = VoterId> {
+    members.voters.iter().chain(&members.learners).copied()
+}

@@ -1,0 +1,89 @@
+//! What goes into a node and what comes out.
+
+use crate::core::action::{Action, AgentStore, Event};
+use crate::core::agent::Machine;
+use crate::core::ids::{Address, Authority, Ticket, VoterId};
+use crate::core::message::Message;
+use crate::core::timing::Timing;
+use crate::election::{self, StoreBatch, StoreImage};
+use std::sync::Arc;
+
+/// All that two nodes say to each other.
+#[derive(Debug, Clone)]
+pub enum Packet {
+    /// Of the cluster.
+    Cluster(Message),
+    /// Of the election and the log.
+    Election {
+        /// The sender's authority; another cluster generation than the receiver's is not for it.
+        authority: Authority,
+        /// The sending store.
+        from: VoterId,
+        /// The receiving store.
+        to: VoterId,
+        /// What it says.
+        message: Box<election::Message>,
+    },
+}
+
+/// What happens to a node.
+#[derive(Debug, Clone)]
+pub enum NodeEvent {
+    /// Anything but what is below. Never [`Event::Message`].
+    Core(Event),
+    /// A packet came.
+    Packet {
+        /// From where.
+        from: Address,
+        /// What it says.
+        packet: Packet,
+    },
+    /// A batch is on the voter's disk, or could not be written.
+    Stored {
+        /// Which batch.
+        ticket: Ticket,
+        /// Whether it is.
+        done: bool,
+    },
+    /// The voter's store, read anew after a write to it failed.
+    Reloaded(Box<StoreImage>),
+}
+
+/// What a node does.
+#[derive(Debug, Clone)]
+pub enum NodeAction {
+    /// Anything but what is below. Never [`Action::Send`].
+    Core(Action),
+    /// Send a packet.
+    Send {
+        /// Where to.
+        to: Address,
+        /// What.
+        packet: Packet,
+    },
+    /// Write a batch to the voter's disk as a whole and sync it, then say [`NodeEvent::Stored`].
+    Store(StoreBatch),
+    /// Make this the voter's store, in place of any other, on stable storage at once.
+    NewStore(Box<StoreImage>),
+    /// A write failed: once the disk takes writes again, read the store and say [`NodeEvent::Reloaded`].
+    ReloadStore,
+    /// The voter's store is not needed any more.
+    DropStore,
+}
+
+/// What a node starts from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The machine.
+    pub machine: Machine,
+    /// The run of the agent: greater than any before on this machine.
+    pub session: u64,
+    /// What the agent kept.
+    pub agent: AgentStore,
+    /// The voter's store, if this node votes.
+    pub store: Option<StoreImage>,
+    /// The time limits.
+    pub timing: Arc<Timing>,
+    /// Where this node's choices of chance come from: the times at which it stands for election.
+    pub seed: u64,
+}

@@ -1,0 +1,238 @@
+//! Forced recovery, when the majority of voters is lost for good (rule 15).
+//!
+//! ```text
+//!  asked ─▶ refused while the named voters show life ─▶ records read twice ─▶ tombstones written ─▶ new generation
+//! ```
+
+use super::Node;
+use super::packet::NodeAction;
+use crate::core::action::Action;
+use crate::core::command::Command;
+use crate::core::ids::{Authority, ClusterGeneration, DatastoreId, HostId, Ticket, VoterId};
+use crate::core::master::MASTER_TICKETS;
+use crate::core::reason::Refusal;
+use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Mail, Slot, Tombstone};
+use crate::core::time::Instant;
+use crate::election::StoreImage;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Tickets of a recovery have this bit besides the master's.
+const RECOVERY_TICKETS: u64 = MASTER_TICKETS | (1 << 62);
+
+/// A forced recovery under way.
+#[derive(Debug)]
+pub(super) struct Recovering {
+    ticket: Ticket,
+    dead: Vec<VoterId>,
+    hosts: Vec<HostId>,
+    stage: Stage,
+    waiting: BTreeMap<Ticket, DatastoreId>,
+    /// The dead hosts' records as first read.
+    records: BTreeMap<(DatastoreId, HostId), u64>,
+    pub(super) next: Instant,
+    deadline: Instant,
+    last_ticket: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    FirstRead,
+    SecondRead,
+    Tombstones,
+}
+
+impl Node {
+    pub(super) fn is_recoverys(&self, ticket: Ticket) -> bool {
+        ticket.0 & RECOVERY_TICKETS == RECOVERY_TICKETS
+    }
+
+    pub(super) fn begin_recovering(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        dead: Vec<VoterId>,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        match self.may_recover(now, &dead) {
+            Err(refusal) => self.buffer.push(Action::Reply { ticket, reply: Err(refusal) }),
+            Ok(hosts) => {
+                let recovering = Recovering {
+                    ticket,
+                    dead,
+                    hosts,
+                    stage: Stage::FirstRead,
+                    waiting: BTreeMap::new(),
+                    records: BTreeMap::new(),
+                    next: now,
+                    deadline: now + self.timing.storage_patience * 10,
+                    last_ticket: RECOVERY_TICKETS,
+                };
+                self.recovering = Some(recovering);
+                self.ask_storage(now, |_| DatastoreOp::ReadRecords);
+                self.advance_if_answered(now, actions);
+            }
+        }
+    }
+
+    /// Whether these voters may be given up: they are a majority, named by a person, and show no sign of life.
+    fn may_recover(&self, now: Instant, dead: &[VoterId]) -> Result<Vec<HostId>, Refusal> {
+        let voter = self.voter.as_ref().ok_or(Refusal::NoSuchThing)?;
+        let quiet = self.timing.software_stop * 2;
+        if self.recovering.is_some() || voter.leaderless_for(now) < quiet {
+            return Err(Refusal::SignsOfLife);
+        }
+        let members = voter.election.members();
+        let me = voter.election.id();
+        let named: BTreeSet<VoterId> = dead.iter().copied().collect();
+        if named.contains(&me) || !named.iter().all(|id| members.is_voter(*id)) {
+            return Err(Refusal::NoSuchThing);
+        }
+        if named.len() * 2 < members.voters.len() {
+            return Err(Refusal::NothingToDo);
+        }
+        let hosts: Vec<HostId> = named.iter().filter_map(|id| voter.state.voters.get(id).copied()).collect();
+        let heard = |host: &HostId| voter.ears.newest(*host).is_some_and(|heard| now.since(heard.at) < quiet);
+        if hosts.iter().any(heard) { Err(Refusal::SignsOfLife) } else { Ok(hosts) }
+    }
+
+    /// Asks something of every datastore on which a dead voter's host may renew its lease.
+    fn ask_storage(&mut self, now: Instant, op: impl Fn(HostId) -> DatastoreOp) {
+        let (Some(recovering), Some(voter)) = (&mut self.recovering, &self.voter) else { return };
+        let single = recovering.stage != Stage::Tombstones;
+        let mut asked = BTreeSet::new();
+        for host in &recovering.hosts {
+            let Some(entry) = voter.state.hosts.get(host) else { continue };
+            for datastore in &entry.life.renewal_set {
+                if single && !asked.insert(*datastore) {
+                    continue;
+                }
+                recovering.last_ticket += 1;
+                let ticket = Ticket(recovering.last_ticket);
+                recovering.waiting.insert(ticket, *datastore);
+                let call = DatastoreCall { datastore: *datastore, op: op(*host) };
+                self.buffer.push(Action::Datastore { ticket, call });
+            }
+        }
+        recovering.next = now + self.timing.fence_after;
+    }
+
+    pub(super) fn recovery_answered(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        result: DatastoreResult,
+        actions: &mut Vec<NodeAction>,
+    ) {
+        let Some(recovering) = &mut self.recovering else { return };
+        let Some(datastore) = recovering.waiting.remove(&ticket) else { return };
+        match (recovering.stage, result) {
+            (Stage::FirstRead | Stage::SecondRead, DatastoreResult::Records(slots)) => {
+                for (host, slot) in slots {
+                    let (true, Slot::Whole(record)) = (recovering.hosts.contains(&host), slot) else { continue };
+                    let before = recovering.records.insert((datastore, host), record.sequence);
+                    if recovering.stage == Stage::SecondRead && before != Some(record.sequence) {
+                        return self.end_recovering(Err(Refusal::SignsOfLife));
+                    }
+                }
+            }
+            (Stage::Tombstones, DatastoreResult::Written) => {}
+            // What can not be reached can not be forbidden: a dead voter might live there.
+            _ => return self.end_recovering(Err(Refusal::DatastoreUnreachable)),
+        }
+        self.advance_if_answered(now, actions);
+    }
+
+    pub(super) fn tend_recovering(&mut self, now: Instant, actions: &mut Vec<NodeAction>) {
+        let Some(recovering) = &mut self.recovering else { return };
+        if now < recovering.next {
+            return;
+        }
+        recovering.next = now + self.timing.fence_after;
+        if now >= recovering.deadline {
+            return self.end_recovering(Err(Refusal::DatastoreUnreachable));
+        }
+        self.advance_if_answered(now, actions);
+    }
+
+    fn advance_if_answered(&mut self, now: Instant, actions: &mut Vec<NodeAction>) {
+        let Some((stage, dead, settled, waited)) = self.recovering.as_ref().map(|recovering| {
+            (recovering.stage, recovering.dead.clone(), recovering.waiting.is_empty(), now >= recovering.next)
+        }) else {
+            return;
+        };
+        if !settled {
+            return;
+        }
+        match stage {
+            // Between the two readings a living host has written its record at least once.
+            Stage::FirstRead if !waited => {}
+            Stage::FirstRead => {
+                self.enter(Stage::SecondRead);
+                self.ask_storage(now, |_| DatastoreOp::ReadRecords);
+                self.advance_if_answered(now, actions);
+            }
+            Stage::SecondRead => {
+                if let Err(refusal) = self.may_recover_still(now, &dead) {
+                    return self.end_recovering(Err(refusal));
+                }
+                self.enter(Stage::Tombstones);
+                self.write_tombstones(now);
+                self.advance_if_answered(now, actions);
+            }
+            Stage::Tombstones => self.begin_generation(now, actions),
+        }
+    }
+
+    fn may_recover_still(&mut self, now: Instant, dead: &[VoterId]) -> Result<Vec<HostId>, Refusal> {
+        let recovering = self.recovering.take();
+        let verdict = self.may_recover(now, dead);
+        self.recovering = recovering;
+        verdict
+    }
+
+    fn enter(&mut self, stage: Stage) {
+        if let Some(recovering) = &mut self.recovering {
+            recovering.stage = stage;
+        }
+    }
+
+    fn write_tombstones(&mut self, now: Instant) {
+        let Some(voter) = &self.voter else { return };
+        let next = ClusterGeneration(voter.state.generation.0 + 1);
+        let column = VoterId(voter.state.next_voter);
+        let generations: BTreeMap<HostId, _> =
+            voter.state.hosts.iter().map(|(id, host)| (*id, host.generation)).collect();
+        let mail = move |host: HostId| {
+            let generation = generations.get(&host).copied().unwrap_or_default();
+            let authority = Authority { generation: next, term: 0 };
+            Mail { tombstone: Some(Tombstone { authority, generation }), releases: Vec::new() }
+        };
+        self.ask_storage(now, |host| DatastoreOp::WriteMail { column, host, mail: mail(host) });
+    }
+
+    /// Makes this node the one voter of a new cluster generation, which outranks every term of the old one.
+    fn begin_generation(&mut self, now: Instant, actions: &mut Vec<NodeAction>) {
+        let Some(voter) = &self.voter else { return };
+        let mut state = voter.state.clone();
+        let (applied, me) = (state.applied, self.agent.host());
+        // Every old store is out, the living ones too: they belong to a log that ends here.
+        let dead: Vec<VoterId> = state.voters.keys().copied().collect();
+        state.apply(applied, &Command::Recover { dead });
+        let store = VoterId(state.next_voter);
+        state.apply(applied, &Command::NewVoter { voter: store, host: me });
+        let Ok(data) = postcard::to_stdvec(&state) else {
+            return self.end_recovering(Err(Refusal::NoSuchThing));
+        };
+        let image = StoreImage::bootstrap(store, &[store], data);
+        actions.push(NodeAction::NewStore(Box::new(image.clone())));
+        self.voter = None;
+        self.start_voter(now, image, actions);
+        self.end_recovering(Ok(()));
+    }
+
+    fn end_recovering(&mut self, reply: Result<(), Refusal>) {
+        if let Some(recovering) = self.recovering.take() {
+            self.buffer.push(Action::Reply { ticket: recovering.ticket, reply });
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! I2: a holder leaves the log with a proof only, and a VM begins to execute on a holder only.
+
+use super::Found;
+use super::shadow::{Shadow, ShadowVm};
+use crate::core::ids::{Epoch, HostId, VmId};
+use crate::core::state::{ClusterState, Holder, Role, Vm};
+
+/// Compares a newer state with the one before: whoever left must be named in a proof.
+pub(super) fn check(before: &Shadow, after: &ClusterState, found: &mut Found) {
+    let skipped = before.applied.is_some_and(|applied| after.applied.0 > applied.0 + 1);
+    for (id, vm) in &after.vms {
+        let Some(old) = before.vms.get(id).filter(|old| old.version != vm.version) else { continue };
+        if !vm.protected || before.generation != after.generation {
+            continue;
+        }
+        check_vm(*id, old, vm, skipped, found);
+    }
+}
+
+fn check_vm(id: VmId, old: &ShadowVm, new: &Vm, skipped: bool, found: &mut Found) {
+    for (host, holder) in &old.holders {
+        let stays = new.holders.get(host).is_some_and(|now| now.boot == holder.boot && now.epoch == holder.epoch);
+        if stays || is_named(*host, holder, new) {
+            continue;
+        }
+        // Proofs are kept until the VM runs again. Where entries were applied several at a time and it runs by now,
+        // the proof may have been there in between.
+        let runs = new.holders.values().any(|now| now.role == Role::Running && now.epoch > holder.epoch);
+        if skipped && runs {
+            continue;
+        }
+        let Holder { boot, epoch, .. } = holder;
+        found.add("I2", format!("{host} ({boot}, epoch {epoch}) ceased to be a holder of {id} without a proof"));
+    }
+}
+
+fn is_named(host: HostId, holder: &Holder, vm: &Vm) -> bool {
+    let names = |proof: &&crate::core::state::HolderProof| {
+        proof.host == host && proof.boot == holder.boot && proof.epoch >= holder.epoch
+    };
+    vm.proofs.iter().find(names).is_some()
+}
+
+/// A VM's processors began to run on a host: the log must have that host as its holder, under that epoch.
+pub(super) fn check_start(shadow: &Shadow, vm: VmId, host: HostId, epoch: Option<Epoch>, found: &mut Found) {
+    let Some(known) = shadow.vms.get(&vm).filter(|known| known.protected) else { return };
+    let holder = known.holders.get(&host);
+    match (holder, epoch) {
+        (Some(holder), Some(epoch)) if holder.epoch == epoch => {}
+        // A stranger that was put under protection before this host was told: the log counts it as a holder.
+        (Some(_), None) => {}
+        (holder, epoch) => {
+            let had = holder.map_or("none".to_owned(), |holder| format!("epoch {}", holder.epoch));
+            let under = epoch.map_or("no epoch".to_owned(), |epoch| format!("epoch {epoch}"));
+            found.add("I2", format!("{vm} began to execute on {host} under {under}; the log has {had} for it there"));
+        }
+    }
+}
