@@ -4,8 +4,8 @@ use crate::core::timing::{Profile, Timing};
 use crate::sim::fault::Fault;
 use crate::sim::generate::{self, Shape};
 use crate::sim::names::Names;
-use crate::sim::world::Simulation;
 use crate::sim::words::{format_duration, parse_duration};
+use crate::sim::world::Simulation;
 use clap::{Args, ValueEnum};
 use std::time::Duration;
 

@@ -92,7 +92,7 @@ impl Witness<'_> {
             .iter()
             .find(|life| hosts.contains(&life.what) && life.from >= window.after && life.from <= deadline)?;
         let (name, host) = (self.names.vm(vm), self.names.host(wrong.what));
-        Some(format!("{name} must not come to run on {host}, but did at {}", format_duration(wrong.from)))
+        Some(format!("{name} must not come to run on {host}, but did at {}", when(wrong.from)))
     }
 
     fn ends(&self, vm: VmId, state: EndState) -> Option<String> {
@@ -130,7 +130,7 @@ impl Witness<'_> {
             .iter()
             .flat_map(|vm| self.restarts_of(*vm).into_iter().map(|at| (*vm, at)))
             .filter(|(_, at)| *at >= window.after && *at <= deadline)
-            .map(|(vm, at)| format!("{} at {}", self.names.vm(vm), format_duration(at)))
+            .map(|(vm, at)| format!("{} at {}", self.names.vm(vm), when(at)))
             .collect();
         let wrong = restarted.len() != count;
         wrong.then(|| format!("expected {count} restarts, not {}: {}", restarted.len(), listed(&restarted, "and")))
@@ -180,22 +180,20 @@ impl Witness<'_> {
         };
         match (expectation.polarity, first) {
             (Polarity::Never, None) => None,
-            (Polarity::Never, Some(at)) => {
-                Some(format!("expected never {what}, but it came at {}", format_duration(at)))
-            }
+            (Polarity::Never, Some(at)) => Some(format!("expected never {what}, but it came at {}", when(at))),
             (Polarity::Must, Some(at)) if at >= window.not_before => None,
             (Polarity::Must, Some(at)) => {
-                let earliest = format_duration(window.not_before);
-                Some(format!("expected {what} not before {earliest}, but it came at {}", format_duration(at)))
+                let earliest = when(window.not_before);
+                Some(format!("expected {what} not before {earliest}, but it came at {}", when(at)))
             }
             (Polarity::Must, None) => {
-                let when = match window.at {
-                    Some(at) => format!("at {}", format_duration(at)),
-                    None => format!("by {}", format_duration(deadline)),
+                let moment = match window.at {
+                    Some(at) => format!("at {}", when(at)),
+                    None => format!("by {}", when(deadline)),
                 };
                 let later = held.iter().map(|spell| spell.from).find(|from| *from > deadline);
-                let instead = later.map(|at| format!("it came at {}", format_duration(at)));
-                Some(format!("expected {what} {when}, but {}", instead.unwrap_or_else(|| "it never came".to_owned())))
+                let instead = later.map(|at| format!("it came at {}", when(at)));
+                Some(format!("expected {what} {moment}, but {}", instead.unwrap_or_else(|| "it never came".to_owned())))
             }
         }
     }
@@ -273,10 +271,10 @@ impl Witness<'_> {
             .lives(vm)
             .iter()
             .map(|life| {
-                let (host, from) = (self.names.host(life.what), format_duration(life.from));
+                let (host, from) = (self.names.host(life.what), when(life.from));
                 match life.until == self.end {
                     true => format!("on {host} from {from}"),
-                    false => format!("on {host} from {from} to {}", format_duration(life.until)),
+                    false => format!("on {host} from {from} to {}", when(life.until)),
                 }
             })
             .collect();
@@ -301,4 +299,9 @@ fn has_reason(wait: &Wait, because: Option<&str>) -> bool {
 
 fn time(moment: &Moment) -> Duration {
     Duration::from_micros(moment.at_micros)
+}
+
+/// A moment as people are told of it, to the millisecond.
+fn when(moment: Duration) -> String {
+    format_duration(Duration::from_millis(u64::try_from(moment.as_millis()).unwrap_or(u64::MAX)))
 }

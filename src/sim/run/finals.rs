@@ -4,9 +4,9 @@ use crate::core::action::Note;
 use crate::core::ids::{HostId, VmId};
 use crate::core::reason::{HostState, Wait};
 use crate::sim::scenario::expect::EndState;
-use crate::sim::world::Simulation;
 use crate::sim::spec::WorldSpec;
 use crate::sim::timeline::{Happening, Moment};
+use crate::sim::world::Simulation;
 use std::collections::BTreeMap;
 
 /// How everything stands.

@@ -10,8 +10,8 @@ pub use finals::{FinalStates, FinalVm};
 
 use crate::sim::names::Names;
 use crate::sim::scenario::Scenario;
-use crate::sim::world::Simulation;
 use crate::sim::timeline::{Moment, Violation};
+use crate::sim::world::Simulation;
 
 /// What came of a scenario.
 #[derive(Debug)]

@@ -78,7 +78,7 @@ fn template(file: &mut Reader<'_>, world: &WorldSpec) -> Result<Template, Proble
         networks: 1,
         voters: world.policy.voters,
         fences: true,
-        fence_latency: Duration::from_secs(1),
+        fence_latency: Duration::from_millis(300),
         locks: false,
         host: hosts::Defaults::of(world.profile),
     };
