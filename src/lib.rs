@@ -3,6 +3,7 @@
 //! [`core`] decides and does no I/O, [`election`] finds the master and keeps the log, [`node`] joins the two, and
 //! [`sim`] drives whole clusters of nodes through a virtual world.
 
+pub mod cli;
 pub mod core;
 pub mod election;
 pub mod node;

@@ -1,2 +1,9 @@
 //! The command `holdfast`.
-fn main() {}
+
+use clap::Parser;
+use holdfast::cli::{Cli, dispatch};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(dispatch(&Cli::parse()).code())
+}

@@ -94,6 +94,23 @@ pub enum HostState {
     Conflicted,
 }
 
+impl Wait {
+    /// The same wait without what changes all the time, to tell a new reason from an old one that goes on.
+    pub fn shape(&self) -> Wait {
+        let timeless = |no: &NoProof| match no {
+            NoProof::LeaseRuns { .. } => NoProof::LeaseRuns { milliseconds: 0 },
+            no => no.clone(),
+        };
+        match self {
+            Wait::Proof(hosts) => {
+                Wait::Proof(hosts.iter().map(|(host, ways)| (*host, ways.iter().map(timeless).collect())).collect())
+            }
+            Wait::Retry { attempts, .. } => Wait::Retry { attempts: *attempts, milliseconds: 0 },
+            wait => wait.clone(),
+        }
+    }
+}
+
 impl HostState {
     /// All of them, to count them by.
     pub const ALL: [HostState; 8] = [
@@ -172,6 +189,8 @@ pub enum Wait {
     Nothing,
     /// A person stopped it; a person starts it.
     Stopped,
+    /// Its host died, and policy says that it be left alone; a person starts it.
+    LeftAlone,
     /// It is not protected.
     NotProtected,
     /// The cluster only observes; `arm` releases it.

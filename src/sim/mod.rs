@@ -2,9 +2,18 @@
 
 pub mod bench;
 pub mod check;
+pub mod coverage;
 pub mod dice;
+pub mod explain;
+pub mod facts;
 pub mod fault;
 pub mod generate;
+pub mod kinds;
+pub mod names;
+pub mod run;
+pub mod scenario;
 pub mod spec;
+pub mod spelling;
 pub mod timeline;
+pub mod words;
 pub mod world;

@@ -45,6 +45,16 @@ impl Master {
             self.tell_config(cx, from, heartbeat, out);
             return;
         }
+        let called_dead = cx.state.hosts.get(&heartbeat.incarnation.host).is_some_and(|host| {
+            let by_person = matches!(
+                host.standing,
+                Standing::Proven { proof: Proof::Operator } | Standing::Judged { cause: JudgeCause::Operator }
+            );
+            by_person && host.life.boot == heartbeat.incarnation.boot
+        });
+        if called_dead {
+            self.alert(Alert::DeadShowsLife { host: heartbeat.incarnation.host }, out);
+        }
         self.stranger_heard(cx, from, heartbeat, out);
     }
 

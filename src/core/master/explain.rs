@@ -96,7 +96,7 @@ impl Master {
             return Wait::GaveUp { attempts: vm.attempts };
         }
         if vm.definition.response == Response::Leave && vm.started_before {
-            return Wait::Stopped;
+            return Wait::LeftAlone;
         }
         if let Some(reasons) = self.recovery.unplaced.get(&id) {
             return Wait::NoRoom(reasons.clone());
@@ -114,17 +114,20 @@ impl Master {
         if breaks(Sabotage::Silent) {
             return;
         }
+        let brief = self.timing.resend;
         let ids: Vec<VmId> = self.recovery.chases.keys().copied().collect();
         for vm in ids {
             let wait = self.wait(cx, vm);
             let late = self.timing.alert_after;
             let Some(chase) = self.recovery.chases.get_mut(&vm) else { continue };
-            let kind = std::mem::discriminant(&wait);
-            if chase.noted != Some(kind) {
-                chase.noted = Some(kind);
+            let shape = wait.shape();
+            // What is over before a person could read it is not worth saying.
+            let lasts = cx.now.since(chase.since) >= brief;
+            if lasts && chase.noted.as_ref() != Some(&shape) {
+                chase.noted = Some(shape);
                 out.note(Note::Waits(vm, wait.clone()));
             }
-            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected);
+            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::LeftAlone | Wait::NotProtected);
             if matters && !chase.alerted && cx.now.since(chase.since) > late {
                 chase.alerted = true;
                 out.note(Note::Alert(Alert::Waiting { vm, wait }));

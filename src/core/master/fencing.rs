@@ -15,7 +15,7 @@ use crate::core::ids::{FenceId, HostId, Incarnation, LogIndex};
 use crate::core::message::{FenceOp, FenceResult};
 use crate::core::reason::{Alert, JudgeCause, NoProof, Proof};
 use crate::core::sabotage::{Sabotage, breaks};
-use crate::core::state::Standing;
+use crate::core::state::{Armed, Standing};
 use crate::core::time::Instant;
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ pub(super) struct Chain {
     resume: Instant,
     rounds: u32,
     goal: Goal,
+    began: Instant,
     proposed: Option<Instant>,
 }
 
@@ -68,9 +69,7 @@ impl Device {
     }
 
     fn next_op(&self, braked: bool) -> FenceOp {
-        if !self.identified {
-            FenceOp::Identity
-        } else if self.is_off() {
+        if !self.identified || self.is_off() {
             FenceOp::Identity
         } else if self.ordered.is_none() && !braked {
             FenceOp::PowerOff
@@ -82,9 +81,16 @@ impl Device {
 
 impl Master {
     pub(super) fn begin_fencing(&mut self, cx: &Context<'_>, target: Incarnation, out: &mut Output) {
+        self.open_chain(cx, target);
+        self.tend_chain(cx, target.host, out);
+    }
+
+    fn open_chain(&mut self, cx: &Context<'_>, target: Incarnation) {
         let Some(host) = cx.state.hosts.get(&target.host) else { return };
         // Of two machines with one identity, nobody knows which one a device controls.
-        if host.fences.is_empty() || host.standing == Standing::Conflicted {
+        // And a cluster that only observes acts on nothing.
+        let observes = cx.state.armed != Armed::Armed;
+        if host.fences.is_empty() || host.standing == Standing::Conflicted || observes || target.host == self.me {
             return;
         }
         let is_committed = !matches!(host.standing, Standing::Admitted);
@@ -97,10 +103,23 @@ impl Master {
             resume: cx.now,
             rounds: 0,
             goal: Goal::Off,
+            began: cx.now,
             proposed: None,
         };
         self.fencing.insert(target.host, chain);
-        self.tend_chain(cx, target.host, out);
+    }
+
+    /// A host that an earlier master fenced may still be off.
+    pub(super) fn inherit_fenced(&mut self, cx: &Context<'_>, target: Incarnation, out: &mut Output) {
+        let Some(host) = cx.state.hosts.get(&target.host) else { return };
+        let was_fenced = matches!(host.standing, Standing::Proven { proof: Proof::Fenced { .. } });
+        if was_fenced && cx.state.policy.power_on_after_fence && !host.quarantined {
+            self.open_chain(cx, target);
+            if let Some(chain) = self.fencing.get_mut(&target.host) {
+                chain.goal = Goal::On;
+            }
+            self.tend_chain(cx, target.host, out);
+        }
     }
 
     pub(super) fn end_fencing(&mut self, host: HostId) {
@@ -131,20 +150,28 @@ impl Master {
         }
     }
 
+    /// Whether a judged host has come back and only waits to be admitted. A new master finds such hosts in the log,
+    /// and must not shoot them; but one that is heard for long and can not be admitted is no better than a silent one.
+    fn is_coming_back(&self, cx: &Context<'_>, chain: &Chain) -> bool {
+        let host = chain.target.host;
+        let standing = cx.state.hosts.get(&host).map(|host| host.standing);
+        let meant = matches!(standing, Some(Standing::Judged { cause: JudgeCause::Unanswered }));
+        let heard = cx.ears.newest(host).is_some_and(|heard| cx.now.since(heard.at) < self.timing.suspect);
+        heard && !meant && cx.now.since(chain.began) < self.timing.agent_patience
+    }
+
     fn tend_chain(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
-        let braked = self.brake.is_on;
+        let coming_back = self.fencing.get(&host).is_some_and(|chain| self.is_coming_back(cx, chain));
+        let braked = self.brake.is_on || cx.state.armed != Armed::Armed;
         let Some(chain) = self.fencing.get_mut(&host) else { return };
-        if cx.now < chain.resume {
+        let goal = chain.goal;
+        let begun = chain.devices.iter().any(|device| device.ordered.is_some());
+        if cx.now < chain.resume || (coming_back && goal == Goal::Off && !begun) {
             return;
         }
-        let goal = chain.goal;
         let mut due = Vec::new();
         for device in &mut chain.devices {
-            let done = match goal {
-                Goal::Off => device.confirmed,
-                Goal::On => device.confirmed,
-            };
-            if done || cx.now < device.next {
+            if device.confirmed || cx.now < device.next {
                 continue;
             }
             let op = if goal == Goal::On { FenceOp::PowerOn } else { device.next_op(braked) };

@@ -155,6 +155,7 @@ impl Master {
             if matches!(host.standing, Standing::Judged { .. } | Standing::Conflicted) {
                 self.seek_proof(cx, host.incarnation(*id), out);
             }
+            self.inherit_fenced(cx, host.incarnation(*id), out);
         }
         self.recovery.consider_all(cx.state);
         self.recover(cx, out);
@@ -282,6 +283,7 @@ impl Master {
                     out.send(host.address, Message::GuardsDisarmed(*target));
                 }
             }
+            Change::Armed => self.inherit(cx, out),
             Change::Config | Change::Voters => {}
             Change::Recovered => self.inherit(cx, out),
         }

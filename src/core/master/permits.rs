@@ -1,6 +1,7 @@
 //! Permits and orders: the master's word to the hosts that hold a VM (rules 11 and 12).
 
 use super::{Context, Master, Output};
+use crate::core::action::Note;
 use crate::core::command::Command;
 use crate::core::ids::{Address, HostId, Incarnation, VmId};
 use crate::core::message::{Message, Order, OrderKind, Permit, PermitKind, Wish};
@@ -13,6 +14,8 @@ impl Master {
         self.recovery.consider(grant.vm);
         let Some(vm) = cx.state.vms.get(&grant.vm) else { return };
         let Some(holder) = vm.holders.get(&grant.target.host).copied() else { return };
+        let (vm_id, host, epoch) = (grant.vm, grant.target.host, grant.epoch);
+        out.note(Note::Placed { vm: vm_id, host, epoch, proofs: vm.proofs.clone() });
         self.send_permit(cx, grant.vm, grant.target.host, &holder, grant.kind, out);
     }
 

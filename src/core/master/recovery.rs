@@ -43,7 +43,7 @@ pub(super) struct Chase {
     /// Where it was withdrawn from, because nothing was heard of its start.
     avoid: Option<HostId>,
     pub(super) alerted: bool,
-    pub(super) noted: Option<std::mem::Discriminant<Wait>>,
+    pub(super) noted: Option<Wait>,
 }
 
 impl Recovery {
@@ -166,12 +166,17 @@ impl Master {
             return;
         }
         chase.sent = Some(cx.now);
+        let lasts = cx.now.since(chase.since);
         for (host, holder) in vm.holders.clone() {
             if vm.intent.want == Want::Running {
                 self.pursue_holder(cx, id, vm, host, &holder, out);
             } else {
                 let kind = OrderKind::Stop(vm.intent.want);
                 self.send_order(cx, id, host, &holder, kind, out);
+                let answers = self.watched(host).is_some_and(|watched| watched.hypervisor);
+                if lasts > self.timing.unanswered && !answers {
+                    self.escalate(cx, id, host, out);
+                }
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::core::ids::{DatastoreId, HostId, Incarnation};
 use crate::core::reason::{NoProof, Proof};
 use crate::core::record::{DatastoreOp, DatastoreResult, Mail, Slot, Tombstone};
 use crate::core::sabotage::{Sabotage, breaks};
-use crate::core::state::Standing;
+use crate::core::state::{Armed, Standing};
 use crate::core::time::Instant;
 use std::collections::BTreeMap;
 
@@ -65,6 +65,9 @@ impl Grave {
 impl Master {
     pub(super) fn begin_burial(&mut self, cx: &Context<'_>, target: Incarnation, out: &mut Output) {
         let Some(host) = cx.state.hosts.get(&target.host) else { return };
+        if cx.state.armed != Armed::Armed {
+            return;
+        }
         let stage = if breaks(Sabotage::NoTombstone) { Stage::Rereading } else { Stage::Writing };
         let grave = |datastore: &DatastoreId| Grave {
             stage,

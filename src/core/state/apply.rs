@@ -34,6 +34,8 @@ pub enum Change {
     Clash(VmId, Incarnation),
     /// A host's guards no longer count.
     GuardsDisarmed(Incarnation),
+    /// The cluster acts from now on, or ceases to.
+    Armed,
     /// What hosts must know.
     Config,
     /// Who votes.
@@ -111,7 +113,7 @@ impl ClusterState {
         self.armed = armed;
         self.raise_config(changes);
         self.armed_since = self.config;
-        changes.extend(self.vms.keys().map(|vm| Change::Vm(*vm)));
+        changes.push(Change::Armed);
         Ok(())
     }
 

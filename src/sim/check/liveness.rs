@@ -59,7 +59,7 @@ impl Stand {
             Some(Wait::NoRoom(reasons)) => !reasons
                 .iter()
                 .any(|(_, unfit)| matches!(unfit, Unfit::NotAlive | Unfit::HypervisorDown | Unfit::Busy)),
-            Some(Wait::NotArmed | Wait::Stopped) => true,
+            Some(Wait::NotArmed | Wait::LeftAlone) => true,
             _ => false,
         };
         match (self.want, self.condition) {

@@ -176,7 +176,7 @@ impl World {
             Action::Reboot => self.reset(machine, "forced-reboot"),
             Action::Platform { ticket, call } => self.call_hypervisor(machine, ticket, call),
             Action::Hook { ticket, answer } => self.hook_answered(machine, ticket, answer),
-            Action::Reply { ticket, reply } => self.replied(ticket, reply),
+            Action::Reply { ticket, reply } => self.replied(machine, ticket, reply),
             Action::UpgradeReady => self.end_upgraded(machine, self.machines[machine].agent.session),
             Action::Note(note) => self.note(machine, note),
         }

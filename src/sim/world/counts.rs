@@ -1,8 +1,8 @@
 //! How often each thing happened, with a zero for what never did: so that a soak can say what it did not try.
 
 use crate::core::action::Note;
+use crate::sim::spelling::{FAULT_KINDS, fault_kind};
 use crate::core::reason::{Alert, HostState, JudgeCause, PROOF_KINDS, Refusal, Wait};
-use crate::sim::fault::Fault;
 use crate::sim::timeline::Happening;
 use std::collections::BTreeMap;
 
@@ -106,8 +106,8 @@ impl Default for Counts {
     fn default() -> Self {
         let states = HostState::ALL.map(HostState::name);
         let groups: [(&'static str, &[&'static str]); 13] = [
-            ("fault", &Fault::KINDS),
-            ("skipped", &Fault::KINDS),
+            ("fault", &FAULT_KINDS),
+            ("skipped", &FAULT_KINDS),
             ("proof", &PROOF_KINDS),
             ("host", &states),
             ("judged", &JUDGED),
@@ -150,8 +150,8 @@ impl Counts {
     /// Counts what happened.
     pub(super) fn happening(&mut self, what: &Happening) {
         match what {
-            Happening::Fault(fault) => self.add("fault", fault.kind()),
-            Happening::FaultSkipped(fault) => self.add("skipped", fault.kind()),
+            Happening::Fault(fault) => self.add("fault", fault_kind(fault)),
+            Happening::FaultSkipped(fault) => self.add("skipped", fault_kind(fault)),
             Happening::Note(_, note) => self.note(note),
             Happening::VmUp(..) => self.add("vm", "up"),
             Happening::VmDown(_, _, why) => self.add("down", why),
@@ -193,6 +193,7 @@ fn wait_name(wait: &Wait) -> &'static str {
     match wait {
         Wait::Nothing => "nothing",
         Wait::Stopped => "stopped",
+        Wait::LeftAlone => "left-alone",
         Wait::NotProtected => "not-protected",
         Wait::NotArmed => "not-armed",
         Wait::Proof(_) => "proof",

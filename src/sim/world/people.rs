@@ -1,10 +1,11 @@
 //! People: operators who ask the cluster through a client, and who use the hypervisor's own tools past it.
 
-use crate::core::action::{Event, Request};
+use crate::core::action::{Event, Note, Request};
 use crate::core::ids::{Epoch, HostId, Ticket, VmId};
 use crate::core::message::Protection;
 use crate::core::reason::Refusal;
 use crate::node::NodeEvent;
+use crate::sim::timeline::Happening;
 use crate::sim::world::fact::Fact;
 use crate::sim::world::machine::{CallKind, Daemon, Power};
 use crate::sim::world::queue::Occurrence;
@@ -96,7 +97,7 @@ impl World {
     }
 
     /// A node has replied.
-    pub(super) fn replied(&mut self, ticket: Ticket, reply: Result<(), Refusal>) {
+    pub(super) fn replied(&mut self, machine: usize, ticket: Ticket, reply: Result<(), Refusal>) {
         let Some(errand) = self.errands.get_mut(&ticket) else { return };
         let concluded = std::mem::replace(&mut errand.concluded, reply != Err(Refusal::NoMajority));
         let request = errand.request.clone();
@@ -122,7 +123,7 @@ impl World {
             }
             Err(refusal) => {
                 self.chronicle.counts.add("request", "refused");
-                self.chronicle.counts.refusal(&refusal);
+                self.tell(Happening::Note(self.machines[machine].host, Note::Refused(refusal)));
             }
         }
     }
@@ -182,7 +183,6 @@ impl World {
             }
             Err(refusal) => {
                 self.chronicle.counts.add("hook", "refused");
-                self.chronicle.counts.refusal(&refusal);
                 self.hook_refused(asker);
             }
         }

@@ -1,0 +1,124 @@
+//! The command line: reads what a person wants, calls what does it, and says how it went.
+
+mod output;
+mod replay;
+mod run;
+mod seeds;
+mod soak;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use output::Output;
+
+/// How a command ended, for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// All is as it should be.
+    Good,
+    /// An invariant was violated, or a scenario's demand was not met.
+    Violation,
+    /// The command, or a file that it names, is wrong.
+    BadUsage,
+    /// Something that a soak must bring about never occurred.
+    CoverageGap,
+}
+
+impl Exit {
+    /// The code that the process ends with.
+    pub fn code(self) -> u8 {
+        match self {
+            Exit::Good => 0,
+            Exit::Violation => 1,
+            Exit::BadUsage => 2,
+            Exit::CoverageGap => 3,
+        }
+    }
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  all is as it should be
+  1  an invariant was violated, or a scenario's demand was not met
+  2  the command, or a file that it names, is wrong
+  3  a soak never brought about something that it must";
+
+/// Keeps virtual machines running when hosts die: never two copies, a stored proof for every restart.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Plays whole clusters through faults, in virtual time: the same code that decides on real hosts
+    #[command(subcommand, after_help = EXIT_CODES)]
+    Simulate(Simulate),
+}
+
+#[derive(Debug, Subcommand)]
+enum Simulate {
+    /// Runs scenarios and compares what is decided with what they expect
+    #[command(after_help = run::HELP)]
+    Run(run::RunArgs),
+    /// Runs random worlds, one for each seed, and looks for violations and for what never occurred
+    #[command(after_help = soak::HELP)]
+    Soak(soak::SoakArgs),
+    /// Runs one seed of a soak again and prints all that happened
+    #[command(after_help = replay::HELP)]
+    Replay(replay::ReplayArgs),
+}
+
+/// In which form something is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Text,
+    /// For machines: one JSON object in a line.
+    Json,
+}
+
+/// Breaks one rule of the protocol on purpose, to show that the checkers notice. Only in builds made for that.
+#[derive(Debug, Clone, Args)]
+struct Sabotage {
+    /// Breaks the named rule
+    #[cfg(feature = "sabotage")]
+    #[arg(long, value_name = "NAME", hide = true)]
+    sabotage: Option<String>,
+}
+
+impl Sabotage {
+    #[cfg(feature = "sabotage")]
+    fn begin(&self) -> anyhow::Result<()> {
+        use crate::core::sabotage::{Sabotage, set};
+        use crate::sim::scenario::reader::choice;
+        use anyhow::Context;
+        if let Some(name) = &self.sabotage {
+            let known = Sabotage::ALL.map(|sabotage| format!("{sabotage:?}"));
+            let unknown =
+                || format!("no rule is called \"{name}\"; {}", choice(name, known.iter().map(String::as_str)));
+            set(Some(Sabotage::named(name).with_context(unknown)?));
+        }
+        Ok(())
+    }
+
+    #[cfg(not(feature = "sabotage"))]
+    fn begin(&self) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// Does what the command line asks for.
+pub fn dispatch(cli: &Cli) -> Exit {
+    let mut output = Output::new();
+    let Command::Simulate(simulate) = &cli.command;
+    let result = match simulate {
+        Simulate::Run(args) => args.sabotage.begin().and_then(|()| run::run(args, &mut output)),
+        Simulate::Soak(args) => args.sabotage.begin().and_then(|()| soak::soak(args, &mut output)),
+        Simulate::Replay(args) => args.sabotage.begin().and_then(|()| replay::replay(args, &mut output)),
+    };
+    result.and_then(|exit| output.finish().map(|()| exit)).unwrap_or_else(|error| {
+        output::complain(&format!("{error:#}"));
+        Exit::BadUsage
+    })
+}

@@ -1,0 +1,155 @@
+//! Proofs, waits, refusals and alerts in words.
+
+use crate::core::reason::{Alert, NoProof, Proof, Refusal, Unfit, Wait};
+use crate::sim::names::Names;
+use crate::sim::words::{format_duration, listed};
+use std::time::Duration;
+
+/// A proof, as what proves it.
+pub fn proof(proof: &Proof, names: &Names) -> String {
+    match proof {
+        Proof::Released { refuses } => format!("it let go, and refuses all epochs up to {refuses}"),
+        Proof::Fenced { device } => format!("{} switched it off, and it reads as off", names.fence(*device)),
+        Proof::FoundOff { device } => format!("{} twice read it as off", names.fence(*device)),
+        Proof::Rebooted { .. } => "it lives in a newer boot".to_owned(),
+        Proof::LeaseExpired { .. } => "its lease and its hardware watchdog have run out".to_owned(),
+        Proof::DiskLocked => "storage let another host take the lock".to_owned(),
+        Proof::Operator => "a person says that it is dead".to_owned(),
+    }
+}
+
+/// What a VM waits for.
+pub fn wait(wait: &Wait, names: &Names) -> String {
+    match wait {
+        Wait::Nothing => "waits for nothing".to_owned(),
+        Wait::Stopped => "stays stopped: a person stopped it, a person starts it".to_owned(),
+        Wait::LeftAlone => "is left alone: its host died, and policy says so; a person starts it".to_owned(),
+        Wait::NotProtected => "is not protected".to_owned(),
+        Wait::NotArmed => "waits: the cluster only observes until it is armed".to_owned(),
+        Wait::Proof(hosts) => {
+            let each: Vec<String> = hosts
+                .iter()
+                .map(|(host, closed)| {
+                    let closed: Vec<String> = closed.iter().map(|why| no_proof(why, names)).collect();
+                    match closed.is_empty() {
+                        true => names.host(*host),
+                        false => format!("{} ({})", names.host(*host), closed.join("; ")),
+                    }
+                })
+                .collect();
+            format!("waits for a proof from {}", listed(&each, "and"))
+        }
+        Wait::Starting { host, epoch } => format!("is being started on {} under epoch {epoch}", names.host(*host)),
+        Wait::Unknown { host } => {
+            format!("waits: its start on {} was not answered, the state is read again", names.host(*host))
+        }
+        Wait::Locked => "waits: its lock is held by another".to_owned(),
+        Wait::Retry { attempts, milliseconds } => {
+            format!("waits {} before the next try, {attempts} starts failed", millis(*milliseconds))
+        }
+        Wait::NoRoom(hosts) => {
+            let each: Vec<String> =
+                hosts.iter().map(|(host, why)| format!("{} {}", names.host(*host), unfit(why, names))).collect();
+            format!("fits nowhere: {}", listed(&each, "and"))
+        }
+        Wait::GaveUp { attempts } => format!("was given up after {attempts} failed starts"),
+        Wait::Recovering(hosts) => {
+            let hosts: Vec<String> = hosts.iter().map(|host| names.host(*host)).collect();
+            format!("waits: after the forced recovery {} must say what runs there", listed(&hosts, "and"))
+        }
+        Wait::Moving { from, to } => format!("is being moved from {} to {}", names.host(*from), names.host(*to)),
+    }
+}
+
+fn no_proof(reason: &NoProof, names: &Names) -> String {
+    match reason {
+        NoProof::AskedToRelease => "it lives, and was asked to let go".to_owned(),
+        NoProof::NotJudged => "it is not judged yet".to_owned(),
+        NoProof::Brake { suspects, hosts } => format!("the brake is on, {suspects} of {hosts} hosts are silent"),
+        NoProof::LeaseRuns { milliseconds } => format!("its lease runs for {} more", millis(*milliseconds)),
+        NoProof::NotLeased => "no lease that counts covers the VM there".to_owned(),
+        NoProof::DatastoreUnreachable(id) => format!("{} cannot be reached", names.datastore(*id)),
+        NoProof::NoFence => "it has no fence device".to_owned(),
+        NoProof::Fencing(id) => format!("{} is being asked", names.fence(*id)),
+        NoProof::FenceUnreachable(id) => format!("{} does not answer", names.fence(*id)),
+        NoProof::FenceRefused(id) => format!("{} refuses the credentials", names.fence(*id)),
+        NoProof::WrongMachine(id) => format!("{} is another machine's", names.fence(*id)),
+        NoProof::StillOn(id) => format!("{} still reads it as on", names.fence(*id)),
+        NoProof::Conflicted => "two machines use its UUID".to_owned(),
+        NoProof::NotArmed => "the cluster only observes".to_owned(),
+        NoProof::Unaccounted => "it has not said yet whether it runs the VM".to_owned(),
+    }
+}
+
+/// Why a host cannot take a VM, as what follows the host's name.
+pub fn unfit(unfit: &Unfit, names: &Names) -> String {
+    match unfit {
+        Unfit::NotAlive => "is not alive".to_owned(),
+        Unfit::Witness => "is a witness".to_owned(),
+        Unfit::Memory { free_mib, needed_mib } => format!("has {free_mib} MiB free of {needed_mib} MiB needed"),
+        Unfit::Cpu { free_millicores, needed_millicores } => {
+            format!("has {free_millicores} thousandths of a core free of {needed_millicores} needed")
+        }
+        Unfit::Datastore(id) => format!("does not reach {}", names.datastore(*id)),
+        Unfit::Network(id) => format!("does not have {}", names.network(*id)),
+        Unfit::Quarantined => "is quarantined".to_owned(),
+        Unfit::Busy => "starts as many as it may".to_owned(),
+        Unfit::HypervisorDown => "has a hypervisor that does not answer".to_owned(),
+    }
+}
+
+/// Why something was refused.
+pub fn refusal(refusal: &Refusal, names: &Names) -> String {
+    let text = match refusal {
+        Refusal::OldAuthority => "it comes from an older term or cluster generation than was seen",
+        Refusal::OtherIncarnation => "it names another boot or generation",
+        Refusal::OldEpoch => "its epoch is not the newest",
+        Refusal::Stale => "it answers a heartbeat that is too old or was never sent",
+        Refusal::PermitExpired => "the permit's time ran out",
+        Refusal::LeaseEnded => "the lease has ended",
+        Refusal::Tombstone => "a tombstone binds this generation",
+        Refusal::NotAdmitted => "the host is not admitted yet",
+        Refusal::ConfigBehind => "the host does not know yet what the order presumes",
+        Refusal::Held => "the VM may run on a host for which there is no proof",
+        Refusal::NotWanted => "the VM is not wanted to run",
+        Refusal::TargetGone => "the target is judged, dead or of another generation",
+        Refusal::NotArmed => "the cluster is not armed",
+        Refusal::NoSuchThing => "there is no such VM or host",
+        Refusal::Busy => "another operation on the VM is under way",
+        Refusal::OldVersion => "the intent was changed meanwhile",
+        Refusal::SignsOfLife => "a channel shows life",
+        Refusal::Recovering => "after the forced recovery not every host is accounted for",
+        Refusal::NoPermit => "no permit came in time",
+        Refusal::IdentityClash => "a process of the same identity runs here",
+        Refusal::NoMajority => "there is no majority",
+        Refusal::DatastoreUnreachable => "a datastore that must carry the order cannot be reached",
+        Refusal::NothingToDo => "the state is as asked already",
+        Refusal::Unfit(why) => return format!("the host {}", unfit(why, names)),
+    };
+    text.to_owned()
+}
+
+/// What must be said loudly.
+pub fn alert(alert: &Alert, names: &Names) -> String {
+    match alert {
+        Alert::Waiting { vm, wait: why } => format!("{} {}", names.vm(*vm), wait(why, names)),
+        Alert::TwoMachines { host } => format!("two machines use the UUID of {}", names.host(*host)),
+        Alert::WrongMachine { device } => format!("{} controls another machine than it should", names.fence(*device)),
+        Alert::FenceFailed { device } => format!("{} failed", names.fence(*device)),
+        Alert::Brake { suspects, hosts } => format!("the brake is on: {suspects} of {hosts} hosts are silent"),
+        Alert::Isolated { host } => format!("{} is alive on storage only", names.host(*host)),
+        Alert::Unanswered { host, vm } => {
+            format!("{} lives and does not answer for {}", names.host(*host), names.vm(*vm))
+        }
+        Alert::Quarantined { host } => format!("{} was fenced too often and gets no VMs", names.host(*host)),
+        Alert::GaveUp { vm } => format!("{} was started too often without success", names.vm(*vm)),
+        Alert::DeadShowsLife { host } => format!("{} was called dead by a person and shows life", names.host(*host)),
+        Alert::StoreLost => "a voter's store cannot be used".to_owned(),
+        Alert::Clash { vm, host } => format!("{} runs on {} where it should not", names.vm(*vm), names.host(*host)),
+        Alert::NoMajority => "there is no majority of voters, nothing is restarted".to_owned(),
+    }
+}
+
+fn millis(milliseconds: u64) -> String {
+    format_duration(Duration::from_millis(milliseconds))
+}

@@ -1,0 +1,64 @@
+//! The names of a world's things, both ways: people read and write names, the core counts numbers.
+
+use crate::core::ids::{DatastoreId, FenceId, HostId, NetworkId, VmId, VoterId};
+use crate::sim::spec::WorldSpec;
+use std::collections::BTreeMap;
+
+/// The names of everything in a world.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Hosts, witnesses too.
+    pub hosts: BTreeMap<HostId, String>,
+    /// VMs.
+    pub vms: BTreeMap<VmId, String>,
+    /// Datastores.
+    pub datastores: BTreeMap<DatastoreId, String>,
+    /// Guests' networks.
+    pub networks: BTreeMap<NetworkId, String>,
+    /// Fence devices.
+    pub fences: BTreeMap<FenceId, String>,
+}
+
+impl Names {
+    /// The names in a world.
+    pub fn of(spec: &WorldSpec) -> Names {
+        let vms = spec.vms.iter().map(|vm| (vm.definition.id, vm.definition.name.clone()));
+        Names {
+            hosts: spec.hosts.iter().map(|(id, host)| (*id, host.name.clone())).collect(),
+            vms: vms.collect(),
+            datastores: spec.datastores.iter().map(|(id, datastore)| (*id, datastore.name.clone())).collect(),
+            networks: spec.networks.clone(),
+            fences: spec.fences.iter().map(|(id, fence)| (*id, fence.name.clone())).collect(),
+        }
+    }
+
+    /// A host's name.
+    pub fn host(&self, id: HostId) -> String {
+        self.hosts.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    /// A VM's name.
+    pub fn vm(&self, id: VmId) -> String {
+        self.vms.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    /// A datastore's name.
+    pub fn datastore(&self, id: DatastoreId) -> String {
+        self.datastores.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    /// A network's name.
+    pub fn network(&self, id: NetworkId) -> String {
+        self.networks.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    /// A fence device's name.
+    pub fn fence(&self, id: FenceId) -> String {
+        self.fences.get(&id).cloned().unwrap_or_else(|| id.to_string())
+    }
+
+    /// A voter's name. Stores have none but their number, which grows with each store that is replaced.
+    pub fn voter(&self, id: VoterId) -> String {
+        id.to_string()
+    }
+}
