@@ -332,6 +332,8 @@ pub struct AgentStore {
     pub authority: Authority,
     /// The version of what it knows.
     pub config: crate::core::ids::ConfigVersion,
+    /// The version of that which it has told: what is newer is not accounted for yet.
+    pub told: crate::core::ids::ConfigVersion,
     /// Whether the cluster is armed, as far as it knows.
     pub armed: crate::core::state::Armed,
     /// Whether policy lets software guards count, as far as it knows.

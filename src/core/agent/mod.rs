@@ -115,6 +115,9 @@ impl Agent {
             store,
         };
         agent.remember_journal(now);
+        if agent.store.told != agent.store.config {
+            agent.account_for_all(now, actions);
+        }
         if agent.store.armed == Armed::Armed {
             agent.open_watchdog(actions);
         }

@@ -56,6 +56,7 @@ impl Agent {
         }
         self.heartbeats.next = now + self.timing.heartbeat;
         self.feed_idle_watchdog(actions);
+        self.tell_config_if_accounted(actions);
         self.beat(now, actions);
         if self.upgrading {
             self.begin_upgrade(actions);
@@ -75,7 +76,7 @@ impl Agent {
             session: self.session,
             sequence: self.heartbeats.sequence,
             report: self.reports.version,
-            config: self.store.config,
+            config: self.store.told,
         };
         for to in &self.store.voters {
             actions.push(Action::Send { to: *to, message: Message::Heartbeat(heartbeat) });
@@ -110,7 +111,7 @@ impl Agent {
             renewal_set: self.machine.heartbeat_datastores.clone(),
             datastores: self.machine.datastores.clone(),
             networks: self.machine.networks.clone(),
-            config: self.store.config,
+            config: self.store.told,
             vms: self.vms.iter().map(|(id, vm)| vm.condition(*id)).collect(),
         };
         let register = Register {
@@ -165,6 +166,7 @@ impl Agent {
         }
         self.learn(now, &update, actions);
         self.save(actions);
+        self.tell_config_if_accounted(actions);
         self.beat(now, actions);
     }
 
@@ -175,8 +177,10 @@ impl Agent {
         }
         self.store.config = update.version;
         self.store.software_guards = update.software_guards;
+        let was_armed = self.store.armed == Armed::Armed;
         self.store.armed = update.armed;
         self.store.voters.clone_from(&update.voters);
+        let arms = update.armed == Armed::Armed && !was_armed;
         match update.armed {
             Armed::Armed => self.open_watchdog(actions),
             Armed::Observe => self.close_watchdog(actions),
@@ -188,6 +192,18 @@ impl Agent {
             } else if self.store.protected.insert(*vm, *protection).is_none() {
                 self.account_for(now, *vm, actions);
             }
+        }
+        if arms {
+            // Until now the hook let everyone pass, so anything may be on its way up.
+            self.account_for_all(now, actions);
+        }
+    }
+
+    /// What it knows may be told only when it can say of every VM that it protects since then whether it is here.
+    fn tell_config_if_accounted(&mut self, actions: &mut Vec<Action>) {
+        if self.store.told != self.store.config && self.has_accounted() {
+            self.store.told = self.store.config;
+            self.save(actions);
         }
     }
 

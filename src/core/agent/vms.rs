@@ -27,6 +27,8 @@ pub(super) struct LocalVm {
     killing: bool,
     /// Only a look later than this one settles that it is gone.
     settle_after: u64,
+    /// Whether it is not known yet if it was here when its protection began.
+    accounting: bool,
     /// Until when a live migration may still arrive.
     expected_until: Option<Instant>,
     /// Since when it is being started, or asked to stop.
@@ -85,6 +87,7 @@ impl LocalVm {
             in_flight: false,
             killing: false,
             settle_after: 0,
+            accounting: false,
             expected_until: None,
             since: now,
             changed: 0,
@@ -165,12 +168,24 @@ impl Agent {
         let epoch = self.store.floors.get(&vm).copied().unwrap_or_default();
         let local = LocalVm {
             in_flight: true,
+            accounting: true,
             settle_after: self.looks.begun,
             ..LocalVm::new(epoch, LocalPresence::Unknown, now)
         };
         self.vms.insert(vm, local);
         self.touch(now, vm);
         self.look(now, actions);
+    }
+
+    pub(super) fn account_for_all(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        for vm in self.store.protected.keys().copied().collect::<Vec<_>>() {
+            self.account_for(now, vm, actions);
+        }
+    }
+
+    /// Whether it is known of every protected VM if it is here.
+    pub(super) fn has_accounted(&self) -> bool {
+        !self.vms.values().any(|local| local.accounting)
     }
 
     pub(super) fn look(&mut self, now: Instant, actions: &mut Vec<Action>) {
@@ -248,6 +263,7 @@ impl Agent {
         let floor = self.store.floors.get(&vm).copied().unwrap_or_default();
         let known = self.vms.contains_key(&vm);
         let local = self.vms.entry(vm).or_insert_with(|| LocalVm::new(floor, LocalPresence::Unknown, now));
+        local.accounting = false;
         let presence = match state {
             ProcessState::Dying => LocalPresence::Stopping,
             _ if local.killing => LocalPresence::Stopping,

@@ -95,7 +95,10 @@ impl Master {
                 watched.admission.configured = Some(cx.now);
                 out.send(from, Message::Config(config_update(cx.state, life, authority, heartbeat.config)));
             }
-        } else if heartbeat.config > host.acknowledged {
+        } else if heartbeat.config > host.acknowledged
+            && watched.reports.acknowledged(heartbeat.session) >= heartbeat.report
+        {
+            // What the host runs is in the log by now, and only then may it count that it knows whom to hold.
             let known = heartbeat.config;
             let proposed =
                 watched.admission.acknowledging.is_some_and(|(at, v)| v >= known && cx.now.since(at) < resend);

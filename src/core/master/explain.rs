@@ -19,13 +19,7 @@ impl Master {
         if vm.intent.want != Want::Running {
             return Wait::Stopped;
         }
-        let recovering: Vec<HostId> = cx
-            .state
-            .hosts
-            .iter()
-            .filter(|(_, host)| !host.accounted && host.standing != Standing::New)
-            .map(|(id, _)| *id)
-            .collect();
+        let recovering = cx.state.unsettled_hosts();
         if self.is_running(cx, vm) {
             Wait::Nothing
         } else if cx.state.armed != Armed::Armed {
@@ -127,7 +121,7 @@ impl Master {
                 chase.noted = Some(shape);
                 out.note(Note::Waits(vm, wait.clone()));
             }
-            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::LeftAlone | Wait::NotProtected);
+            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected);
             if matters && !chase.alerted && cx.now.since(chase.since) > late {
                 chase.alerted = true;
                 out.note(Note::Alert(Alert::Waiting { vm, wait }));

@@ -30,11 +30,18 @@ pub(super) struct Watched {
 }
 
 /// How many hosts are silent at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Brake {
     pub(super) suspects: u32,
     pub(super) hosts: u32,
     pub(super) is_on: bool,
+}
+
+impl Default for Brake {
+    /// Before the hosts were counted for the first time, there may be too many silent ones.
+    fn default() -> Brake {
+        Brake { suspects: 0, hosts: 0, is_on: !breaks(Sabotage::NoBrake) }
+    }
 }
 
 impl Master {
@@ -101,7 +108,7 @@ impl Master {
     fn set_brake(&mut self, cx: &Context<'_>, suspects: u32, hosts: u32, out: &mut Output) {
         let too_many = suspects > 1 && suspects * 100 > hosts * cx.state.policy.brake_percent;
         let is_on = too_many && !breaks(Sabotage::NoBrake);
-        if is_on && !self.brake.is_on {
+        if is_on && (!self.brake.is_on || self.brake.hosts == 0) {
             out.note(Note::Alert(Alert::Brake { suspects, hosts }));
         }
         if is_on != self.brake.is_on {
@@ -163,7 +170,7 @@ impl Master {
     /// Whether the host wrote records long after its last heartbeat: then it is its network that is gone.
     fn outlives_its_network(&self, cx: &Context<'_>, id: HostId, quiet: Duration) -> bool {
         let moved = self.records.last_moved(id).map_or(Duration::MAX, |moved| cx.now.since(moved));
-        self.writes_records(cx, id) && moved + self.timing.record_interval * 2 < quiet
+        self.writes_records(cx, id) && moved.saturating_add(self.timing.record_interval * 2) < quiet
     }
 
     fn judge_if_due(&mut self, cx: &Context<'_>, id: HostId, out: &mut Output) {

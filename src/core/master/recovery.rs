@@ -236,7 +236,7 @@ impl Master {
     }
 
     fn place_waiting(&mut self, cx: &Context<'_>, out: &mut Output) {
-        let recovering = cx.state.hosts.values().any(|host| !host.accounted && host.standing != Standing::New);
+        let recovering = !cx.state.unsettled_hosts().is_empty();
         if cx.state.armed != Armed::Armed || recovering || !self.has_quorum(cx) {
             return;
         }

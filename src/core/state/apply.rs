@@ -113,6 +113,7 @@ impl ClusterState {
         self.armed = armed;
         self.raise_config(changes);
         self.armed_since = self.config;
+        self.armed_at = self.config;
         changes.push(Change::Armed);
         Ok(())
     }

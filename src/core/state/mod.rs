@@ -35,6 +35,8 @@ pub struct ClusterState {
     pub config: ConfigVersion,
     /// The version since which the cluster is armed or not, as it is.
     pub armed_since: ConfigVersion,
+    /// The version in which the cluster was armed: until a host knows it, anyone may start anything there.
+    pub armed_at: ConfigVersion,
     /// The rules of this cluster.
     pub policy: Policy,
     /// All hosts.

@@ -7,7 +7,7 @@ use super::{Armed, ClusterState, Holder, Host, Response, Role, Standing, Vm};
 use crate::core::command::Want;
 use crate::core::ids::{HostId, Incarnation, VmId};
 use crate::core::message::Watchdog;
-use crate::core::reason::{NoProof, Refusal};
+use crate::core::reason::{NoProof, Proof, Refusal};
 use crate::core::sabotage::{Sabotage, breaks};
 
 impl ClusterState {
@@ -52,10 +52,24 @@ impl ClusterState {
         if self.armed != Armed::Armed {
             return Err(Refusal::NotArmed);
         }
-        if self.hosts.values().any(|host| !host.accounted && host.standing != Standing::New) {
+        if !self.unsettled_hosts().is_empty() {
             return Err(Refusal::Recovering);
         }
         Ok(())
+    }
+
+    /// Hosts of which it is not known yet what they run: since a forced recovery they have not said it; or they have
+    /// not heard yet that the cluster is armed, and their hooks let anyone start anything.
+    pub fn unsettled_hosts(&self) -> Vec<HostId> {
+        let is_off = |standing| match standing {
+            Standing::New => true,
+            Standing::Proven { proof } => !matches!(proof, Proof::LeaseExpired { .. }),
+            _ => false,
+        };
+        let knows = |host: &Host| host.is_witness() || host.acknowledged >= self.armed_at;
+        let unsettled = |host: &Host| host.standing != Standing::New && !host.accounted
+            || !is_off(host.standing) && !knows(host);
+        self.hosts.iter().filter(|(_, host)| unsettled(host)).map(|(id, _)| *id).collect()
     }
 
     fn may_hold(&self, target: Incarnation) -> Result<(), Refusal> {

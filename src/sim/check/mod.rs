@@ -26,7 +26,7 @@ mod tests;
 pub use liveness::{Condition, Lack, Stand};
 
 use crate::core::action::ProcessState;
-use crate::core::ids::{Authority, VmId};
+use crate::core::ids::{Authority, Epoch, VmId};
 use crate::core::reason::Wait;
 use crate::core::state::ClusterState;
 use crate::core::timing::Timing;
@@ -99,8 +99,10 @@ impl Checks {
         let found = &mut self.found;
         match fact {
             Fact::Process { vm, machine, host, state, epoch, by } => {
-                let began = self.processes.changed(*vm, *machine, *host, *state, found);
-                if began && *state == Some(ProcessState::Executing) {
+                let permitted = epoch.is_some_and(|epoch| epoch != Epoch::NONE);
+                let answers = permitted || self.shadow.is_guarded(*vm, *host);
+                let began = self.processes.changed(*vm, *machine, *host, *state, answers.then_some(&mut *found));
+                if began && *state == Some(ProcessState::Executing) && answers {
                     holders::check_start(&self.shadow, *vm, *host, *epoch, found);
                     self.orders.began(*vm, *epoch);
                     if *by == Cause::Started {
@@ -111,7 +113,12 @@ impl Checks {
             Fact::StartCalled { vm, host, epoch, floor } => {
                 self.orders.start_called(*vm, *host, *epoch, *floor, found);
             }
-            Fact::PowerOffOrdered { index, machine } => self.orders.power_off(&self.log, *index, *machine, found),
+            Fact::PowerOffOrdered { index, machine } => {
+                self.orders.power_off(&self.log, *index, *machine, found);
+                if self.shadow.is_braked() {
+                    found.add("rule 10", format!("machine {machine} orders power off though too many hosts are silent"));
+                }
+            }
             Fact::TombstoneOrdered { to, tombstone } => self.orders.tombstone(&self.shadow, *to, *tombstone, found),
             Fact::Durable { voter, index } => self.log.durable(&self.shadow, *voter, *index),
             Fact::Accepted(request) => self.intent.accepted(&self.shadow, request, found),

@@ -17,7 +17,7 @@ impl Processes {
         machine: usize,
         host: HostId,
         state: Option<ProcessState>,
-        found: &mut Found,
+        found: Option<&mut Found>,
     ) -> bool {
         let places = self.0.entry(vm).or_default();
         let before = places.get(&machine).map(|(_, state)| *state);
@@ -27,7 +27,7 @@ impl Processes {
         };
         let gained = state.is_some_and(may_write) && !before.is_some_and(may_write);
         let mut others = places.iter().filter(|(other, (_, state))| **other != machine && may_write(*state));
-        if let (true, Some((_, (other, state)))) = (gained, others.next_back()) {
+        if let (true, Some((_, (other, state))), Some(found)) = (gained, others.next_back(), found) {
             let verb = match state {
                 ProcessState::Dying => "may still write on",
                 _ => "executes on",

@@ -1,6 +1,6 @@
 //! The newest replicated state that any node has shown, kept by the checkers for themselves.
 
-use crate::core::ids::{ClusterGeneration, Generation, HostId, LogIndex, VmId, VoterId};
+use crate::core::ids::{ClusterGeneration, ConfigVersion, Generation, HostId, LogIndex, VmId, VoterId};
 use crate::core::state::{Armed, ClusterState, Holder, Intent, Standing};
 use std::collections::BTreeMap;
 
@@ -12,6 +12,9 @@ pub(super) struct Shadow {
     pub(super) armed: Armed,
     pub(super) vms: BTreeMap<VmId, ShadowVm>,
     pub(super) hosts: BTreeMap<HostId, (Generation, Standing)>,
+    pub(super) acknowledged: BTreeMap<HostId, ConfigVersion>,
+    pub(super) armed_at: ConfigVersion,
+    pub(super) brake_percent: u32,
     pub(super) voters: BTreeMap<VoterId, HostId>,
 }
 
@@ -20,6 +23,7 @@ pub(super) struct Shadow {
 pub(super) struct ShadowVm {
     pub(super) version: u64,
     pub(super) protected: bool,
+    pub(super) config: ConfigVersion,
     pub(super) intent: Intent,
     pub(super) holders: BTreeMap<HostId, Holder>,
 }
@@ -30,16 +34,35 @@ impl Shadow {
         self.applied.is_none_or(|applied| (state.generation, state.applied) > (self.generation, applied))
     }
 
+    /// Whether a start that came without a permit should have been refused by the hook: the host knew that the cluster
+    /// is armed and that the VM is protected. Where it did not, people answer for what they start.
+    pub(super) fn is_guarded(&self, vm: VmId, host: HostId) -> bool {
+        let known = self.acknowledged.get(&host).copied().unwrap_or_default();
+        self.armed == Armed::Armed
+            && self.vms.get(&vm).is_some_and(|vm| vm.protected && known >= vm.config.max(self.armed_at))
+    }
+
+    /// Whether so many hosts are judged and unproven that no order to power off may be given.
+    pub(super) fn is_braked(&self) -> bool {
+        let judged = self.hosts.values().filter(|(_, standing)| matches!(standing, Standing::Judged { .. })).count();
+        let counted = |standing: &Standing| !matches!(standing, Standing::New | Standing::Proven { .. });
+        let hosts = self.hosts.values().filter(|(_, standing)| counted(standing)).count();
+        judged > 1 && judged * 100 > hosts * self.brake_percent as usize
+    }
+
     /// Takes over what changed.
     pub(super) fn follow(&mut self, state: &ClusterState) {
         self.generation = state.generation;
         self.applied = Some(state.applied);
         self.armed = state.armed;
+        self.armed_at = state.armed_at;
+        self.brake_percent = state.policy.brake_percent;
         if self.voters != state.voters {
             self.voters.clone_from(&state.voters);
         }
         for (id, host) in &state.hosts {
             self.hosts.insert(*id, (host.generation, host.standing));
+            self.acknowledged.insert(*id, host.acknowledged);
         }
         self.vms.retain(|id, _| state.vms.contains_key(id));
         for (id, vm) in &state.vms {
@@ -49,6 +72,7 @@ impl Shadow {
             let shadow = ShadowVm {
                 version: vm.version,
                 protected: vm.protected,
+                config: vm.config,
                 intent: vm.intent,
                 holders: vm.holders.clone(),
             };

@@ -13,16 +13,16 @@ use std::time::Duration;
 pub(super) fn spec(seed: u64, shape: &Shape, dice: &mut Dice) -> WorldSpec {
     let datastores = datastores(dice);
     let networks: BTreeMap<NetworkId, String> =
-        (0..dice.range(0, 2)).map(|n| (NetworkId(n as u16), format!("net-{n}"))).collect();
+        (1..=dice.range(0, 2)).map(|n| (NetworkId(n as u16), NetworkId(n as u16).to_string())).collect();
     let mut fences = BTreeMap::new();
     let mut hosts = BTreeMap::new();
     let voters = if shape.hosts >= 5 && dice.chance(25) { 5 } else { 3.min(shape.hosts) };
     let domains = dice.range(1, 4);
     let well_guarded = dice.chance(60);
-    for number in 0..shape.hosts {
+    for number in 1..=shape.hosts {
         let id = HostId(number);
         let host = HostSpec {
-            name: format!("host-{}", number + 1),
+            name: id.to_string(),
             memory_mib: 65_536,
             millicores: 32_000,
             datastores: reached(&datastores, dice),
@@ -31,7 +31,7 @@ pub(super) fn spec(seed: u64, shape: &Shape, dice: &mut Dice) -> WorldSpec {
             failure_domain: format!("rack-{}", u64::from(number) % domains + 1),
             watchdog: watchdog(shape, well_guarded, dice),
             fences: chain(id, &mut fences, well_guarded, dice),
-            votes: number < voters,
+            votes: number <= voters,
             on: !dice.chance(3),
             drift_ppm: dice.range(0, 1_000) as i32 - 500,
             boot_time: Duration::from_millis(dice.range(4_000, 25_000)),
@@ -39,10 +39,10 @@ pub(super) fn spec(seed: u64, shape: &Shape, dice: &mut Dice) -> WorldSpec {
         hosts.insert(id, host);
     }
     if shape.hosts == 2 {
-        let witness = HostId(2);
+        let witness = HostId(3);
         hosts.insert(witness, witness_spec(dice));
     }
-    let vms = (0..shape.vms).map(|number| vm(VmId(number), shape, &datastores, &networks, dice)).collect();
+    let vms = (1..=shape.vms).map(|number| vm(VmId(number), shape, &datastores, &networks, dice)).collect();
     WorldSpec {
         seed,
         profile: shape.profile,
@@ -61,10 +61,10 @@ fn datastores(dice: &mut Dice) -> BTreeMap<DatastoreId, DatastoreSpec> {
     let count = [0, 1, 1, 2, 2, 2, 3].get(dice.range(0, 6) as usize).copied().unwrap_or(2);
     let locks = dice.chance(35);
     // The last one holds disks only: not every datastore carries records.
-    (0..=count)
+    (1..=count + 1)
         .map(|number| {
-            let heartbeat = number < count;
-            let name = format!("datastore-{}", number + 1);
+            let heartbeat = number <= count;
+            let name = DatastoreId(number).to_string();
             (DatastoreId(number), DatastoreSpec { name, heartbeat, locks: locks || dice.chance(10) })
         })
         .collect()
@@ -92,9 +92,9 @@ fn chain(
     dice: &mut Dice,
 ) -> Vec<Vec<FenceId>> {
     let mut device = |dice: &mut Dice| {
-        let id = FenceId(fences.len() as u32);
+        let id = FenceId(fences.len() as u32 + 1);
         let latency = Duration::from_millis(dice.range(20, 900));
-        let name = format!("fence-{}", id.0 + 1);
+        let name = id.to_string();
         fences.insert(id, FenceSpec { name, controls: host, latency });
         id
     };
@@ -145,15 +145,15 @@ fn vm(
     let protected = !dice.chance(8);
     let definition = VmDefinition {
         id,
-        name: format!("vm-{}", id.0 + 1),
-        uuid: u128::from(id.0) + 1,
+        name: id.to_string(),
+        uuid: u128::from(id.0),
         memory_mib: dice.range(512, 6_144),
         millicores: dice.range(250, 2_000),
         datastores: disks,
         networks: networks.keys().copied().filter(|_| dice.chance(30)).collect(),
         response,
         priority: dice.range(0, 4) as u8,
-        home: (!protected || dice.chance(50)).then(|| HostId(dice.range(0, u64::from(shape.hosts) - 1) as u32)),
+        home: (!protected || dice.chance(50)).then(|| HostId(dice.range(1, u64::from(shape.hosts)) as u32)),
         locked,
     };
     VmSpec { definition, wanted: !dice.chance(8), protected }

@@ -176,8 +176,8 @@ impl Chooser<'_> {
     }
 
     fn vm(&mut self) -> VmId {
-        let count = self.spec.vms.len() as u64;
-        VmId(self.dice.range(0, count.saturating_sub(1)) as u32)
+        let vms: Vec<VmId> = self.spec.vms.iter().map(|vm| vm.definition.id).collect();
+        self.dice.pick(&vms).copied().unwrap_or_default()
     }
 
     fn datastore(&mut self) -> DatastoreId {

@@ -60,8 +60,9 @@ const ALERTS: [&str; 13] = [
     "waiting",
     "wrong-machine",
 ];
-const WAITS: [&str; 13] = [
+const WAITS: [&str; 14] = [
     "gave-up",
+    "left-alone",
     "locked",
     "moving",
     "no-room",

@@ -181,7 +181,7 @@ impl World {
                 self.chronicle.counts.add("hook", "passed");
                 self.hook_passed(machine, vm, asker, Some(epoch));
             }
-            Err(refusal) => {
+            Err(_) => {
                 self.chronicle.counts.add("hook", "refused");
                 self.hook_refused(asker);
             }
