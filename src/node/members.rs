@@ -162,10 +162,13 @@ impl super::voter::Voter {
                 return Some(Step::Change(MemberChange::AddLearner(*voter)));
             }
             let ready = self.election.progress(*voter).is_some_and(|progress| progress.caught_up);
+            let room = members.voters.len() < self.state.policy.voters as usize;
             return match dead {
                 _ if !ready => None,
                 Some(remove) => Some(Step::Replace { promote: *voter, remove }),
-                None => Some(Step::Change(MemberChange::Promote(*voter))),
+                None if room => Some(Step::Change(MemberChange::Promote(*voter))),
+                // It was to replace one that an earlier master knew to be lost, and this one will hear of too.
+                None => None,
             };
         }
         let too_few = self.state.voters.len() < self.state.policy.voters as usize;

@@ -25,6 +25,7 @@ use crate::core::reason::{Alert, HostState, Refusal, Wait};
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::core::timing::Timing;
+use crate::election::Members;
 use recover::Recovering;
 use std::sync::Arc;
 use voter::Voter;
@@ -133,7 +134,12 @@ impl Node {
         match message {
             Message::Heartbeat(heartbeat) => match &mut self.voter {
                 Some(voter) => {
-                    if voter.ears.hear(now, from, heartbeat) {
+                    let fresh = voter.ears.hear(now, from, heartbeat);
+                    if voter.master.is_none() && !heartbeat.admitted {
+                        // It may look for the master where voters were long ago.
+                        let voters = voter.state.voter_addresses();
+                        self.buffer.push(Action::Send { to: from, message: Message::Voters(voters) });
+                    } else if fresh {
                         self.to_master(now, Event::Message { from, message });
                     }
                 }
@@ -201,9 +207,19 @@ impl Node {
         Some(voter.master.as_ref()?.wait(&voter.context(now), vm))
     }
 
+    /// Who votes, as far as this node knows, if it takes part.
+    pub fn electorate(&self) -> Option<&Members> {
+        self.voter.as_ref().map(|voter| voter.election.members())
+    }
+
     /// The voter's store that this node takes part with.
     pub fn voter(&self) -> Option<VoterId> {
         self.voter.as_ref().map(|voter| voter.election.id())
+    }
+
+    /// dbg
+    pub fn debug_election(&self) -> String {
+        self.voter.as_ref().map_or_else(|| format!("none, lost {:?}", self.lost), |v| format!("{:?} {:?} ll {:?}", v.election.role(), v.election.members(), v.election.last_index()))
     }
 
     /// The agent, for those who check it.
@@ -213,7 +229,7 @@ impl Node {
 
     fn report_loss(&mut self, now: Instant) {
         let Some(voter) = self.lost.filter(|_| now >= self.next_loss_report) else { return };
-        self.next_loss_report = now + self.timing.alert_after;
+        self.next_loss_report = now + self.timing.suspect;
         let host = self.agent.host();
         for to in self.agent.voters() {
             self.buffer.push(Action::Send { to: *to, message: Message::StoreLost { host, voter } });

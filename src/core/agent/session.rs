@@ -233,14 +233,16 @@ impl Agent {
 
     pub(super) fn report_deadline(&self) -> Instant {
         match self.reports.next {
-            Some(next) if self.generation.0 > 0 && self.master.is_some() => next,
+            Some(next) if self.generation.0 > 0 => next,
             _ => Instant::NEVER,
         }
     }
 
     /// Tells the master how the VMs fare. Also while not admitted: that a VM is gone may be the awaited proof.
     pub(super) fn send_report_if_due(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        let (true, Some(master)) = (now >= self.report_deadline(), self.master) else { return };
+        if now < self.report_deadline() {
+            return;
+        }
         self.reports.next = Some(now + self.timing.resend);
         let report = Report {
             incarnation: self.incarnation(),
@@ -255,6 +257,13 @@ impl Agent {
             strangers: self.reports.strangers.clone(),
             hypervisor: self.reports.hypervisor,
         };
-        actions.push(Action::Send { to: master, message: Message::Report(report) });
+        match self.master.filter(|_| self.admitted) {
+            Some(master) => actions.push(Action::Send { to: master, message: Message::Report(report) }),
+            // A host that hears nobody does not know who the master is by now, but it may still be heard.
+            None => actions.extend(self.store.voters.iter().map(|to| {
+                let message = Message::Report(report.clone());
+                Action::Send { to: *to, message }
+            })),
+        }
     }
 }

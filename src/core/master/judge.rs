@@ -142,10 +142,18 @@ impl Master {
             Standing::Judged { .. } => HostState::Judged,
             Standing::Proven { .. } => HostState::Dead,
             Standing::Conflicted => HostState::Conflicted,
+            Standing::Admitted if quiet <= self.timing.suspect && self.is_stranger(cx, id) => HostState::Joining,
             Standing::Admitted if quiet <= self.timing.suspect => HostState::Alive,
             Standing::Admitted if self.outlives_its_network(cx, id, quiet) => HostState::Isolated,
             Standing::Admitted => HostState::Suspect,
         }
+    }
+
+    /// Whether the host itself says that its admission does not hold: its agent was restarted, or its lease has ended.
+    fn is_stranger(&self, cx: &Context<'_>, id: HostId) -> bool {
+        let Some(watched) = self.watched(id) else { return true };
+        let heard = cx.ears.of_boot(id, watched.life.boot);
+        heard.is_some_and(|heard| !heard.heartbeat.admitted || heard.heartbeat.session != watched.session)
     }
 
     /// For how long a host's present boot has sent no heartbeat that this voter heard.

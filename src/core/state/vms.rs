@@ -1,7 +1,7 @@
 //! How VMs are wanted, placed, seen and let go, by the log.
 
 use super::hosts::remove_holder;
-use super::{ClusterState, Holder, Intent, Role, Standing, Vm, VmDefinition};
+use super::{Armed, ClusterState, Holder, Intent, Role, Standing, Vm, VmDefinition};
 use crate::core::command::Want;
 use crate::core::ids::{Epoch, HostId, Incarnation, Ticket, VmId};
 use crate::core::message::{Exit, Presence, VmCondition};
@@ -138,9 +138,14 @@ impl ClusterState {
         changes: &mut Vec<Change>,
     ) -> Result<(), Refusal> {
         let config = self.config;
+        let armed = self.armed == Armed::Armed;
         let vm = self.vm_mut(seen.vm)?;
         let Incarnation { host, boot, generation } = source;
         if vm.holders.is_empty() {
+            if !armed && vm.intent.want != Want::Running {
+                // Nobody needs to ask a cluster that only observes: what people start is what they want.
+                vm.intend(Want::Running);
+            }
             let epoch = seen.epoch.max(vm.epoch);
             vm.epoch = epoch;
             vm.holders.insert(host, Holder { boot, generation, epoch, role: Role::Running, config });
@@ -215,6 +220,10 @@ impl ClusterState {
     }
 
     pub(super) fn intend(&mut self, id: VmId, want: Want, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        // A cluster that only observes would not act on it now, and must not act on it when it is armed one day.
+        if self.armed != Armed::Armed {
+            return Err(Refusal::NotArmed);
+        }
         let vm = self.vm_mut(id)?;
         if !vm.protected {
             return Err(Refusal::NoSuchThing);

@@ -69,7 +69,10 @@ impl Doubt {
         for (id, vm) in &shadow.vms {
             let down = vm.protected && vm.intent.want == Want::Running && !processes.executes(*id);
             if !down {
-                self.down_since.remove(id);
+                if self.down_since.remove(id).is_some() {
+                    // It came up, so what was said before was of another failure.
+                    self.alerted.remove(id);
+                }
                 self.said.remove(id);
                 continue;
             }
@@ -86,7 +89,7 @@ impl Doubt {
                 found.add("I6", format!("{id} should run and does not, and the master has no reason: {reason:?}"));
             } else if silent > self.alert_after + GRACE
                 && shadow.armed == Armed::Armed
-                && self.alerted.get(id).is_none_or(|at| *at < since)
+                && !self.alerted.contains_key(id)
             {
                 self.said.insert(*id);
                 found.add("I6", format!("{id} should run and does not, and no alert says so: {reason:?}"));

@@ -4,6 +4,7 @@ use crate::core::ids::{Authority, HostId, VmId};
 use crate::core::reason::{HostState, Wait};
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
+use crate::election::Members;
 use crate::node::{Node, NodeAction, NodeEvent, Setup};
 
 /// What decides on a machine, under the contract of [`crate::node`].
@@ -24,6 +25,10 @@ pub trait Brain: Sized {
     }
     /// How it sees a host, if it is the master.
     fn host_state(&self, _host: HostId) -> Option<HostState> {
+        None
+    }
+    /// Who votes, as far as it knows, if it takes part.
+    fn electorate(&self) -> Option<&Members> {
         None
     }
     /// What it knows a VM to wait for, if it is the master.
@@ -47,6 +52,9 @@ impl Brain for Node {
     }
     fn master(&self) -> Option<Authority> {
         Node::master(self)
+    }
+    fn electorate(&self) -> Option<&Members> {
+        Node::electorate(self)
     }
     fn host_state(&self, host: HostId) -> Option<HostState> {
         Node::host_state(self, host)

@@ -224,8 +224,7 @@ impl World {
             return Err(Skipped);
         }
         self.restart_agent(place, 200_000);
-        self.restore_backup(place, micros(age));
-        Ok(())
+        if self.restore_backup(place, micros(age)) { Ok(()) } else { Err(Skipped) }
     }
 
     /// A person shuts the machine down: the agent learns it first, then the guests are asked to stop.

@@ -45,7 +45,7 @@ pub use recovery::Recovered;
 pub use truth::{FinalState, MachineState, Running, Truth};
 
 use crate::core::action::Event;
-use crate::core::ids::{Address, HostId};
+use crate::core::ids::{Address, HostId, VoterId};
 use crate::node::{Node, NodeAction, NodeEvent};
 use crate::sim::check::{Checks, Findings};
 use crate::sim::fault::Fault;
@@ -126,10 +126,29 @@ impl<B: Brain> Simulation<B> {
                 }
             }
             Occurrence::Sample => self.sample(),
+            Occurrence::Fault(fault) if self.exceeds_the_guarantee(&fault) => {
+                self.world.tell(Happening::FaultSkipped(*fault));
+            }
             other => self.world.happen(other),
         }
         self.settle();
         true
+    }
+
+    /// Whether a fault would destroy the stores of a majority of voters: nothing is promised after that.
+    fn exceeds_the_guarantee(&self, fault: &Fault) -> bool {
+        let Fault::RestoreBackup(host, _) = fault else { return false };
+        let Some(members) = self.master().and_then(|(_, brain)| brain.electorate()) else { return true };
+        let sound = |voter: &VoterId| {
+            self.world.machines.iter().any(|machine| {
+                let image = machine.disk.image.as_ref().filter(|image| image.voter == *voter);
+                machine.host != *host && image.is_some_and(|image| !image.restored_from_backup)
+            })
+        };
+        let has_majority = |voters: &[VoterId]| {
+            voters.is_empty() || voters.iter().filter(|voter| sound(voter)).count() * 2 > voters.len()
+        };
+        !has_majority(&members.voters) || !has_majority(&members.voters_outgoing)
     }
 
     /// The present moment of true time.

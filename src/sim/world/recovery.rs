@@ -4,7 +4,7 @@ use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
 use crate::core::reason::Wait;
-use crate::core::state::{ClusterState, Standing, Vm};
+use crate::core::state::{Armed, ClusterState, Standing, Vm};
 use crate::sim::check::{Condition, Lack, Stand};
 use crate::sim::fault::Fault;
 use crate::sim::world::queue::Occurrence;
@@ -76,7 +76,9 @@ impl<B: Brain> Simulation<B> {
             possible: self.can_run(state, vm),
             wait: self.master_wait(*id),
         });
-        stands.filter_map(|stand| stand.lack()).collect()
+        // A cluster that only observes stops nothing.
+        let acts = state.armed == Armed::Armed;
+        stands.filter_map(|stand| stand.lack()).filter(|lack| acts || !matches!(lack, Lack::NotStopped(_))).collect()
     }
 
     fn condition(&self, vm: VmId) -> Condition {

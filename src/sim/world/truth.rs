@@ -101,6 +101,10 @@ impl<'a> Truth<'a> {
     }
 
     /// Up to where a host's voter has the log on its disk, if it votes.
+    pub fn image(&self, host: HostId) -> Option<&crate::election::StoreImage> {
+        self.of(host)?.disk.image.as_ref()
+    }
+    /// dbg
     pub fn durable(&self, host: HostId) -> Option<LogIndex> {
         self.of(host)?.disk.image.as_ref().map(|image| image.last_index())
     }
