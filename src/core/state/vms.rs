@@ -137,7 +137,7 @@ impl ClusterState {
 
     /// Something of the VM is on a host that is no holder: it may come to run there, so the host becomes one.
     fn seen_halfway(&mut self, source: Incarnation, seen: &VmCondition) -> Result<(), Refusal> {
-        let config = self.config;
+        let config = self.hosts.get(&source.host).map_or_else(Default::default, |host| host.acknowledged);
         let vm = self.vm_mut(seen.vm)?;
         let Incarnation { host, boot, generation } = source;
         if !vm.holders.contains_key(&host) {
@@ -154,7 +154,8 @@ impl ClusterState {
         seen: &VmCondition,
         changes: &mut Vec<Change>,
     ) -> Result<(), Refusal> {
-        let config = self.config;
+        // It is credited with knowing what it has acknowledged, and nothing else.
+        let config = self.hosts.get(&source.host).map_or_else(Default::default, |host| host.acknowledged);
         let armed = self.armed == Armed::Armed;
         let vm = self.vm_mut(seen.vm)?;
         let Incarnation { host, boot, generation } = source;
@@ -174,6 +175,7 @@ impl ClusterState {
             Some(holder) if holder.role == Role::Unaccounted => {
                 holder.role = Role::Running;
                 holder.epoch = seen.epoch;
+                holder.config = config;
                 vm.version += 1;
                 if vm.unspoken {
                     vm.intend(Want::Running);
@@ -231,6 +233,7 @@ impl ClusterState {
         }
         remove_holder(vm, source.host, Proof::Released { refuses });
         match exit {
+            _ if accounted => {}
             Exit::StartFailed => {
                 vm.attempts += 1;
                 vm.failed_on = Some(source.host);
@@ -254,6 +257,10 @@ impl ClusterState {
             return Err(Refusal::NoSuchThing);
         }
         vm.intend(want);
+        if want == Want::Running {
+            // A person asks for it, so it is started even where policy would leave it alone.
+            vm.started_before = false;
+        }
         vm.version += 1;
         changes.push(Change::Vm(id));
         Ok(())
@@ -322,7 +329,7 @@ impl ClusterState {
 
     pub(super) fn lock_seen(&mut self, id: VmId, epoch: Epoch, changes: &mut Vec<Change>) -> Result<(), Refusal> {
         let vm = self.vm_mut(id)?;
-        if vm.epoch != epoch {
+        if !vm.holders.values().any(|holder| holder.epoch == epoch) {
             return Err(Refusal::OldEpoch);
         }
         vm.lock_seen = Some(epoch);

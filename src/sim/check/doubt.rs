@@ -76,7 +76,10 @@ impl Doubt {
             let down = vm.protected && vm.intent.want == Want::Running && !processes.executes(*id);
             if !down {
                 self.down_since.remove(id);
-                self.alerted.remove(id);
+                // Where the master is in doubt, what it said of it stands.
+                if self.alerted.contains_key(id) && matches!(wait(*id), None | Some(Wait::Nothing)) {
+                    self.alerted.remove(id);
+                }
                 self.said.remove(id);
                 continue;
             }
