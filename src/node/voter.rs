@@ -31,6 +31,8 @@ pub(super) struct Voter {
     /// Where the other voters are.
     pub(super) peers: BTreeMap<VoterId, Address>,
     pub(super) tending: Tending,
+    /// Until then every host is asked whether it knows a newer cluster generation: this store may be out.
+    asks_until: Instant,
     /// Since when no leader was known, and whether that was said.
     leaderless: Option<(Instant, bool)>,
 }
@@ -111,8 +113,9 @@ impl Node {
                 state.applied = index;
                 let peers = BTreeMap::new();
                 let tending = Tending::default();
+                let asks_until = now + self.timing.election_min;
                 let ears = Ears::default();
-                let mut voter = Voter { election, state, ears, master: None, peers, tending, leaderless: None };
+                let mut voter = Voter { election, state, ears, master: None, peers, tending, asks_until, leaderless: None };
                 voter.learn_peers();
                 self.voter = Some(voter);
                 self.lost = None;
@@ -132,6 +135,12 @@ impl Node {
     pub(super) fn wake_voter(&mut self, now: Instant) {
         let limit = self.timing.election_max * 4;
         let Some(voter) = &mut self.voter else { return };
+        if now < voter.asks_until {
+            let authority = voter.state.authority(voter.election.term());
+            for host in voter.state.hosts.values() {
+                self.buffer.push(Action::Send { to: host.address, message: Message::Hello(authority) });
+            }
+        }
         voter.election.wake(now);
         voter.note_leader(now, limit, &mut self.buffer);
         let is_due = voter.master.as_ref().is_some_and(|master| now >= master.next_deadline());

@@ -18,6 +18,8 @@ const GRACE: u64 = 5_000_000;
 pub(super) struct Doubt {
     alert_after: u64,
     master: Option<(Authority, u64)>,
+    /// Since when the cluster was seen to be armed.
+    armed_since: Option<u64>,
     down_since: BTreeMap<VmId, u64>,
     alerted: BTreeMap<VmId, u64>,
     /// Said once for each time that a VM is down.
@@ -30,6 +32,7 @@ impl Doubt {
         Doubt {
             alert_after: u64::try_from(timing.alert_after.as_micros()).unwrap_or(u64::MAX),
             master: None,
+            armed_since: None,
             down_since: BTreeMap::new(),
             alerted: BTreeMap::new(),
             said: BTreeSet::new(),
@@ -72,6 +75,7 @@ impl Doubt {
             (Some(new), _) => Some((new, now)),
             (None, _) => None,
         };
+        self.armed_since = (shadow.armed == Armed::Armed).then(|| self.armed_since.unwrap_or(now));
         for (id, vm) in &shadow.vms {
             let down = vm.protected && vm.intent.want == Want::Running && !processes.executes(*id);
             if !down {
@@ -95,7 +99,7 @@ impl Doubt {
                 self.said.insert(*id);
                 found.add("I6", format!("{id} should run and does not, and the master has no reason: {reason:?}"));
             } else if silent > self.alert_after + GRACE
-                && shadow.armed == Armed::Armed
+                && self.armed_since.is_some_and(|armed| now.saturating_sub(armed) > self.alert_after + GRACE)
                 && !self.alerted.contains_key(id)
             {
                 self.said.insert(*id);

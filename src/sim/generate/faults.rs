@@ -2,8 +2,8 @@
 
 use crate::core::action::Request;
 use crate::core::command::Want;
-use crate::core::ids::{DatastoreId, FenceId, HostId, VmId};
-use crate::core::state::VmDefinition;
+use crate::core::ids::{DatastoreId, FenceId, HostId, VmId, VoterId};
+use crate::core::state::{Policy, VmDefinition};
 use crate::sim::dice::Dice;
 use crate::sim::fault::{DatastoreFault, Fault, FenceFault, LinkFault};
 use crate::sim::spec::WorldSpec;
@@ -321,10 +321,29 @@ impl Chooser<'_> {
                 6..=8 => Fault::Request(Request::Unprotect(vm)),
                 _ => Fault::Request(Request::Remove(vm)),
             },
-            Kind::Arm => Fault::Request(if self.dice.chance(60) { Request::Arm } else { Request::Disarm }),
+            Kind::Arm => match self.dice.range(0, 99) {
+                0..=49 => Fault::Request(Request::Arm),
+                50..=79 => Fault::Request(Request::Disarm),
+                80..=89 => Fault::Request(Request::EndQuarantine(host)),
+                90..=96 => Fault::Request(Request::SetPolicy(Box::new(self.policy()))),
+                // People who say what is not true, now and then: what follows is theirs.
+                97 => Fault::Request(Request::ResolveConflict(host)),
+                98 => Fault::Request(Request::ConfirmDead(host)),
+                _ => Fault::Request(Request::Recover { dead: vec![VoterId(1), VoterId(2)] }),
+            },
             _ => return Vec::new(),
         };
         vec![one]
+    }
+
+    fn policy(&mut self) -> Policy {
+        let policy = &self.spec.policy;
+        Policy {
+            brake_percent: self.dice.range(20, 60) as u32,
+            fence_unanswered: self.dice.chance(50),
+            power_on_after_fence: self.dice.chance(70),
+            ..policy.clone()
+        }
     }
 
     fn definition(&self, vm: VmId) -> Option<VmDefinition> {

@@ -57,6 +57,7 @@ pub(super) fn world(spec: WorldSpec) -> World {
             violations: Vec::new(),
         },
         healing: false,
+        out_for_good: BTreeSet::new(),
         machines,
         datastores,
         spec,

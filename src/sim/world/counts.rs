@@ -2,7 +2,8 @@
 
 use crate::core::action::Note;
 use crate::sim::spelling::{FAULT_KINDS, fault_kind};
-use crate::core::reason::{Alert, HostState, JudgeCause, PROOF_KINDS, Refusal, Wait};
+use crate::core::reason::{Alert, HostState, JudgeCause, PROOF_KINDS, Proof, Refusal, Wait};
+use crate::core::state::HolderProof;
 use crate::sim::timeline::Happening;
 use std::collections::BTreeMap;
 
@@ -171,6 +172,9 @@ impl Counts {
             Note::Proof(_, proof) => self.add("proof", proof.kind()),
             Note::Placed { proofs, .. } => {
                 self.add("note", if proofs.is_empty() { "placed" } else { "placed-with-proof" });
+                // These two are proofs for one VM each, and are told with its placing only.
+                let single = |proof: &&HolderProof| matches!(proof.proof, Proof::Released { .. } | Proof::DiskLocked);
+                proofs.iter().filter(single).for_each(|proof| self.add("proof", proof.proof.kind()));
             }
             Note::Waits(_, wait) => self.add("wait", wait_name(wait)),
             Note::Refused(refusal) => self.refusal(refusal),

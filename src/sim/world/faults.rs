@@ -312,8 +312,14 @@ impl World {
     /// Everything is mended: every fault ends, and every machine that should be on gets power.
     pub(super) fn heal(&mut self) {
         self.healing = true;
-        for machine in &mut self.machines {
+        let outlived = self.machines.iter().any(|m| m.agent_moves() && m.agent.store.authority.generation.0 > 0);
+        for machine in self.machines.iter_mut().filter(|machine| machine.given_up) {
             machine.given_up = false;
+            let out = machine.disk.image.as_ref().is_some_and(|image| self.out_for_good.contains(&image.voter));
+            if out && !outlived {
+                // Nobody is there to tell it that it was given up for good, so it does not come back as it was.
+                machine.disk.image = None;
+            }
         }
         self.network.mend();
         self.failing_starts.clear();

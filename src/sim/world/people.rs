@@ -110,6 +110,9 @@ impl World {
                 if let Request::SetPolicy(policy) = &request {
                     self.spec.policy.accept_software_guards |= policy.accept_software_guards;
                 }
+                if let Request::Recover { dead } = &request {
+                    self.out_for_good.extend(dead);
+                }
                 if !concluded {
                     self.chronicle.counts.add("request", "accepted");
                     self.facts.push(Fact::Accepted(request));
@@ -117,8 +120,9 @@ impl World {
             }
             Err(refusal) if refusal == Refusal::NoMajority || matches!(request, Request::Recover { .. }) => {
                 errand.concluded = concluded;
+                self.chronicle.counts.refusal(&refusal);
                 // Not at once: when no node has a majority, the client would ask them in turn without end.
-                let attempt = errand.attempt;
+                let attempt = self.errands.get(&ticket).map_or(0, |errand| errand.attempt);
                 self.after(NEXT, Occurrence::ReplyOverdue { ticket, attempt });
             }
             Err(refusal) => {

@@ -3,7 +3,7 @@
 //! The world never calls a node. What a node is to learn goes into an outbox, and what the checkers are to learn into a
 //! list of facts; the engine empties both after every occurrence.
 
-use crate::core::ids::{DatastoreId, FenceId, HostId, Ticket, VmId};
+use crate::core::ids::{DatastoreId, FenceId, HostId, Ticket, VmId, VoterId};
 use crate::core::timing::Timing;
 use crate::node::{NodeEvent, Setup};
 use crate::sim::dice::Dice;
@@ -52,6 +52,8 @@ pub(super) struct World {
     pub(super) chronicle: Chronicle,
     /// Everything was mended, and nothing has befallen the world since.
     pub(super) healing: bool,
+    /// The voters that forced recoveries gave up.
+    pub(super) out_for_good: BTreeSet<VoterId>,
 }
 
 /// What a node is to learn.
