@@ -151,7 +151,7 @@ impl Master {
         {
             match exit {
                 Exit::Locked => chase.retry_at = chase.retry_at.max(now + self.timing.lock_retry),
-                Exit::NeverStarted => chase.avoid = last.map(|proof| proof.host),
+                Exit::NeverStarted | Exit::LeaseEnded => chase.avoid = last.map(|proof| proof.host),
                 _ => {}
             }
         }

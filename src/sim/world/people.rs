@@ -124,6 +124,9 @@ impl World {
                 // Not at once: when no node has a majority, the client would ask them in turn without end.
                 let attempt = self.errands.get(&ticket).map_or(0, |errand| errand.attempt);
                 self.after(NEXT, Occurrence::ReplyOverdue { ticket, attempt });
+                if refusal != Refusal::NoMajority {
+                    self.tell(Happening::Note(self.machines[machine].host, Note::Refused(refusal)));
+                }
             }
             Err(refusal) => {
                 self.chronicle.counts.add("request", "refused");
