@@ -29,6 +29,10 @@ pub enum Message {
     Config(ConfigUpdate),
     /// A node that does not vote to a host that takes it for a voter: these do.
     Voters(Vec<Address>),
+    /// A master to a host that it does not hear: is there a newer cluster generation than mine?
+    Hello(Authority),
+    /// There is: this is the highest authority that was seen here.
+    Outranked(Authority),
     /// A host to the master: how my VMs fare.
     Report(Report),
     /// A host to the master: from here, this VM's lock is held.
@@ -111,6 +115,8 @@ pub struct Heartbeat {
     pub sequence: u64,
     /// The version of its newest report.
     pub report: u64,
+    /// Whether its machine is being shut down by a person.
+    pub leaving: bool,
     /// What it knows of what it must know.
     pub config: ConfigVersion,
 }
@@ -391,6 +397,8 @@ pub enum OrderKind {
     MoveTo(HostId),
     /// Look whether its lock is held from here.
     ProbeLock,
+    /// Say how it fares here.
+    Account,
 }
 
 /// An operator's start through the hypervisor's own tools.

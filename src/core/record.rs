@@ -4,6 +4,7 @@
 //! column for each voter; a voter writes only in its own column, so two masters never overwrite each other.
 
 use crate::core::ids::{Authority, DatastoreId, Epoch, Generation, HostId, Incarnation, VmId, VoterId};
+use crate::core::message::Exit;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -16,6 +17,17 @@ pub struct VmEpoch {
     pub epoch: Epoch,
 }
 
+/// A VM that is gone from a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Released {
+    /// The VM.
+    pub vm: VmId,
+    /// Up to which epoch the host refuses it for ever.
+    pub epoch: Epoch,
+    /// How it ended.
+    pub exit: Exit,
+}
+
 /// What a host says of itself on a datastore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
@@ -25,8 +37,8 @@ pub struct Record {
     pub sequence: u64,
     /// The VMs that the host holds, with their epochs.
     pub held: Arc<[VmEpoch]>,
-    /// The VMs that are gone from the host, with the epoch up to which it refuses them for ever.
-    pub released: Arc<[VmEpoch]>,
+    /// The VMs that are gone from the host.
+    pub released: Arc<[Released]>,
 }
 
 /// A slot as it was read.
@@ -56,6 +68,8 @@ pub struct Mail {
     pub tombstone: Option<Tombstone>,
     /// VMs that the host must let go, up to these epochs.
     pub releases: Vec<VmEpoch>,
+    /// The generation to which that is said; another one does not heed it.
+    pub releases_for: Generation,
 }
 
 impl Mail {

@@ -88,6 +88,7 @@ impl Node {
         if !newer || self.lost.is_some_and(|lost| lost >= store) || authority < self.agent.authority() {
             return;
         }
+        self.waiting_store = None;
         let image = StoreImage::learner(store);
         actions.push(NodeAction::NewStore(Box::new(image.clone())));
         self.start_voter(now, image, actions);

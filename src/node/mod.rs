@@ -25,7 +25,7 @@ use crate::core::reason::{Alert, HostState, Refusal, Wait};
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::core::timing::Timing;
-use crate::election::Members;
+use crate::election::{Members, StoreImage};
 use recover::Recovering;
 use std::sync::Arc;
 use voter::Voter;
@@ -41,6 +41,8 @@ pub struct Node {
     lost: Option<VoterId>,
     next_loss_report: Instant,
     recovering: Option<Recovering>,
+    /// The voter's store at the start, until the mail was read that may say that it does not count any more.
+    waiting_store: Option<Box<StoreImage>>,
     /// Actions of the parts, before they are passed on; kept to spare allocations.
     buffer: Vec<Action>,
 }
@@ -61,11 +63,11 @@ impl Node {
             lost: None,
             next_loss_report: Instant::NEVER,
             recovering: None,
+            waiting_store: None,
             buffer,
         };
-        if let Some(image) = setup.store {
-            node.start_voter(now, image, actions);
-        }
+        node.waiting_store = setup.store.map(Box::new);
+        node.start_waiting_voter(now, actions);
         node.pass_on(actions);
         node.pump(now, actions);
         node
@@ -88,9 +90,19 @@ impl Node {
                 }
             }
         }
+        self.start_waiting_voter(now, actions);
         self.yield_to_newer_generation(actions);
         self.pass_on(actions);
         self.pump(now, actions);
+    }
+
+    fn start_waiting_voter(&mut self, now: Instant, actions: &mut Vec<NodeAction>) {
+        if self.waiting_store.is_some()
+            && self.agent.has_read_mail()
+            && let Some(image) = self.waiting_store.take()
+        {
+            self.start_voter(now, *image, actions);
+        }
     }
 
     /// A forced recovery has outranked the log that this node votes in: nothing of it counts any more (rule 15).
@@ -135,7 +147,8 @@ impl Node {
             Message::Heartbeat(heartbeat) => match &mut self.voter {
                 Some(voter) => {
                     let fresh = voter.ears.hear(now, from, heartbeat);
-                    if voter.master.is_none() && !heartbeat.admitted {
+                    let behind = !heartbeat.admitted || heartbeat.config < voter.state.config;
+                    if voter.master.is_none() && behind {
                         // It may look for the master where voters were long ago.
                         let voters = voter.state.voter_addresses();
                         self.buffer.push(Action::Send { to: from, message: Message::Voters(voters) });
@@ -215,11 +228,6 @@ impl Node {
     /// The voter's store that this node takes part with.
     pub fn voter(&self) -> Option<VoterId> {
         self.voter.as_ref().map(|voter| voter.election.id())
-    }
-
-    /// dbg
-    pub fn debug_election(&self) -> String {
-        self.voter.as_ref().map_or_else(|| format!("none, lost {:?}", self.lost), |v| format!("{:?} {:?} ll {:?}", v.election.role(), v.election.members(), v.election.last_index()))
     }
 
     /// The agent, for those who check it.

@@ -90,6 +90,15 @@ impl Node {
         if named.len() * 2 < members.voters.len() {
             return Err(Refusal::NothingToDo);
         }
+        // The others that are left must all be at hand, and one of them must do it: two that did it apart from each other
+        // would be two clusters.
+        let others = members.voters.iter().filter(|id| !named.contains(id) && **id != me);
+        for other in others {
+            let host = voter.state.voters.get(other).ok_or(Refusal::NoSuchThing)?;
+            if !voter.ears.newest(*host).is_some_and(|heard| now.since(heard.at) < self.timing.suspect) || *other < me {
+                return Err(Refusal::Busy);
+            }
+        }
         let hosts: Vec<HostId> = named.iter().filter_map(|id| voter.state.voters.get(id).copied()).collect();
         let heard = |host: &HostId| voter.ears.newest(*host).is_some_and(|heard| now.since(heard.at) < quiet);
         if hosts.iter().any(heard) { Err(Refusal::SignsOfLife) } else { Ok(hosts) }
@@ -147,11 +156,13 @@ impl Node {
         if now < recovering.next {
             return;
         }
-        recovering.next = now + self.timing.fence_after;
         if now >= recovering.deadline {
             return self.end_recovering(Err(Refusal::DatastoreUnreachable));
         }
         self.advance_if_answered(now, actions);
+        if let Some(recovering) = &mut self.recovering {
+            recovering.next = recovering.next.max(now + self.timing.heartbeat);
+        }
     }
 
     fn advance_if_answered(&mut self, now: Instant, actions: &mut Vec<NodeAction>) {
@@ -205,7 +216,7 @@ impl Node {
         let mail = move |host: HostId| {
             let generation = generations.get(&host).copied().unwrap_or_default();
             let authority = Authority { generation: next, term: 0 };
-            Mail { tombstone: Some(Tombstone { authority, generation }), releases: Vec::new() }
+            Mail { tombstone: Some(Tombstone { authority, generation }), ..Mail::default() }
         };
         self.ask_storage(now, |host| DatastoreOp::WriteMail { column, host, mail: mail(host) });
     }

@@ -29,10 +29,14 @@ impl Agent {
         from: Option<HostId>,
         actions: &mut Vec<Action>,
     ) {
-        if let Some(epoch) = self.take_expected(now, vm) {
+        if from.is_some()
+            && let Some(epoch) = self.take_expected(now, vm)
+        {
             return actions.push(Action::Hook { ticket, answer: Ok(epoch) });
         }
-        let is_protected = self.store.protected.contains_key(&vm) && self.store.armed == Armed::Armed;
+        // Before its first admission in this boot it can not know whether the cluster was armed meanwhile.
+        let acts = self.store.armed == Armed::Armed || self.generation.0 == 0;
+        let is_protected = self.store.protected.contains_key(&vm) && acts;
         if !is_protected || breaks(Sabotage::HookOpen) {
             return actions.push(Action::Hook { ticket, answer: Ok(Epoch::NONE) });
         }
@@ -72,8 +76,9 @@ impl Agent {
     /// A permit that answers the hook's question. If nobody waits any more, the epoch is refused for ever, so that
     /// the master learns that nothing came of it.
     pub(super) fn permit_for_hook(&mut self, now: Instant, permit: &Permit, ticket: Ticket, actions: &mut Vec<Action>) {
-        match self.hooks.remove(&ticket) {
-            Some(waiting) if waiting.vm == permit.vm => {
+        match self.hooks.get(&ticket).filter(|waiting| waiting.vm == permit.vm).copied() {
+            Some(_) => {
+                self.hooks.remove(&ticket);
                 self.take_on(permit, LocalVm::let_in(permit.epoch, now), actions);
                 self.touch(now, permit.vm);
                 actions.push(Action::Hook { ticket, answer: Ok(permit.epoch) });

@@ -75,6 +75,9 @@ impl Agent {
         let from = if breaks(Sabotage::LeaseFromReceipt) { now } else { sent };
         self.lease.renewed = self.lease.renewed.max(Some(from));
         self.lease.acknowledged = true;
+        if self.store.armed == Armed::Armed {
+            self.open_watchdog(actions);
+        }
         self.feed_watchdog(actions);
     }
 
@@ -129,6 +132,9 @@ impl Agent {
     pub(super) fn open_watchdog(&mut self, actions: &mut Vec<Action>) {
         if self.machine.watchdog != Watchdog::None && self.lease.watchdog == WatchdogState::Closed {
             self.lease.watchdog = WatchdogState::Open;
+            if std::mem::take(&mut self.store.watchdog_closed) {
+                self.save(actions);
+            }
             actions.push(Action::Watchdog(WatchdogOp::Open));
         }
     }
@@ -137,6 +143,8 @@ impl Agent {
         if self.lease.watchdog == WatchdogState::Open {
             self.lease.watchdog = WatchdogState::Closed;
             actions.push(Action::Watchdog(WatchdogOp::Close));
+            self.store.watchdog_closed = true;
+            self.save(actions);
         }
     }
 
@@ -146,7 +154,7 @@ impl Agent {
     /// heartbeat that it answers is as fresh as an acknowledgement must be: so the watchdog fires no later after that
     /// heartbeat than after one that renewed a lease.
     pub(super) fn feed_idle_watchdog(&mut self, actions: &mut Vec<Action>) {
-        if breaks(Sabotage::WatchdogFedByTimer) || self.covered().is_empty() {
+        if breaks(Sabotage::WatchdogFedByTimer) || (self.looks.has_seen() && self.covers_nothing()) {
             self.feed_watchdog(actions);
         }
     }

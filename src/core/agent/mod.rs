@@ -42,7 +42,7 @@ pub struct Machine {
     pub boot: BootId,
     /// A print of the machine's parts, such as its network cards: it tells two machines with one UUID apart.
     pub hardware: u64,
-    /// What watchdog it has.
+    /// What watchdog it has: one that can be opened, with its time-out read back.
     pub watchdog: Watchdog,
     /// The heartbeat datastores that it is set to use.
     pub heartbeat_datastores: BTreeSet<DatastoreId>,
@@ -68,6 +68,9 @@ pub struct Agent {
     admitted: bool,
     /// Where the master was last heard.
     master: Option<Address>,
+    last_ack: Instant,
+    /// The first readings of the mail that have not returned yet, and until when they are waited for.
+    first_mail: (BTreeSet<Ticket>, Instant),
     heartbeats: session::Heartbeats,
     reports: session::Reports,
     lease: lease::Lease,
@@ -96,7 +99,7 @@ impl Agent {
         let mut agent = Agent {
             heartbeats: session::Heartbeats::starting(now),
             reports: session::Reports::default(),
-            lease: lease::Lease::starting(now, !store.journal.is_empty()),
+            lease: lease::Lease::starting(now, !store.protected.is_empty()),
             channels: BTreeMap::new(),
             vms: BTreeMap::new(),
             looks: vms::Looks::starting(now),
@@ -106,6 +109,8 @@ impl Agent {
             generation: Generation(0),
             admitted: false,
             master: None,
+            last_ack: now,
+            first_mail: (BTreeSet::new(), now + timing.storage_patience * 3),
             upgrading: false,
             shutting_down: false,
             last_wake: now,
@@ -120,10 +125,13 @@ impl Agent {
         if agent.store.told != agent.store.config {
             agent.account_for_all(now, actions);
         }
-        if agent.store.armed == Armed::Armed {
+        // A watchdog that an earlier run left counting is not touched before the first renewal: to open it would count
+        // anew for VMs whose lease nobody has renewed. One that was closed in good order has nothing to count on.
+        if agent.store.armed == Armed::Armed && agent.store.watchdog_closed {
             agent.open_watchdog(actions);
         }
         agent.look(now, actions);
+        agent.read_first_mail(actions);
         agent
     }
 
@@ -170,6 +178,9 @@ impl Agent {
             actions.push(Action::Note(Note::Gap));
         }
         self.last_wake = now;
+        if now >= self.first_mail.1 {
+            self.first_mail.0.clear();
+        }
         self.beat_if_due(now, actions);
         self.write_records_if_due(now, actions);
         self.look_if_due(now, actions);
@@ -180,7 +191,8 @@ impl Agent {
     pub fn next_deadline(&self) -> Instant {
         let channels = self.channels.values().map(|channel| channel.next_deadline());
         let hooks = self.hooks.values().map(|waiting| waiting.deadline);
-        [self.heartbeats.next, self.lease_deadline(), self.next_look(), self.report_deadline()]
+        let mail = if self.first_mail.0.is_empty() { Instant::NEVER } else { self.first_mail.1 };
+        [self.heartbeats.next, self.lease_deadline(), self.next_look(), self.report_deadline(), mail]
             .into_iter()
             .chain(channels)
             .chain(hooks)
@@ -198,7 +210,11 @@ impl Agent {
             Message::Order(order) => self.ordered(now, order, actions),
             Message::WishRefused { ticket, refusal } => self.wish_refused(ticket, refusal, actions),
             Message::GuardsDisarmed(incarnation) => self.guards_disarmed(incarnation, actions),
-            Message::Voters(voters) => self.learn_voters(voters, actions),
+            Message::Hello(authority) if authority.generation < self.store.authority.generation => {
+                actions.push(Action::Send { to: from, message: Message::Outranked(self.store.authority) });
+            }
+            Message::Outranked(authority) => self.learn_authority(authority, actions),
+            Message::Voters(voters) => self.learn_voters(now, voters, actions),
             Message::Remote { ticket, authority, op } => {
                 self.act_for_master(from, ticket, authority, op, actions);
             }
@@ -291,7 +307,8 @@ impl Agent {
             Watchdog::None => false,
             Watchdog::Hardware { timeout } | Watchdog::Software { timeout } => timeout <= self.timing.hard_deadline,
         };
-        Guards { watchdog: if counts { self.machine.watchdog } else { Watchdog::None } }
+        // One that is about to be closed guards nothing either.
+        Guards { watchdog: if counts && !self.upgrading { self.machine.watchdog } else { Watchdog::None } }
     }
 
     fn begin_upgrade(&mut self, actions: &mut Vec<Action>) {
@@ -312,6 +329,11 @@ impl Agent {
             self.close_watchdog(actions);
             actions.push(Action::UpgradeReady);
         }
+    }
+
+    /// Whether there is nothing that it must hold no longer than its lease.
+    fn covers_nothing(&self) -> bool {
+        !self.lease_counts() || !self.vms.iter().any(|(id, vm)| !vm.is_gone() && self.is_leased(*id))
     }
 
     /// The VMs that it must hold no longer than its lease.

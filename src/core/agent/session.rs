@@ -76,6 +76,7 @@ impl Agent {
             session: self.session,
             sequence: self.heartbeats.sequence,
             report: self.reports.version,
+            leaving: self.shutting_down,
             config: self.store.told,
         };
         for to in &self.store.voters {
@@ -88,6 +89,7 @@ impl Agent {
             return;
         }
         self.master = Some(from);
+        self.last_ack = now;
         match self.heartbeats.sent(ack.sequence) {
             Some(sent) => self.renew(now, sent, actions),
             None => self.refuse(Refusal::Stale, actions),
@@ -183,12 +185,15 @@ impl Agent {
         self.store.voters.clone_from(&update.voters);
         let arms = update.armed == Armed::Armed && !was_armed;
         match update.armed {
-            Armed::Armed => self.open_watchdog(actions),
+            // It was closed until now, so there is nothing that counts for it; and it must count before this is told.
+            Armed::Armed if arms => self.open_watchdog(actions),
+            Armed::Armed => {}
             Armed::Observe => self.close_watchdog(actions),
         }
         for (vm, protection) in &update.vms {
             if *protection == Protection::None {
                 self.store.protected.remove(vm);
+                self.store.journal.remove(vm);
                 self.vms.remove(vm);
             } else if self.store.protected.insert(*vm, *protection).is_none() {
                 self.account_for(now, *vm, actions);
@@ -208,8 +213,10 @@ impl Agent {
         }
     }
 
-    pub(super) fn learn_voters(&mut self, voters: Vec<Address>, actions: &mut Vec<Action>) {
-        if !self.admitted && !voters.is_empty() && voters != self.store.voters {
+    pub(super) fn learn_voters(&mut self, now: Instant, voters: Vec<Address>, actions: &mut Vec<Action>) {
+        // One that lives by its records alone may have outlived all the voters that it knew.
+        let alone = !self.admitted || now.since(self.last_ack) > self.timing.software_stop;
+        if alone && !voters.is_empty() && voters != self.store.voters {
             self.store.voters = voters;
             self.save(actions);
         }

@@ -4,7 +4,8 @@ use super::Agent;
 use crate::core::action::Action;
 use crate::core::ids::{DatastoreId, Ticket, VoterId};
 use crate::core::reason::Refusal;
-use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Mail, Record, Slot, VmEpoch};
+use crate::core::message::Presence;
+use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Mail, Record, Released, Slot, VmEpoch};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
 use std::collections::BTreeSet;
@@ -72,12 +73,39 @@ impl Agent {
         }
     }
 
-    fn told_on_storage(&self) -> (Arc<[VmEpoch]>, Arc<[VmEpoch]>) {
+    /// Reads the mail once at the start: if the cluster was recovered without this node, it must know before it votes.
+    pub(super) fn read_first_mail(&mut self, actions: &mut Vec<Action>) {
+        let host = self.machine.host;
+        for datastore in self.machine.heartbeat_datastores.clone() {
+            let ticket = self.ticket();
+            self.first_mail.0.insert(ticket);
+            let call = DatastoreCall { datastore, op: DatastoreOp::ReadMail { host } };
+            actions.push(Action::Datastore { ticket, call });
+        }
+    }
+
+    /// Whether the mail has been read that lay there at the start, wherever it can be read.
+    pub fn has_read_mail(&self) -> bool {
+        self.first_mail.0.is_empty()
+    }
+
+    fn heed_authorities(&mut self, columns: &[(VoterId, Slot<Mail>)], actions: &mut Vec<Action>) {
+        for (_, slot) in columns {
+            if let Slot::Whole(Mail { tombstone: Some(tombstone), .. }) = slot
+                && tombstone.authority.generation > self.store.authority.generation
+            {
+                self.learn_authority(tombstone.authority, actions);
+            }
+        }
+    }
+
+    fn told_on_storage(&self) -> (Arc<[VmEpoch]>, Arc<[Released]>) {
         let held = self.vms.iter().filter(|(_, vm)| !vm.is_gone());
         let held = held.map(|(id, vm)| VmEpoch { vm: *id, epoch: vm.epoch }).collect();
-        let gone = self.vms.iter().filter(|(_, vm)| vm.is_gone());
-        let released =
-            gone.filter_map(|(id, _)| self.store.floors.get(id).map(|floor| VmEpoch { vm: *id, epoch: *floor }));
+        let released = self.vms.iter().filter_map(|(id, vm)| match vm.condition(*id).presence {
+            Presence::Gone { refuses, exit } => Some(Released { vm: *id, epoch: refuses, exit }),
+            _ => None,
+        });
         (held, released.collect())
     }
 
@@ -88,6 +116,12 @@ impl Agent {
         result: DatastoreResult,
         actions: &mut Vec<Action>,
     ) {
+        if self.first_mail.0.remove(&ticket) {
+            if let DatastoreResult::Mail(columns) = &result {
+                self.heed_authorities(columns, actions);
+            }
+            return;
+        }
         let host = self.machine.host;
         let found = self.channels.iter_mut().find_map(|(datastore, channel)| {
             channel.under_way.filter(|call| call.ticket == ticket).map(|call| (*datastore, channel, call))
@@ -120,22 +154,19 @@ impl Agent {
         columns: &[(VoterId, Slot<Mail>)],
         actions: &mut Vec<Action>,
     ) {
+        self.heed_authorities(columns, actions);
         let mut renews = true;
         for (_, slot) in columns {
             match slot {
                 Slot::Empty => {}
                 Slot::Torn => renews &= breaks(Sabotage::TornMailRenews),
                 Slot::Whole(mail) => {
-                    if let Some(tombstone) = mail.tombstone
-                        && tombstone.authority.generation > self.store.authority.generation
-                    {
-                        self.learn_authority(tombstone.authority, actions);
-                    }
                     if mail.binds(self.generation) {
                         renews = false;
                         self.refuse(Refusal::Tombstone, actions);
                     }
-                    for release in &mail.releases {
+                    let for_this_life = self.admitted && mail.releases_for == self.generation;
+                    for release in mail.releases.iter().filter(|_| for_this_life) {
                         self.release(now, release.vm, release.epoch, actions);
                     }
                 }

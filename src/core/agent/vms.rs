@@ -33,6 +33,8 @@ pub(super) struct LocalVm {
     expected_until: Option<Instant>,
     /// Since when it is being started, or asked to stop.
     since: Instant,
+    /// When it was last asked to stop.
+    asked: Instant,
     /// The version of the report that tells of its present condition.
     changed: u64,
 }
@@ -90,6 +92,7 @@ impl LocalVm {
             accounting: false,
             expected_until: None,
             since: now,
+            asked: now,
             changed: 0,
         }
     }
@@ -274,6 +277,13 @@ impl Agent {
         if local.killing && state != ProcessState::Dying {
             actions.push(Action::Kill(vm));
         }
+        let epoch = local.epoch;
+        if let std::collections::btree_map::Entry::Vacant(entry) = self.store.journal.entry(vm) {
+            // It is held from now on, however it came here: a later run of the agent must know.
+            entry.insert(epoch);
+            actions.push(Action::Save(Box::new(self.store.clone())));
+        }
+        let Some(local) = self.vms.get_mut(&vm) else { return };
         if state == ProcessState::Executing && local.call.is_none() {
             local.in_flight = false;
         }
@@ -294,8 +304,13 @@ impl Agent {
             }
             return;
         }
-        let failed_start = local.in_flight;
-        let told = local.exit.filter(|exit| *exit == Exit::Ordered || !self.shutting_down);
+        let failed_start = local.in_flight && !local.accounting;
+        let asked_lately = local.killing || now.since(local.asked) <= self.timing.resend * 8;
+        let told = local.exit.filter(|exit| match exit {
+            // A stop that was taken back is no order any more.
+            Exit::Ordered => asked_lately,
+            _ => !self.shutting_down,
+        });
         let ended = view.inactive.iter().find(|(id, _)| *id == vm).map_or(Ended::Unknown, |(_, ended)| *ended);
         let exit = told.unwrap_or(match ended {
             _ if self.shutting_down => Exit::HostShutdown,
@@ -417,10 +432,11 @@ impl Agent {
     pub(super) fn stop_gently(&mut self, now: Instant, vm: VmId, actions: &mut Vec<Action>) {
         let patience = self.timing.stop_patience;
         let Some(local) = self.vms.get_mut(&vm) else { return };
-        let asked = local.exit == Some(Exit::Ordered);
+        let asked = local.exit == Some(Exit::Ordered) && now.since(local.asked) <= self.timing.resend * 8;
+        local.asked = now;
         if asked && now.since(local.since) > patience {
             self.kill(now, vm, Exit::Ordered, actions);
-        } else if !asked && local.call.is_none() {
+        } else if !asked && local.call.is_none_or(|(_, call)| !matches!(call, PlatformCall::Start { .. })) {
             local.exit = Some(Exit::Ordered);
             local.since = now;
             let call = PlatformCall::Stop { vm, want: crate::core::command::Want::Stopped };

@@ -29,6 +29,7 @@ impl Master {
         let quorum = self.has_quorum(cx);
         let authority = self.authority;
         let Some(watched) = self.watched_mut(heartbeat.incarnation.host) else { return };
+        watched.is_leaving = heartbeat.leaving;
         let is_known = heartbeat.incarnation == watched.life && heartbeat.session == watched.session;
         if is_known && heartbeat.admitted && watched.is_acknowledged {
             if quorum {

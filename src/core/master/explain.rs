@@ -5,7 +5,7 @@ use crate::core::action::Note;
 use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
 use crate::core::message::Presence;
-use crate::core::reason::{Alert, NoProof, Wait};
+use crate::core::reason::{Alert, HostState, NoProof, Wait};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::{Armed, Response, Role, Standing, Vm};
 
@@ -35,9 +35,15 @@ impl Master {
 
     fn is_running(&self, cx: &Context<'_>, vm: &Vm) -> bool {
         vm.holders.iter().any(|(host, holder)| {
-            let admitted = cx.state.hosts.get(host).is_some_and(|host| host.standing == Standing::Admitted);
-            admitted && holder.role == Role::Running
+            let admitted = cx.state.incarnation(*host).is_some_and(|life| cx.state.is_admitted(life));
+            admitted && holder.role == Role::Running && !self.is_doubtful(vm.definition.id, *host)
         })
+    }
+
+    /// Whether a host that ran a VM by the log may not do so any more: it can not be asked, or does not know.
+    fn is_doubtful(&self, id: VmId, host: HostId) -> bool {
+        let told = self.watched(host).and_then(|watched| watched.reports.condition(id));
+        self.host_state(host) == HostState::Joining || matches!(told, Some(Presence::Unknown | Presence::Stopping))
     }
 
     fn wait_of_held(&self, cx: &Context<'_>, id: VmId, vm: &Vm) -> Wait {
@@ -66,6 +72,9 @@ impl Master {
                     Wait::Starting { host: *host, epoch: holder.epoch }
                 }
             }
+            None if role(Role::Running).is_some_and(|host| self.is_doubtful(id, host)) => {
+                Wait::Unknown { host: role(Role::Running).unwrap_or_default() }
+            }
             None => Wait::Proof(vm.holders.keys().map(|host| (*host, vec![NoProof::AskedToRelease])).collect()),
         }
     }
@@ -74,7 +83,7 @@ impl Master {
     fn no_proof(&self, cx: &Context<'_>, id: HostId, vm: &Vm) -> Vec<NoProof> {
         let Some(host) = cx.state.hosts.get(&id) else { return Vec::new() };
         let Some(holder) = vm.holders.get(&id) else { return Vec::new() };
-        if host.standing == Standing::Admitted {
+        if host.standing == Standing::Admitted || holder.role == Role::Unaccounted {
             return vec![NoProof::Unaccounted];
         }
         let mut ways = self.why_no_fence_proof(cx, id);

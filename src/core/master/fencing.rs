@@ -113,7 +113,8 @@ impl Master {
     pub(super) fn inherit_fenced(&mut self, cx: &Context<'_>, target: Incarnation, out: &mut Output) {
         let Some(host) = cx.state.hosts.get(&target.host) else { return };
         let was_fenced = matches!(host.standing, Standing::Proven { proof: Proof::Fenced { .. } });
-        if was_fenced && cx.state.policy.power_on_after_fence && !host.quarantined {
+        let leaving = cx.ears.newest(target.host).is_some_and(|heard| heard.heartbeat.leaving);
+        if was_fenced && !leaving && cx.state.policy.power_on_after_fence && !host.quarantined {
             self.open_chain(cx, target);
             if let Some(chain) = self.fencing.get_mut(&target.host) {
                 chain.goal = Goal::On;
@@ -315,6 +316,8 @@ impl Master {
     pub(super) fn after_fence(&mut self, cx: &Context<'_>, host: HostId, proof: Proof, out: &mut Output) {
         let window = self.timing.repeat_offender_window;
         let policy = &cx.state.policy;
+        // Who shuts a machine down does not want it up again.
+        let leaving = self.watched(host).is_some_and(|watched| watched.is_leaving);
         let Some(chain) = self.fencing.get_mut(&host) else { return };
         if !matches!(proof, Proof::Fenced { .. }) || chain.goal == Goal::On {
             self.fencing.remove(&host);
@@ -330,7 +333,7 @@ impl Master {
             out.propose(Command::Quarantine { host, on: true });
             out.note(Note::Alert(Alert::Quarantined { host }));
             self.fencing.remove(&host);
-        } else if policy.power_on_after_fence {
+        } else if policy.power_on_after_fence && !leaving {
             chain.goal = Goal::On;
             chain.devices = chain.devices.iter().map(|device| Device::new(device.id, cx.now)).collect();
             self.tend_chain(cx, host, out);

@@ -4,6 +4,7 @@ use super::{Context, Master, Output};
 use crate::core::action::{Action, Note};
 use crate::core::command::Command;
 use crate::core::ids::{Address, HostId, Incarnation};
+use crate::core::message::Message;
 use crate::core::reason::{Alert, HostState, JudgeCause};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::Standing;
@@ -24,6 +25,8 @@ pub(super) struct Watched {
     /// The last moment at which something was sent that could extend its lease (rule 8).
     pub(super) last_sign: Instant,
     last_pong: Option<Instant>,
+    /// Whether a person is shutting its machine down.
+    pub(super) is_leaving: bool,
     pub(super) hypervisor: bool,
     pub(super) admission: super::admission::Progress,
     pub(super) reports: super::reports::Known,
@@ -68,6 +71,7 @@ impl Master {
                 // An earlier master may have acknowledged it until the very moment of this one's election.
                 last_sign: self.since,
                 last_pong: None,
+                is_leaving: false,
                 hypervisor: true,
                 admission: Default::default(),
                 reports: Default::default(),
@@ -120,10 +124,15 @@ impl Master {
     /// Works out how a host is seen now, and says so if that has changed.
     fn see(&mut self, cx: &Context<'_>, id: HostId, out: &mut Output) -> HostState {
         let state = self.assess(cx, id);
+        let leaving = cx.ears.newest(id).is_some_and(|heard| heard.heartbeat.leaving);
         let Some(watched) = self.watched_mut(id) else { return state };
+        watched.is_leaving = leaving;
         if watched.state != state {
-            watched.state = state;
+            let before = std::mem::replace(&mut watched.state, state);
             watched.state_since = cx.now;
+            if HostState::Joining == state || HostState::Joining == before {
+                self.recovery.consider_host(cx.state, id);
+            }
             out.note(Note::Host(id, state));
             if state == HostState::Isolated {
                 out.note(Note::Alert(Alert::Isolated { host: id }));
@@ -190,6 +199,8 @@ impl Master {
         }
         let (life, address, state) = (watched.life, watched.address, watched.state);
         out.actions.push(Action::Ping { to: address });
+        // It may be silent because it follows another master: then this one is outranked, and must learn it in time.
+        out.send(address, Message::Hello(self.authority));
         if state != HostState::Suspect || quiet < self.timing.fence_after {
             return;
         }

@@ -3,7 +3,7 @@
 use super::reach::Purpose;
 use super::{Context, Master, Output};
 use crate::core::ids::{DatastoreId, HostId, Incarnation};
-use crate::core::message::{Exit, Presence, VmCondition};
+use crate::core::message::{Presence, VmCondition};
 use crate::core::reason::HostState;
 use crate::core::record::{DatastoreOp, DatastoreResult, Record, Slot};
 use crate::core::state::Standing;
@@ -121,12 +121,13 @@ impl Master {
         }
         let moved = self.records.take(cx.now, datastore, host, record);
         let Some(watched) = self.watched_mut(host) else { return };
-        if moved && watched.is_acknowledged {
+        // Also once it is judged: until the tombstone lies there, it may have renewed by this very write.
+        if moved {
             watched.last_sign = cx.now;
         }
         if watched.state != HostState::Alive && record.incarnation == life {
             for released in record.released.iter() {
-                let presence = Presence::Gone { refuses: released.epoch, exit: Exit::LeaseEnded };
+                let presence = Presence::Gone { refuses: released.epoch, exit: released.exit };
                 let seen = VmCondition { vm: released.vm, epoch: released.epoch, presence };
                 self.observe(cx, life, &seen, out);
             }

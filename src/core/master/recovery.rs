@@ -15,7 +15,7 @@ use crate::core::message::{Exit, OrderKind, PermitKind, Presence};
 use crate::core::placement::{self, Candidate, Demand};
 use crate::core::reason::{Alert, HostState, JudgeCause, Unfit, Wait};
 use crate::core::sabotage::{Sabotage, breaks};
-use crate::core::state::{Armed, ClusterState, Holder, Host, Role, Standing, Vm};
+use crate::core::state::{Armed, ClusterState, Holder, Host, Role, Vm};
 use crate::core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,11 +102,16 @@ impl Master {
         if vm.intent.want != Want::Running {
             return vm.holders.is_empty();
         }
+        let doubtful = |host: &HostId| {
+            let told = self.watched(*host).and_then(|watched| watched.reports.condition(vm.definition.id));
+            matches!(told, Some(Presence::Unknown | Presence::Stopping))
+        };
         let mut holders = vm.holders.iter();
         match (holders.next(), holders.next()) {
             (Some((host, holder)), None) => {
-                let standing = cx.state.hosts.get(host).map(|host| host.standing);
-                holder.role == Role::Running && standing == Some(Standing::Admitted)
+                let admitted = cx.state.incarnation(*host).is_some_and(|life| cx.state.is_admitted(life));
+                let heard = self.host_state(*host) != HostState::Joining;
+                holder.role == Role::Running && admitted && heard && !doubtful(host)
             }
             _ => false,
         }
@@ -131,6 +136,8 @@ impl Master {
             chase.epoch = vm.epoch;
             chase.epoch_since = now;
             chase.sent = None;
+            // Another attempt is another failure, if it lasts.
+            chase.alerted = false;
         }
         if vm.attempts > chase.attempts {
             chase.retry_at = now + backoff(self.timing.retry_base, vm.attempts - 1, self.timing.retry_max);
@@ -171,6 +178,9 @@ impl Master {
         for (host, holder) in vm.holders.clone() {
             if vm.intent.want == Want::Running {
                 self.pursue_holder(cx, id, vm, host, &holder, out);
+            } else if holder.role == Role::Unaccounted || vm.unspoken {
+                // Nobody has said that it should not run: first it is to be known where it does.
+                self.send_order(cx, id, host, &holder, OrderKind::Account, out);
             } else {
                 let kind = OrderKind::Stop(vm.intent.want);
                 self.send_order(cx, id, host, &holder, kind, out);
@@ -187,11 +197,11 @@ impl Master {
         let lasts = self.recovery.chases.get(&id).map_or(Default::default(), |chase| cx.now.since(chase.epoch_since));
         let has_source = vm.holders.values().any(|other| other.role == Role::Outgoing);
         match holder.role {
-            Role::Starting if lasts > self.timing.unanswered => {
-                self.send_order(cx, id, host, holder, OrderKind::Release, out);
+            // Some starts take long: as long as the host is at it, it is not called back.
+            Role::Starting if is_under_way(condition) && lasts > self.timing.unanswered => {
                 self.escalate(cx, id, host, out);
             }
-            Role::Starting if lasts > self.timing.call_deadline => {
+            Role::Starting if !is_under_way(condition) && lasts > self.timing.call_deadline => {
                 self.send_order(cx, id, host, holder, OrderKind::Release, out);
             }
             Role::Starting if !is_under_way(condition) => {
@@ -213,7 +223,15 @@ impl Master {
                     self.send_order(cx, id, host, holder, OrderKind::MoveTo(to), out);
                 }
             }
-            Role::Starting | Role::Incoming | Role::Running | Role::Unaccounted => {}
+            Role::Running
+                if lasts > self.timing.unanswered
+                    && (self.host_state(host) == HostState::Joining
+                        || matches!(condition, Some(Presence::Unknown | Presence::Stopping))) =>
+            {
+                self.escalate(cx, id, host, out);
+            }
+            Role::Unaccounted => self.send_order(cx, id, host, holder, OrderKind::Account, out),
+            Role::Starting | Role::Incoming | Role::Running => {}
         }
     }
 
@@ -286,7 +304,9 @@ impl Master {
     }
 
     pub(super) fn usable(&self, id: HostId, host: &Host) -> Result<(), Unfit> {
-        let Some(watched) = self.watched(id) else { return Err(Unfit::NotAlive) };
+        let Some(watched) = self.watched(id).filter(|watched| !watched.is_leaving) else {
+            return Err(Unfit::NotAlive);
+        };
         if host.is_witness() {
             Err(Unfit::Witness)
         } else if host.quarantined {

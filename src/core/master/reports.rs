@@ -104,7 +104,9 @@ impl Master {
     /// must.
     pub(super) fn settle_clash(&mut self, cx: &Context<'_>, id: VmId, vm: &Vm, out: &mut Output) {
         let newest = vm.holders.iter().find(|(host, holder)| {
-            holder.role == Role::Running && holder.epoch == vm.epoch && self.host_state(**host) == HostState::Alive
+            let told = self.watched(**host).and_then(|watched| watched.reports.condition(id));
+            let lives = self.host_state(**host) == HostState::Alive && told == Some(Presence::Running);
+            holder.role == Role::Running && holder.epoch == vm.epoch && lives
         });
         let Some((keeper, _)) = newest else { return };
         for (host, holder) in &vm.holders {
@@ -138,6 +140,8 @@ fn is_news(cx: &Context<'_>, source: Incarnation, seen: &VmCondition) -> bool {
                     holder.boot == source.boot && (refuses >= holder.epoch || holder.role == Role::Unaccounted)
                 })
         }
-        Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => false,
+        Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {
+            holder.is_none() && cx.state.is_admitted(source)
+        }
     }
 }

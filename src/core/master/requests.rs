@@ -65,6 +65,10 @@ impl Master {
             return Err(Refusal::SignsOfLife);
         }
         match entry.standing {
+            // Some proofs leave open what it may start when it comes up again; a person's word closes that.
+            Standing::Proven { .. } if self.is_awaited(cx, host) => {
+                Ok(Command::ProveHost { target, proof: Proof::Operator })
+            }
             Standing::New | Standing::Proven { .. } => Err(Refusal::NothingToDo),
             Standing::Conflicted => Err(Refusal::TargetGone),
             Standing::Judged { .. } => Ok(Command::ProveHost { target, proof: Proof::Operator }),
@@ -73,6 +77,11 @@ impl Master {
                 Ok(Command::ProveHost { target, proof: Proof::Operator })
             }
         }
+    }
+
+    /// Whether anything still waits for a host to say what it runs.
+    fn is_awaited(&self, cx: &Context<'_>, host: HostId) -> bool {
+        !cx.state.held_on(host).is_empty() || cx.state.unsettled_hosts().contains(&host)
     }
 
     /// A host that is alive on storage only is told by mail to let its VMs go, where policy says so.
@@ -126,12 +135,13 @@ impl Master {
         }
         self.next_probe = cx.now + self.timing.look_interval;
         let unseen = cx.state.vms.iter().filter(|(_, vm)| {
-            vm.protected && vm.definition.locked && !vm.holders.is_empty() && vm.lock_seen != Some(vm.epoch)
+            vm.protected && vm.definition.locked && !vm.holders.is_empty()
         });
         for (id, vm) in unseen {
             let mut holders = vm.holders.iter();
             let (Some((holder, entry)), None) = (holders.next(), holders.next()) else { continue };
-            if entry.role != Role::Running {
+            let epoch = entry.epoch;
+            if entry.role != Role::Running || vm.lock_seen == Some(epoch) {
                 continue;
             }
             let prober = cx.state.hosts.iter().find(|(host, entry)| {
@@ -142,7 +152,7 @@ impl Master {
             let Some((host, entry)) = prober else { continue };
             let incarnation = entry.incarnation(*host);
             let (authority, kind) = (self.authority, OrderKind::ProbeLock);
-            out.send(entry.address, Message::Order(Order { incarnation, authority, vm: *id, epoch: vm.epoch, kind }));
+            out.send(entry.address, Message::Order(Order { incarnation, authority, vm: *id, epoch, kind }));
         }
     }
 }

@@ -99,7 +99,8 @@ impl Master {
             Some(burial) => burial.target.generation,
             None => crate::core::ids::Generation(life.generation.0.saturating_sub(1)),
         };
-        Mail { tombstone: Some(Tombstone { authority: self.authority, generation }), releases }
+        let tombstone = Some(Tombstone { authority: self.authority, generation });
+        Mail { tombstone, releases, releases_for: life.generation }
     }
 
     fn tend_burial(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
@@ -253,9 +254,11 @@ impl Master {
 fn covers_any(cx: &Context<'_>, target: Incarnation) -> bool {
     let Some(host) = cx.state.hosts.get(&target.host) else { return false };
     let is_buried = matches!(host.standing, Standing::Judged { .. } | Standing::Conflicted);
+    let held = cx.state.held_on(target.host);
+    // A host that holds nothing is done with all the same: it must not count as silent for ever.
     is_buried
-        && cx.state.held_on(target.host).iter().any(|id| {
+        && (held.is_empty() || held.iter().any(|id| {
             let Some(vm) = cx.state.vms.get(id) else { return false };
             vm.holders.get(&target.host).is_some_and(|holder| cx.state.lease_covers(vm, host, holder).is_ok())
-        })
+        }))
 }

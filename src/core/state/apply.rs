@@ -95,9 +95,12 @@ impl ClusterState {
             Command::Disarm => self.set_armed(Armed::Observe, changes),
             Command::DisarmGuards { target } => self.disarm_guards(*target, changes),
             Command::SetPolicy(policy) => {
+                let counts_more = policy.accept_software_guards && !self.policy.accept_software_guards;
                 self.policy = (**policy).clone();
                 self.raise_config(changes);
-                self.armed_since = self.config;
+                if counts_more {
+                    self.armed_since = self.config;
+                }
                 Ok(())
             }
             Command::NewVoter { voter, host } => self.new_voter(*voter, *host, changes),
@@ -165,9 +168,11 @@ impl ClusterState {
         // word: each must say anew what it runs, or be proven dead.
         for host in self.hosts.values_mut() {
             host.accounted = host.standing == Standing::New;
+            if !matches!(host.standing, Standing::New | Standing::Conflicted) {
+                host.standing = Standing::Judged { cause: JudgeCause::Silent };
+            }
         }
         self.raise_config(changes);
-        self.armed_since = self.config;
         changes.push(Change::Voters);
         changes.push(Change::Recovered);
         Ok(())

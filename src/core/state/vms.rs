@@ -125,10 +125,25 @@ impl ClusterState {
         match seen.presence {
             Presence::Running => self.seen_running(source, seen, changes)?,
             Presence::Gone { refuses, exit } => self.seen_gone(source, seen.vm, refuses, exit)?,
-            Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {}
+            Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {
+                self.seen_halfway(source, seen)?;
+            }
         }
         if self.vm_mut(seen.vm)?.version != before {
             changes.push(Change::Vm(seen.vm));
+        }
+        Ok(())
+    }
+
+    /// Something of the VM is on a host that is no holder: it may come to run there, so the host becomes one.
+    fn seen_halfway(&mut self, source: Incarnation, seen: &VmCondition) -> Result<(), Refusal> {
+        let config = self.hosts.get(&source.host).map_or_else(Default::default, |host| host.acknowledged);
+        let vm = self.vm_mut(seen.vm)?;
+        let Incarnation { host, boot, generation } = source;
+        if !vm.holders.contains_key(&host) {
+            let holder = Holder { boot, generation, epoch: seen.epoch, role: Role::Unaccounted, config };
+            vm.holders.insert(host, holder);
+            vm.version += 1;
         }
         Ok(())
     }
@@ -139,7 +154,8 @@ impl ClusterState {
         seen: &VmCondition,
         changes: &mut Vec<Change>,
     ) -> Result<(), Refusal> {
-        let config = self.config;
+        // It is credited with knowing what it has acknowledged, and nothing else.
+        let config = self.hosts.get(&source.host).map_or_else(Default::default, |host| host.acknowledged);
         let armed = self.armed == Armed::Armed;
         let vm = self.vm_mut(seen.vm)?;
         let Incarnation { host, boot, generation } = source;
@@ -159,6 +175,7 @@ impl ClusterState {
             Some(holder) if holder.role == Role::Unaccounted => {
                 holder.role = Role::Running;
                 holder.epoch = seen.epoch;
+                holder.config = config;
                 vm.version += 1;
                 if vm.unspoken {
                     vm.intend(Want::Running);
@@ -216,6 +233,7 @@ impl ClusterState {
         }
         remove_holder(vm, source.host, Proof::Released { refuses });
         match exit {
+            _ if accounted => {}
             Exit::StartFailed => {
                 vm.attempts += 1;
                 vm.failed_on = Some(source.host);
@@ -239,6 +257,10 @@ impl ClusterState {
             return Err(Refusal::NoSuchThing);
         }
         vm.intend(want);
+        if want == Want::Running {
+            // A person asks for it, so it is started even where policy would leave it alone.
+            vm.started_before = false;
+        }
         vm.version += 1;
         changes.push(Change::Vm(id));
         Ok(())
@@ -307,7 +329,7 @@ impl ClusterState {
 
     pub(super) fn lock_seen(&mut self, id: VmId, epoch: Epoch, changes: &mut Vec<Change>) -> Result<(), Refusal> {
         let vm = self.vm_mut(id)?;
-        if vm.epoch != epoch {
+        if !vm.holders.values().any(|holder| holder.epoch == epoch) {
             return Err(Refusal::OldEpoch);
         }
         vm.lock_seen = Some(epoch);

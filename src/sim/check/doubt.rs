@@ -50,7 +50,6 @@ impl Doubt {
     /// A VM came up: what was said before was of another failure.
     pub(super) fn came_up(&mut self, vm: VmId) {
         self.down_since.remove(&vm);
-        self.alerted.remove(&vm);
         self.said.remove(&vm);
     }
 
@@ -77,6 +76,10 @@ impl Doubt {
             let down = vm.protected && vm.intent.want == Want::Running && !processes.executes(*id);
             if !down {
                 self.down_since.remove(id);
+                // Where the master is in doubt, what it said of it stands.
+                if self.alerted.contains_key(id) && matches!(wait(*id), None | Some(Wait::Nothing)) {
+                    self.alerted.remove(id);
+                }
                 self.said.remove(id);
                 continue;
             }

@@ -20,6 +20,11 @@ pub(super) struct Intent {
 impl Intent {
     /// A newer state is about to replace the shadow: some VMs may be wanted no more.
     pub(super) fn follow(&mut self, before: &Shadow, after: &ClusterState) {
+        if after.generation > before.generation {
+            // Of what only the voters that were given up for good had, nothing is promised.
+            self.accepted.clear();
+            self.stopped.clear();
+        }
         for (id, vm) in &after.vms {
             let known = before.vms.get(id);
             if known.is_some_and(|known| known.intent == vm.intent) {

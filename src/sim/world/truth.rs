@@ -104,7 +104,7 @@ impl<'a> Truth<'a> {
     pub fn image(&self, host: HostId) -> Option<&crate::election::StoreImage> {
         self.of(host)?.disk.image.as_ref()
     }
-    /// dbg
+    /// How far a host's voter's disk holds the log.
     pub fn durable(&self, host: HostId) -> Option<LogIndex> {
         self.of(host)?.disk.image.as_ref().map(|image| image.last_index())
     }
