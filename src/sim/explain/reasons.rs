@@ -55,7 +55,7 @@ pub fn wait(wait: &Wait, names: &Names) -> String {
         Wait::GaveUp { attempts } => format!("was given up after {attempts} failed starts"),
         Wait::Recovering(hosts) => {
             let hosts: Vec<String> = hosts.iter().map(|host| names.host(*host)).collect();
-            format!("waits: after the forced recovery {} must say what runs there", listed(&hosts, "and"))
+            format!("waits: {} must first say what runs there, or be proven dead", listed(&hosts, "and"))
         }
         Wait::Moving { from, to } => format!("is being moved from {} to {}", names.host(*from), names.host(*to)),
     }
@@ -118,7 +118,7 @@ pub fn refusal(refusal: &Refusal, names: &Names) -> String {
         Refusal::Busy => "another operation on the VM is under way",
         Refusal::OldVersion => "the intent was changed meanwhile",
         Refusal::SignsOfLife => "a channel shows life",
-        Refusal::Recovering => "after the forced recovery not every host is accounted for",
+        Refusal::Recovering => "not every host has said yet what runs there",
         Refusal::NoPermit => "no permit came in time",
         Refusal::IdentityClash => "a process of the same identity runs here",
         Refusal::NoMajority => "there is no majority",

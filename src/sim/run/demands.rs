@@ -148,11 +148,16 @@ impl Witness<'_> {
             Saying::Alert => ("alert", "the alert"),
             Saying::Refusal => ("refusal", "the refusal"),
             Saying::Proof => ("proof", "the proof"),
+            Saying::Power => ("state", "the machine's power"),
             Saying::Note => ("kind", "the note"),
         };
         let about = host.map(|host| self.names.host(host)).into_iter().chain(vm.map(|vm| self.names.vm(vm)));
         let about: Vec<String> = about.collect();
-        let notes = self.events.iter().filter(|moment| matches!(moment.what, Happening::Note(..)));
+        let notes = self.events.iter().filter(|moment| match moment.what {
+            Happening::Note(..) => saying != Saying::Power,
+            Happening::Power(..) => saying == Saying::Power,
+            _ => false,
+        });
         let spells: Vec<Spell<bool>> = notes
             .filter(|moment| {
                 let event = facts::event(moment, self.names);

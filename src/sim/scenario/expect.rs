@@ -120,6 +120,8 @@ pub enum Saying {
     Refusal,
     /// A proof for a host.
     Proof,
+    /// Not said, but so: what became of a machine's power.
+    Power,
     /// Anything else, by the kind under which it stands in the JSON output.
     Note,
 }
@@ -152,6 +154,19 @@ impl EndState {
 
 /// What a note can be called in an expectation.
 const NOTE_KINDS: [&str; 5] = ["master", "deposed", "judged", "lease-ended", "gap"];
+
+/// What can become of a machine's power.
+const POWER_KINDS: [&str; 9] = [
+    "powered-on",
+    "booted",
+    "power-lost",
+    "kernel-crashed",
+    "watchdog",
+    "forced-reboot",
+    "fenced",
+    "shut-down",
+    "twin-left",
+];
 
 /// All that a file demands.
 #[derive(Debug, Clone, Default)]
@@ -226,15 +241,16 @@ fn demand(entry: &mut Reader<'_>, names: &Names) -> Result<Demand, Problem> {
         }
         _ => Err(entry.problem("an expectation is about one thing").hint(
             "begin with vm = \"...\", host = \"...\", alert = \"...\", refusal = \"...\", proof = \"...\", \
-             note = \"...\", restarts = 0 or violations = \"excused\"",
+             power = \"...\", note = \"...\", restarts = 0 or violations = \"excused\"",
         )),
     }
 }
 
-fn sayings() -> [(&'static str, Saying, Vec<String>); 4] {
+fn sayings() -> [(&'static str, Saying, Vec<String>); 5] {
     [
         ("alert", Saying::Alert, kinds_of::<Alert>()),
         ("refusal", Saying::Refusal, kinds_of::<Refusal>()),
+        ("power", Saying::Power, POWER_KINDS.map(str::to_owned).to_vec()),
         ("note", Saying::Note, NOTE_KINDS.map(str::to_owned).to_vec()),
         ("proof", Saying::Proof, PROOF_KINDS.map(str::to_owned).to_vec()),
     ]
