@@ -10,6 +10,8 @@ pub mod fault;
 pub mod generate;
 pub mod kinds;
 pub mod names;
+pub mod parallel;
+pub mod play;
 pub mod run;
 pub mod scenario;
 pub mod spec;
