@@ -8,6 +8,7 @@ mod run;
 mod sabotage;
 mod seeds;
 mod soak;
+mod trial;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use output::Output;
@@ -74,6 +75,12 @@ enum Simulate {
     /// Runs one seed of a soak again and prints all that happened
     #[command(after_help = replay::HELP)]
     Replay(replay::ReplayArgs),
+    /// Plays hours of a bad network and short stalls, in which no VM may be restarted
+    #[command(hide = true, after_help = trial::CALM_HELP)]
+    Calm(trial::CalmArgs),
+    /// Lets one master after another die, which no other host's VMs may feel
+    #[command(hide = true, after_help = trial::SUCCESSIONS_HELP)]
+    Successions(trial::SuccessionsArgs),
     /// Breaks the rules of the protocol one at a time, and seeks the first seed whose checkers notice
     #[cfg(feature = "sabotage")]
     Sabotage(sabotage::SabotageArgs),
@@ -141,6 +148,8 @@ fn simulate_as(simulate: &Simulate, output: &mut Output) -> anyhow::Result<Exit>
         Simulate::Run(args) => args.sabotage.begin().and_then(|()| run::run(args, output)),
         Simulate::Soak(args) => args.sabotage.begin().and_then(|()| soak::soak(args, output)),
         Simulate::Replay(args) => args.sabotage.begin().and_then(|()| replay::replay(args, output)),
+        Simulate::Calm(args) => args.common.sabotage.begin().and_then(|()| trial::calm(args, output)),
+        Simulate::Successions(args) => args.common.sabotage.begin().and_then(|()| trial::successions(args, output)),
         #[cfg(feature = "sabotage")]
         Simulate::Sabotage(args) => sabotage::sabotage(args, output),
     }

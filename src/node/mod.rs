@@ -219,7 +219,10 @@ impl Node {
 
     /// dbg
     pub fn debug_election(&self) -> String {
-        self.voter.as_ref().map_or_else(|| format!("none, lost {:?}", self.lost), |v| format!("{:?} {:?} ll {:?}", v.election.role(), v.election.members(), v.election.last_index()))
+        self.voter.as_ref().map_or_else(
+            || format!("none, lost {:?}", self.lost),
+            |v| format!("{:?} {:?} ll {:?}", v.election.role(), v.election.members(), v.election.last_index()),
+        )
     }
 
     /// The agent, for those who check it.

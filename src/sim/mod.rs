@@ -17,5 +17,6 @@ pub mod scenario;
 pub mod spec;
 pub mod spelling;
 pub mod timeline;
+pub mod trial;
 pub mod words;
 pub mod world;
