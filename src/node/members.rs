@@ -7,7 +7,7 @@ use super::Node;
 use super::packet::NodeAction;
 use crate::core::action::Action;
 use crate::core::command::{Command, Proposal};
-use crate::core::ids::{Address, Authority, HostId, VoterId};
+use crate::core::ids::{Address, Authority, HostId, LogIndex, VoterId};
 use crate::core::message::Message;
 use crate::core::reason::HostState;
 use crate::core::state::ClusterState;
@@ -21,6 +21,8 @@ pub(super) struct Tending {
     next: Option<Instant>,
     /// Since when a voter's host was not alive.
     silent: BTreeMap<VoterId, Instant>,
+    /// How far each store had acknowledged the log, and since when it lags behind at that place.
+    lagging: BTreeMap<VoterId, (LogIndex, Instant)>,
     /// Stores of which their own nodes say that they are lost.
     lost: BTreeSet<VoterId>,
 }
@@ -117,6 +119,17 @@ impl super::voter::Voter {
         let me = self.election.id();
         for (voter, host) in &self.state.voters {
             let lives = *voter == me || matches!(master.host_state(*host), HostState::Alive | HostState::Isolated);
+            let acknowledged = self.election.progress(*voter).map(|progress| progress.acknowledged);
+            let acknowledged = acknowledged.filter(|index| *index < self.election.committed() && *voter != me);
+            match (acknowledged, self.tending.lagging.get(voter)) {
+                (None, _) => {
+                    self.tending.lagging.remove(voter);
+                }
+                (Some(index), Some((before, _))) if *before == index => {}
+                (Some(index), _) => {
+                    self.tending.lagging.insert(*voter, (index, now));
+                }
+            }
             if lives {
                 self.tending.silent.remove(voter);
             } else {
@@ -147,7 +160,8 @@ impl super::voter::Voter {
         }
         let is_dead = |voter: &VoterId| {
             let silent = self.tending.silent.get(voter).is_some_and(|since| now.since(*since) > patience);
-            *voter != me && (silent || self.tending.lost.contains(voter))
+            let lags = self.tending.lagging.get(voter).is_some_and(|(_, since)| now.since(*since) > patience);
+            *voter != me && (silent || lags || self.tending.lost.contains(voter))
         };
         if let Some(surplus) = members_of(members).find(|id| !self.state.voters.contains_key(id) && *id != me) {
             return Some(Step::Change(MemberChange::Remove(surplus)));

@@ -244,7 +244,7 @@ impl Node {
         self.voter = None;
         self.lost = Some(voter);
         self.next_loss_report = now;
+        // The store stays where it is, marked as it is: so its loss is known after a restart too.
         actions.push(NodeAction::Core(Action::Note(Note::Alert(Alert::StoreLost))));
-        actions.push(NodeAction::DropStore);
     }
 }

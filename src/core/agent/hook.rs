@@ -29,12 +29,12 @@ impl Agent {
         from: Option<HostId>,
         actions: &mut Vec<Action>,
     ) {
+        if let Some(epoch) = self.take_expected(now, vm) {
+            return actions.push(Action::Hook { ticket, answer: Ok(epoch) });
+        }
         let is_protected = self.store.protected.contains_key(&vm) && self.store.armed == Armed::Armed;
         if !is_protected || breaks(Sabotage::HookOpen) {
             return actions.push(Action::Hook { ticket, answer: Ok(Epoch::NONE) });
-        }
-        if let Some(epoch) = self.take_expected(now, vm) {
-            return actions.push(Action::Hook { ticket, answer: Ok(epoch) });
         }
         let runs_here = self.vms.get(&vm).is_some_and(|vm| !vm.is_gone());
         match self.master {

@@ -165,7 +165,8 @@ impl Agent {
         if self.vms.contains_key(&vm) {
             return;
         }
-        let epoch = self.store.floors.get(&vm).copied().unwrap_or_default();
+        let known = self.store.journal.get(&vm).max(self.store.floors.get(&vm));
+        let epoch = known.copied().unwrap_or_default();
         let local = LocalVm {
             in_flight: true,
             accounting: true,

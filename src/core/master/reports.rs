@@ -16,6 +16,8 @@ pub(super) struct Known {
     session: u64,
     /// The newest report of that session that the log has.
     version: u64,
+    /// The newest report of that session that came: an older one that comes later is no word at all.
+    newest: u64,
     conditions: BTreeMap<VmId, Presence>,
     /// What was proposed to the log and not applied yet.
     proposed: BTreeMap<VmId, (Presence, Instant)>,
@@ -44,6 +46,12 @@ impl Master {
         if watched.reports.session != report.session {
             watched.reports = Known { session: report.session, ..Known::default() };
         }
+        let told = cx.ears.of_boot(life.host, life.boot).map(|heard| heard.heartbeat);
+        let told = told.filter(|beat| beat.session == report.session).map_or(0, |beat| beat.report);
+        if report.version < watched.reports.newest.max(told) {
+            return;
+        }
+        watched.reports.newest = report.version;
         if watched.hypervisor != report.hypervisor {
             watched.hypervisor = report.hypervisor;
             self.recovery.try_again();

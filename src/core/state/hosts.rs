@@ -59,7 +59,14 @@ impl ClusterState {
         let named = |vm: VmId| admission.inventory.vms.iter().any(|seen| seen.vm == vm);
         for (id, vm) in &mut self.vms {
             let Some(holder) = vm.holders.get(&life.host).copied() else { continue };
-            if holder.boot != life.boot {
+            if holder.role == Role::Unaccounted && admission.inventory.config < vm.config {
+                // It still does not know that the VM is protected, so a new boot may have started it as before.
+                if let Some(holder) = vm.holders.get_mut(&life.host) {
+                    holder.boot = life.boot;
+                    holder.generation = life.generation;
+                }
+                vm.version += 1;
+            } else if holder.boot != life.boot {
                 remove_holder(vm, life.host, Proof::Rebooted { boot: life.boot });
                 changes.push(Change::Vm(*id));
             } else if !named(*id) {
@@ -153,7 +160,9 @@ impl ClusterState {
         let Some(holder) = vm.holders.get(&target.host) else { return false };
         match proof {
             Proof::LeaseExpired { .. } => self.lease_covers(vm, host, holder).is_ok(),
-            _ => holder.boot == target.boot,
+            Proof::Operator => holder.boot == target.boot,
+            // A host that never learnt of the protection starts the VM by itself when it comes up again.
+            _ => holder.boot == target.boot && holder.role != Role::Unaccounted,
         }
     }
 

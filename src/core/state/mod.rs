@@ -268,6 +268,8 @@ pub struct Vm {
     pub proofs: Vec<HolderProof>,
     /// Whether it was ever started under protection.
     pub started_before: bool,
+    /// Whether nobody has said since its protection began if it should run: then it should if it does.
+    pub unspoken: bool,
 }
 
 /// A person's will, and how often it changed.

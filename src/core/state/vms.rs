@@ -27,6 +27,7 @@ impl Vm {
             lock_seen: None,
             proofs: Vec::new(),
             started_before: false,
+            unspoken: false,
         }
     }
 
@@ -34,6 +35,7 @@ impl Vm {
         self.intent = Intent { want, version: self.intent.version + 1 };
         self.attempts = 0;
         self.gave_up = false;
+        self.unspoken = false;
     }
 }
 
@@ -146,8 +148,9 @@ impl ClusterState {
                 // Nobody needs to ask a cluster that only observes: what people start is what they want.
                 vm.intend(Want::Running);
             }
-            let epoch = seen.epoch.max(vm.epoch);
-            vm.epoch = epoch;
+            // Under the epoch by which the host knows it, so that its word of the VM's end is understood.
+            let epoch = seen.epoch;
+            vm.epoch = vm.epoch.max(epoch);
             vm.holders.insert(host, Holder { boot, generation, epoch, role: Role::Running, config });
             vm.version += 1;
             return Ok(());
@@ -155,9 +158,10 @@ impl ClusterState {
         match vm.holders.get_mut(&host) {
             Some(holder) if holder.role == Role::Unaccounted => {
                 holder.role = Role::Running;
+                holder.epoch = seen.epoch;
                 vm.version += 1;
-                if vm.intent.version == 0 {
-                    vm.intent.want = Want::Running;
+                if vm.unspoken {
+                    vm.intend(Want::Running);
                 }
             }
             Some(holder) if holder.epoch == seen.epoch => {
@@ -251,14 +255,14 @@ impl ClusterState {
         if let Some(old) = self.vms.get(&id) {
             fresh.epoch = old.epoch;
             fresh.version = old.version + 1;
-            fresh.intent.version = 0;
+            fresh.intent.version = old.intent.version + 1;
         }
+        fresh.unspoken = true;
         fresh.config = config;
         // Until a host knows of the protection, its hook lets anyone start the VM there: it may run on any of them.
         for (host, entry) in &self.hosts {
-            let is_off = matches!(entry.standing, Standing::New)
-                || matches!(entry.standing, Standing::Proven { proof } if !matches!(proof, Proof::LeaseExpired { .. }));
-            if !is_off && !entry.is_witness() && !breaks(Sabotage::ProtectionUnaccounted) {
+            // One that is off now starts it by itself when it comes up, for it has not been told either.
+            if entry.standing != Standing::New && !entry.is_witness() && !breaks(Sabotage::ProtectionUnaccounted) {
                 let (boot, generation) = (entry.life.boot, entry.generation);
                 let holder = Holder { boot, generation, epoch: fresh.epoch, role: Role::Unaccounted, config };
                 fresh.holders.insert(*host, holder);

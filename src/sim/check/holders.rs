@@ -3,14 +3,14 @@
 use super::Found;
 use super::shadow::{Shadow, ShadowVm};
 use crate::core::ids::{Epoch, HostId, VmId};
-use crate::core::state::{ClusterState, Holder, PROOFS_KEPT, Vm};
+use crate::core::state::{ClusterState, Holder, PROOFS_KEPT, Role, Vm};
 
 /// Compares a newer state with the one before: whoever left must be named in a proof.
 pub(super) fn check(before: &Shadow, after: &ClusterState, found: &mut Found) {
     let skipped = before.applied.is_some_and(|applied| after.applied.0 > applied.0 + 1);
     for (id, vm) in &after.vms {
         let Some(old) = before.vms.get(id).filter(|old| old.version != vm.version) else { continue };
-        if !vm.protected || before.generation != after.generation {
+        if !vm.protected || !old.protected || before.generation != after.generation {
             continue;
         }
         check_vm(*id, old, vm, skipped, found);
@@ -19,7 +19,10 @@ pub(super) fn check(before: &Shadow, after: &ClusterState, found: &mut Found) {
 
 fn check_vm(id: VmId, old: &ShadowVm, new: &Vm, skipped: bool, found: &mut Found) {
     for (host, holder) in &old.holders {
-        let stays = new.holders.get(host).is_some_and(|now| now.boot == holder.boot && now.epoch == holder.epoch);
+        // Of a holder that was not accounted for, it becomes known only later in which boot and under which epoch.
+        let stays = new.holders.get(host).is_some_and(|now| {
+            holder.role == Role::Unaccounted || (now.boot == holder.boot && now.epoch == holder.epoch)
+        });
         if stays || is_named(*host, holder, new) {
             continue;
         }

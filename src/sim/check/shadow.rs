@@ -1,6 +1,7 @@
 //! The newest replicated state that any node has shown, kept by the checkers for themselves.
 
 use crate::core::ids::{ClusterGeneration, ConfigVersion, Generation, HostId, LogIndex, VmId, VoterId};
+use crate::core::reason::JudgeCause;
 use crate::core::state::{Armed, ClusterState, Holder, Intent, Standing};
 use std::collections::BTreeMap;
 
@@ -44,7 +45,7 @@ impl Shadow {
 
     /// Whether so many hosts are judged and unproven that no order to power off may be given.
     pub(super) fn is_braked(&self) -> bool {
-        let judged = self.hosts.values().filter(|(_, standing)| matches!(standing, Standing::Judged { .. })).count();
+        let judged = self.hosts.values().filter(|(_, standing)| matches!(standing, Standing::Judged { cause: JudgeCause::Silent })).count();
         let counted = |standing: &Standing| !matches!(standing, Standing::New | Standing::Proven { .. });
         let hosts = self.hosts.values().filter(|(_, standing)| counted(standing)).count();
         judged > 1 && judged * 100 > hosts * self.brake_percent as usize
