@@ -163,6 +163,8 @@ pub struct Register {
 pub struct Inventory {
     /// Its guards.
     pub guards: Guards,
+    /// A print of its parts.
+    pub hardware: u64,
     /// The datastores on which it keeps a record.
     pub renewal_set: BTreeSet<DatastoreId>,
     /// The datastores that its guests can reach.

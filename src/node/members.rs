@@ -57,10 +57,9 @@ impl Node {
                 return;
             }
             Some(Step::Replace { promote, remove }) => {
-                if voter.election.change_members(MemberChange::Replace { promote, remove }).is_err() {
-                    return;
-                }
-                Command::RetireVoter { voter: remove }
+                // The old store is retired when the change is complete: until then its vote may be needed for it.
+                let _ = voter.election.change_members(MemberChange::Replace { promote, remove });
+                return;
             }
             Some(Step::Forget(voter)) => Command::RetireVoter { voter },
             Some(Step::New(host)) => Command::NewVoter { voter: VoterId(voter.state.next_voter), host },
@@ -169,7 +168,9 @@ impl super::voter::Voter {
         let mut dead = self.state.voters.keys().filter(|voter| is_dead(voter) && members.is_voter(**voter));
         let dead = dead.next().copied();
         for voter in self.state.voters.keys().filter(|voter| !members.is_voter(**voter)) {
-            if is_dead(voter) {
+            // Numbers only grow: one that is no member though younger ones are was taken out, and is not let in again.
+            let was_removed = !members.is_learner(*voter) && members_of(members).any(|member| member > *voter);
+            if is_dead(voter) || was_removed {
                 return Some(Step::Forget(*voter));
             }
             if !members.is_learner(*voter) {

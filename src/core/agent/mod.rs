@@ -40,6 +40,8 @@ pub struct Machine {
     pub address: Address,
     /// This boot.
     pub boot: BootId,
+    /// A print of the machine's parts, such as its network cards: it tells two machines with one UUID apart.
+    pub hardware: u64,
     /// What watchdog it has.
     pub watchdog: Watchdog,
     /// The heartbeat datastores that it is set to use.

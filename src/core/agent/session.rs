@@ -108,6 +108,7 @@ impl Agent {
         self.admitted = false;
         let inventory = Inventory {
             guards: self.guards(),
+            hardware: self.machine.hardware,
             renewal_set: self.machine.heartbeat_datastores.clone(),
             datastores: self.machine.datastores.clone(),
             networks: self.machine.networks.clone(),

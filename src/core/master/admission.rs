@@ -121,7 +121,10 @@ impl Master {
         if !asked || busy || being_fenced || host.standing == Standing::Conflicted {
             return;
         }
-        if host.past_boots.contains(&register.boot) {
+        let other_machine = host.life.hardware != 0
+            && host.life.hardware != register.inventory.hardware
+            && !breaks(Sabotage::RebootNotWatched);
+        if host.past_boots.contains(&register.boot) || other_machine {
             return self.two_machines(cx, register.host, host.life.boot, register.boot, out);
         }
         let is_reboot = host.standing != Standing::New && register.boot != host.life.boot;

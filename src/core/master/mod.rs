@@ -277,7 +277,7 @@ impl Master {
             }
             Change::Vm(vm) => self.recovery.consider(*vm),
             Change::Granted(grant) => self.granted(cx, grant, out),
-            Change::Clash(vm, on) => self.clash(cx, *vm, *on, out),
+            Change::Clash(vm, on) => self.clash(*vm, *on, out),
             Change::GuardsDisarmed(target) => {
                 if let Some(host) = cx.state.hosts.get(&target.host) {
                     out.send(host.address, Message::GuardsDisarmed(*target));

@@ -167,6 +167,7 @@ impl Master {
         }
         chase.sent = Some(cx.now);
         let lasts = cx.now.since(chase.since);
+        self.settle_clash(cx, id, vm, out);
         for (host, holder) in vm.holders.clone() {
             if vm.intent.want == Want::Running {
                 self.pursue_holder(cx, id, vm, host, &holder, out);

@@ -4,9 +4,9 @@ use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Command;
 use crate::core::ids::{Incarnation, VmId};
-use crate::core::message::{Message, Order, OrderKind, Presence, Report, VmCondition};
+use crate::core::message::{OrderKind, Presence, Report, VmCondition};
 use crate::core::reason::{Alert, HostState};
-use crate::core::state::{Role, Standing};
+use crate::core::state::{Holder, Role, Standing, Vm};
 use crate::core::time::Instant;
 use std::collections::BTreeMap;
 
@@ -94,28 +94,24 @@ impl Master {
         true
     }
 
-    /// A host runs a VM that others hold. It is killed only with the log's word that another holder lives (rule 14).
-    pub(super) fn clash(&mut self, cx: &Context<'_>, id: VmId, on: Incarnation, out: &mut Output) {
-        self.alert(Alert::Clash { vm: id, host: on.host }, out);
-        let Some(vm) = cx.state.vms.get(&id) else { return };
-        let lives = vm.holders.iter().any(|(host, holder)| {
-            *host != on.host
-                && holder.role == Role::Running
-                && holder.epoch == vm.epoch
-                && self.host_state(*host) == HostState::Alive
+    /// A host runs a VM that others hold: nobody knows how, so it is said loudly.
+    pub(super) fn clash(&mut self, id: VmId, on: Incarnation, out: &mut Output) {
+        out.note(Note::Alert(Alert::Clash { vm: id, host: on.host }));
+    }
+
+    /// Of two hosts that run a VM, the one with the older right is told to kill it: only with the log's word that the
+    /// other one lives and runs it under the newest right (rule 14). Where the rights do not tell them apart, a person
+    /// must.
+    pub(super) fn settle_clash(&mut self, cx: &Context<'_>, id: VmId, vm: &Vm, out: &mut Output) {
+        let newest = vm.holders.iter().find(|(host, holder)| {
+            holder.role == Role::Running && holder.epoch == vm.epoch && self.host_state(**host) == HostState::Alive
         });
-        let Some(host) = cx.state.hosts.get(&on.host) else { return };
-        if lives && cx.state.is_admitted(on) {
-            let order = Order {
-                incarnation: on,
-                authority: self.authority,
-                vm: id,
-                epoch: vm.epoch,
-                kind: OrderKind::KillClash,
-            };
-            out.send(host.address, Message::Order(order));
-        } else {
-            out.note(Note::Alert(Alert::Clash { vm: id, host: on.host }));
+        let Some((keeper, _)) = newest else { return };
+        for (host, holder) in &vm.holders {
+            if host != keeper && holder.role == Role::Running && holder.epoch < vm.epoch {
+                let newer = Holder { epoch: vm.epoch, ..*holder };
+                self.send_order(cx, id, *host, &newer, OrderKind::KillClash, out);
+            }
         }
     }
 }

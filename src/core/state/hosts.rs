@@ -40,6 +40,7 @@ impl ClusterState {
             boot: life.boot,
             session: admission.session,
             guards: admission.inventory.guards,
+            hardware: admission.inventory.hardware,
             renewal_set: admission.inventory.renewal_set.clone(),
             datastores: admission.inventory.datastores.clone(),
             networks: admission.inventory.networks.clone(),
@@ -196,6 +197,7 @@ impl ClusterState {
             return Err(Refusal::NothingToDo);
         }
         entry.past_boots.clear();
+        entry.life.hardware = 0;
         entry.standing = Standing::Judged { cause: JudgeCause::Conflict };
         changes.push(Change::Host(host));
         Ok(())

@@ -158,6 +158,8 @@ pub struct Life {
     pub session: u64,
     /// Its guards, with their time-outs read back; none count once they were disarmed.
     pub guards: Guards,
+    /// A print of its parts; zero: whatever comes next is the right machine, by a person's word.
+    pub hardware: u64,
     /// The datastores whose records renew its lease.
     pub renewal_set: BTreeSet<DatastoreId>,
     /// The datastores that its guests can reach.

@@ -180,7 +180,13 @@ impl ClusterState {
             }
             // It runs under an older right than the newest one that the log gave this host: the newest is still due.
             Some(_) => {}
-            None => changes.push(Change::Clash(seen.vm, source)),
+            None => {
+                // Whatever it ought to be: a host that runs it is a host that holds it.
+                let holder = Holder { boot, generation, epoch: seen.epoch, role: Role::Running, config };
+                vm.holders.insert(host, holder);
+                vm.version += 1;
+                changes.push(Change::Clash(seen.vm, source));
+            }
         }
         Ok(())
     }

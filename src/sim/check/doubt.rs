@@ -47,6 +47,13 @@ impl Doubt {
         }
     }
 
+    /// A VM came up: what was said before was of another failure.
+    pub(super) fn came_up(&mut self, vm: VmId) {
+        self.down_since.remove(&vm);
+        self.alerted.remove(&vm);
+        self.said.remove(&vm);
+    }
+
     /// There is no master that moves: nobody can say anything.
     pub(super) fn no_master(&mut self) {
         self.master = None;
@@ -69,10 +76,7 @@ impl Doubt {
         for (id, vm) in &shadow.vms {
             let down = vm.protected && vm.intent.want == Want::Running && !processes.executes(*id);
             if !down {
-                if self.down_since.remove(id).is_some() {
-                    // It came up, so what was said before was of another failure.
-                    self.alerted.remove(id);
-                }
+                self.down_since.remove(id);
                 self.said.remove(id);
                 continue;
             }

@@ -102,6 +102,9 @@ impl Checks {
                 let permitted = epoch.is_some_and(|epoch| epoch != Epoch::NONE);
                 let answers = permitted || self.shadow.is_guarded(*vm, *host);
                 let began = self.processes.changed(*vm, *machine, *host, *state, answers.then_some(&mut *found));
+                if began && *state == Some(ProcessState::Executing) {
+                    self.doubt.came_up(*vm);
+                }
                 if began && *state == Some(ProcessState::Executing) && answers {
                     holders::check_start(&self.shadow, *vm, *host, *epoch, found);
                     self.orders.began(*vm, *epoch);

@@ -7,7 +7,15 @@ use std::collections::BTreeMap;
 
 /// Every process of every VM, by the machine on which it is.
 #[derive(Debug, Default)]
-pub(super) struct Processes(BTreeMap<VmId, BTreeMap<usize, (HostId, ProcessState)>>);
+pub(super) struct Processes(BTreeMap<VmId, BTreeMap<usize, (HostId, ProcessState, Writes)>>);
+
+/// Whether a process may write the VM's disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    Maybe,
+    /// It has waited for a migration and nothing else.
+    Not,
+}
 
 impl Processes {
     /// A process changed. Whether it began to be in this state just now.
@@ -20,14 +28,21 @@ impl Processes {
         found: Option<&mut Found>,
     ) -> bool {
         let places = self.0.entry(vm).or_default();
-        let before = places.get(&machine).map(|(_, state)| *state);
+        let before = places.get(&machine).map(|(_, state, _)| *state);
+        let wrote = places.get(&machine).map_or(Writes::Not, |(_, _, writes)| *writes);
+        let writes = match state {
+            Some(ProcessState::Executing) => Writes::Maybe,
+            // What was under way when it was killed is under way still.
+            Some(ProcessState::Dying) => wrote,
+            Some(ProcessState::Incoming) | None => Writes::Not,
+        };
         match state {
-            Some(state) => places.insert(machine, (host, state)),
+            Some(state) => places.insert(machine, (host, state, writes)),
             None => places.remove(&machine),
         };
-        let gained = state.is_some_and(may_write) && !before.is_some_and(may_write);
-        let mut others = places.iter().filter(|(other, (_, state))| **other != machine && may_write(*state));
-        if let (true, Some((_, (other, state))), Some(found)) = (gained, others.next_back(), found) {
+        let gained = writes == Writes::Maybe && wrote == Writes::Not;
+        let mut others = places.iter().filter(|(other, (_, _, writes))| **other != machine && *writes == Writes::Maybe);
+        if let (true, Some((_, (other, state, _))), Some(found)) = (gained, others.next_back(), found) {
             let verb = match state {
                 ProcessState::Dying => "may still write on",
                 _ => "executes on",
@@ -40,11 +55,6 @@ impl Processes {
     /// Whether the VM's processors run anywhere.
     pub(super) fn executes(&self, vm: VmId) -> bool {
         let places = self.0.get(&vm);
-        places.is_some_and(|places| places.values().any(|(_, state)| *state == ProcessState::Executing))
+        places.is_some_and(|places| places.values().any(|(_, state, _)| *state == ProcessState::Executing))
     }
-}
-
-/// A process that was killed may have writes under way; one that waits for a migration has none yet.
-fn may_write(state: ProcessState) -> bool {
-    matches!(state, ProcessState::Executing | ProcessState::Dying)
 }

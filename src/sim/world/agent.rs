@@ -39,6 +39,7 @@ impl World {
                 host: target.host,
                 address: Address(machine as u32),
                 boot: target.boot,
+                hardware: machine as u64 + 1,
                 watchdog: target.spec.watchdog,
                 heartbeat_datastores: heartbeat.intersection(&target.spec.datastores).copied().collect(),
                 datastores: target.spec.datastores.clone(),

@@ -142,7 +142,8 @@ impl<B: Brain> Simulation<B> {
         let sound = |voter: &VoterId| {
             self.world.machines.iter().any(|machine| {
                 let image = machine.disk.image.as_ref().filter(|image| image.voter == *voter);
-                machine.host != *host && image.is_some_and(|image| !image.restored_from_backup)
+                let counts = machine.host != *host && machine.should_be_on && !machine.given_up;
+                counts && image.is_some_and(|image| !image.restored_from_backup)
             })
         };
         let has_majority = |voters: &[VoterId]| {
