@@ -3,7 +3,7 @@
 use super::rack_example;
 use crate::core::action::{Action, AgentStore, Event};
 use crate::core::agent::Machine;
-use crate::core::ids::{Address, BootId, HostId, Ticket, VoterId};
+use crate::core::ids::{Address, HostId, Ticket, VoterId};
 use crate::core::message::{Heartbeat, Message, Watchdog};
 use crate::core::record::{DatastoreOp, DatastoreResult, Record, Slot};
 use crate::core::state::{Armed, ClusterState, Policy};
@@ -164,7 +164,8 @@ fn machine(state: &ClusterState) -> Machine {
     Machine {
         host: MASTER,
         address: host.address,
-        boot: BootId(host.life.boot.0),
+        boot: host.life.boot,
+        hardware: 1,
         watchdog: Watchdog::None,
         heartbeat_datastores: host.life.renewal_set.clone(),
         datastores: BTreeSet::new(),
