@@ -391,6 +391,8 @@ pub enum OrderKind {
     MoveTo(HostId),
     /// Look whether its lock is held from here.
     ProbeLock,
+    /// Say how it fares here.
+    Account,
 }
 
 /// An operator's start through the hypervisor's own tools.

@@ -32,7 +32,9 @@ impl Agent {
         if let Some(epoch) = self.take_expected(now, vm) {
             return actions.push(Action::Hook { ticket, answer: Ok(epoch) });
         }
-        let is_protected = self.store.protected.contains_key(&vm) && self.store.armed == Armed::Armed;
+        // Before its first admission in this boot it can not know whether the cluster was armed meanwhile.
+        let acts = self.store.armed == Armed::Armed || self.generation.0 == 0;
+        let is_protected = self.store.protected.contains_key(&vm) && acts;
         if !is_protected || breaks(Sabotage::HookOpen) {
             return actions.push(Action::Hook { ticket, answer: Ok(Epoch::NONE) });
         }

@@ -70,6 +70,11 @@ impl Agent {
                 let ticket = self.call(PlatformCall::ProbeLock { vm }, actions);
                 self.probes.insert(ticket, (vm, epoch));
             }
+            OrderKind::Account if local.is_some() => self.touch(now, vm),
+            OrderKind::Account => {
+                self.vms.remove(&vm);
+                self.account_for(now, vm, actions);
+            }
             OrderKind::KillClash | OrderKind::MoveTo(_) => {}
         }
     }

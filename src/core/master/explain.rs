@@ -5,7 +5,7 @@ use crate::core::action::Note;
 use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
 use crate::core::message::Presence;
-use crate::core::reason::{Alert, NoProof, Wait};
+use crate::core::reason::{Alert, HostState, NoProof, Wait};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::{Armed, Response, Role, Standing, Vm};
 
@@ -36,7 +36,7 @@ impl Master {
     fn is_running(&self, cx: &Context<'_>, vm: &Vm) -> bool {
         vm.holders.iter().any(|(host, holder)| {
             let admitted = cx.state.hosts.get(host).is_some_and(|host| host.standing == Standing::Admitted);
-            admitted && holder.role == Role::Running
+            admitted && holder.role == Role::Running && self.host_state(*host) != HostState::Joining
         })
     }
 

@@ -122,8 +122,11 @@ impl Master {
         let state = self.assess(cx, id);
         let Some(watched) = self.watched_mut(id) else { return state };
         if watched.state != state {
-            watched.state = state;
+            let before = std::mem::replace(&mut watched.state, state);
             watched.state_since = cx.now;
+            if HostState::Joining == state || HostState::Joining == before {
+                self.recovery.consider_host(cx.state, id);
+            }
             out.note(Note::Host(id, state));
             if state == HostState::Isolated {
                 out.note(Note::Alert(Alert::Isolated { host: id }));

@@ -106,7 +106,8 @@ impl Master {
         match (holders.next(), holders.next()) {
             (Some((host, holder)), None) => {
                 let standing = cx.state.hosts.get(host).map(|host| host.standing);
-                holder.role == Role::Running && standing == Some(Standing::Admitted)
+                let heard = self.host_state(*host) != HostState::Joining;
+                holder.role == Role::Running && standing == Some(Standing::Admitted) && heard
             }
             _ => false,
         }
@@ -131,6 +132,8 @@ impl Master {
             chase.epoch = vm.epoch;
             chase.epoch_since = now;
             chase.sent = None;
+            // Another attempt is another failure, if it lasts.
+            chase.alerted = false;
         }
         if vm.attempts > chase.attempts {
             chase.retry_at = now + backoff(self.timing.retry_base, vm.attempts - 1, self.timing.retry_max);
@@ -213,7 +216,11 @@ impl Master {
                     self.send_order(cx, id, host, holder, OrderKind::MoveTo(to), out);
                 }
             }
-            Role::Starting | Role::Incoming | Role::Running | Role::Unaccounted => {}
+            Role::Running if lasts > self.timing.unanswered && self.host_state(host) == HostState::Joining => {
+                self.escalate(cx, id, host, out);
+            }
+            Role::Unaccounted => self.send_order(cx, id, host, holder, OrderKind::Account, out),
+            Role::Starting | Role::Incoming | Role::Running => {}
         }
     }
 

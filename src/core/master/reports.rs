@@ -138,6 +138,8 @@ fn is_news(cx: &Context<'_>, source: Incarnation, seen: &VmCondition) -> bool {
                     holder.boot == source.boot && (refuses >= holder.epoch || holder.role == Role::Unaccounted)
                 })
         }
-        Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => false,
+        Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {
+            holder.is_none() && cx.state.is_admitted(source)
+        }
     }
 }

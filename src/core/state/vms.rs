@@ -125,10 +125,25 @@ impl ClusterState {
         match seen.presence {
             Presence::Running => self.seen_running(source, seen, changes)?,
             Presence::Gone { refuses, exit } => self.seen_gone(source, seen.vm, refuses, exit)?,
-            Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {}
+            Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {
+                self.seen_halfway(source, seen)?;
+            }
         }
         if self.vm_mut(seen.vm)?.version != before {
             changes.push(Change::Vm(seen.vm));
+        }
+        Ok(())
+    }
+
+    /// Something of the VM is on a host that is no holder: it may come to run there, so the host becomes one.
+    fn seen_halfway(&mut self, source: Incarnation, seen: &VmCondition) -> Result<(), Refusal> {
+        let config = self.config;
+        let vm = self.vm_mut(seen.vm)?;
+        let Incarnation { host, boot, generation } = source;
+        if !vm.holders.contains_key(&host) {
+            let holder = Holder { boot, generation, epoch: seen.epoch, role: Role::Unaccounted, config };
+            vm.holders.insert(host, holder);
+            vm.version += 1;
         }
         Ok(())
     }

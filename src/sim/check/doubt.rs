@@ -50,7 +50,6 @@ impl Doubt {
     /// A VM came up: what was said before was of another failure.
     pub(super) fn came_up(&mut self, vm: VmId) {
         self.down_since.remove(&vm);
-        self.alerted.remove(&vm);
         self.said.remove(&vm);
     }
 
@@ -77,6 +76,7 @@ impl Doubt {
             let down = vm.protected && vm.intent.want == Want::Running && !processes.executes(*id);
             if !down {
                 self.down_since.remove(id);
+                self.alerted.remove(id);
                 self.said.remove(id);
                 continue;
             }

@@ -32,7 +32,7 @@ pub(super) fn spec(seed: u64, shape: &Shape, dice: &mut Dice) -> WorldSpec {
             watchdog: watchdog(shape, well_guarded, dice),
             fences: chain(id, &mut fences, well_guarded, dice),
             votes: number <= voters,
-            on: !dice.chance(3),
+            on: number <= voters || !dice.chance(5),
             drift_ppm: dice.range(0, 1_000) as i32 - 500,
             boot_time: Duration::from_millis(dice.range(4_000, 25_000)),
         };
