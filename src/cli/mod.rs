@@ -1,13 +1,18 @@
 //! The command line: reads what a person wants, calls what does it, and says how it went.
 
+mod bench;
 mod output;
 mod replay;
 mod run;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod seeds;
 mod soak;
+mod trial;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use output::Output;
+use std::time::Instant;
 
 /// How a command ended, for scripts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +59,9 @@ enum Command {
     /// Plays whole clusters through faults, in virtual time: the same code that decides on real hosts
     #[command(subcommand, after_help = EXIT_CODES)]
     Simulate(Simulate),
+    /// Measures how quick the simulator, the planner and the master are
+    #[command(hide = true, after_help = bench::HELP)]
+    Bench(bench::BenchArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -67,6 +75,15 @@ enum Simulate {
     /// Runs one seed of a soak again and prints all that happened
     #[command(after_help = replay::HELP)]
     Replay(replay::ReplayArgs),
+    /// Plays hours of a bad network and short stalls, in which no VM may be restarted
+    #[command(hide = true, after_help = trial::CALM_HELP)]
+    Calm(trial::CalmArgs),
+    /// Lets one master after another die, which no other host's VMs may feel
+    #[command(hide = true, after_help = trial::SUCCESSIONS_HELP)]
+    Successions(trial::SuccessionsArgs),
+    /// Breaks the rules of the protocol one at a time, and seeks the first seed whose checkers notice
+    #[cfg(feature = "sabotage")]
+    Sabotage(sabotage::SabotageArgs),
 }
 
 /// In which form something is printed.
@@ -90,16 +107,21 @@ struct Sabotage {
 impl Sabotage {
     #[cfg(feature = "sabotage")]
     fn begin(&self) -> anyhow::Result<()> {
-        use crate::core::sabotage::{Sabotage, set};
-        use crate::sim::scenario::reader::choice;
-        use anyhow::Context;
         if let Some(name) = &self.sabotage {
-            let known = Sabotage::ALL.map(|sabotage| format!("{sabotage:?}"));
-            let unknown =
-                || format!("no rule is called \"{name}\"; {}", choice(name, known.iter().map(String::as_str)));
-            set(Some(Sabotage::named(name).with_context(unknown)?));
+            crate::core::sabotage::set(Some(Sabotage::named(name)?));
         }
         Ok(())
+    }
+
+    /// The rule of this name.
+    #[cfg(feature = "sabotage")]
+    fn named(name: &str) -> anyhow::Result<crate::core::sabotage::Sabotage> {
+        use crate::core::sabotage::Sabotage;
+        use crate::sim::scenario::reader::choice;
+        use anyhow::Context;
+        let known = Sabotage::ALL.map(|sabotage| format!("{sabotage:?}"));
+        let unknown = || format!("no rule is called \"{name}\"; {}", choice(name, known.iter().map(String::as_str)));
+        Sabotage::named(name).with_context(unknown)
     }
 
     #[cfg(not(feature = "sabotage"))]
@@ -111,14 +133,30 @@ impl Sabotage {
 /// Does what the command line asks for.
 pub fn dispatch(cli: &Cli) -> Exit {
     let mut output = Output::new();
-    let Command::Simulate(simulate) = &cli.command;
-    let result = match simulate {
-        Simulate::Run(args) => args.sabotage.begin().and_then(|()| run::run(args, &mut output)),
-        Simulate::Soak(args) => args.sabotage.begin().and_then(|()| soak::soak(args, &mut output)),
-        Simulate::Replay(args) => args.sabotage.begin().and_then(|()| replay::replay(args, &mut output)),
+    let result = match &cli.command {
+        Command::Simulate(simulate) => simulate_as(simulate, &mut output),
+        Command::Bench(args) => bench::bench(args, &mut output),
     };
     result.and_then(|exit| output.finish().map(|()| exit)).unwrap_or_else(|error| {
         output::complain(&format!("{error:#}"));
         Exit::BadUsage
     })
+}
+
+fn simulate_as(simulate: &Simulate, output: &mut Output) -> anyhow::Result<Exit> {
+    match simulate {
+        Simulate::Run(args) => args.sabotage.begin().and_then(|()| run::run(args, output)),
+        Simulate::Soak(args) => args.sabotage.begin().and_then(|()| soak::soak(args, output)),
+        Simulate::Replay(args) => args.sabotage.begin().and_then(|()| replay::replay(args, output)),
+        Simulate::Calm(args) => args.common.sabotage.begin().and_then(|()| trial::calm(args, output)),
+        Simulate::Successions(args) => args.common.sabotage.begin().and_then(|()| trial::successions(args, output)),
+        #[cfg(feature = "sabotage")]
+        Simulate::Sabotage(args) => sabotage::sabotage(args, output),
+    }
+}
+
+/// The real clock: for a person's time limit, and to measure. Nothing that happens in a world hangs on it.
+#[expect(clippy::disallowed_methods, reason = "a person's time is real time")]
+fn real_now() -> Instant {
+    Instant::now()
 }

@@ -1,9 +1,10 @@
 //! `holdfast simulate replay`.
 
 use super::output::Output;
-use super::seeds::{Keep, ShapeArgs, play};
+use super::seeds::ShapeArgs;
 use super::{Exit, Format, Sabotage};
 use crate::sim::names::Names;
+use crate::sim::play::{Keep, play};
 use crate::sim::scenario::reader::choice;
 use crate::sim::timeline::{Happening, Moment};
 use crate::sim::words::parse_duration;

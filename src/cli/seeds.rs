@@ -1,11 +1,10 @@
-//! What soak and replay have in common: one seed is one world, and runs the same way in both.
+//! What the commands that play seeds have in common: the shape of their worlds.
 
 use crate::core::timing::Profile;
-use crate::sim::generate::{self, Shape};
-use crate::sim::names::Names;
+use crate::sim::generate::Shape;
 use crate::sim::words::{format_duration, parse_duration};
-use crate::sim::world::Simulation;
 use clap::{Args, ValueEnum};
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The shape of random worlds.
@@ -56,28 +55,49 @@ pub fn replay_command(seed: u64, shape: &Shape) -> String {
     format!("holdfast simulate replay --seed {seed} --for {duration} --hosts {hosts} --vms {vms} --profile {profile}")
 }
 
-/// Whether all that happens is kept.
+/// A range of seeds, its ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keep {
-    /// All of it.
-    Everything,
-    /// Counts and violations.
-    Counts,
+pub struct Seeds {
+    /// The first.
+    pub first: u64,
+    /// The last.
+    pub last: u64,
 }
 
-/// Plays a seed to its end: faults first, then everything is mended, and the VMs have the stated time to come back.
-/// What is left of the world's time is calm, and nothing may happen in it that need not.
-pub fn play(seed: u64, shape: &Shape, keep: Keep) -> (Simulation, Names) {
-    let world = generate::world(seed, shape);
-    let names = Names::of(&world.spec);
-    let mut simulation = Simulation::new(world.spec);
-    simulation.record(keep == Keep::Everything);
-    for (at, fault) in world.faults {
-        simulation.schedule(at, fault);
+impl FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Seeds, String> {
+        let number = |text: &str| {
+            let text = text.trim();
+            text.parse::<u64>().map_err(|_| format!("\"{text}\" is no seed: write 1..1000, or one number"))
+        };
+        let (first, last) = text.split_once("..").unwrap_or((text, text));
+        let seeds = Seeds { first: number(first)?, last: number(last.trim_start_matches('='))? };
+        if seeds.first > seeds.last || seeds.last == u64::MAX {
+            return Err(format!("there is no seed in {text}: the first comes before the last"));
+        }
+        Ok(seeds)
     }
-    simulation.run_until(world.heals_at);
-    let bound = simulation.recovery_bound();
-    simulation.recover(bound);
-    simulation.run_until(shape.lasts);
-    (simulation, names)
+}
+
+impl Seeds {
+    /// How many there are.
+    pub fn count(self) -> u64 {
+        self.last - self.first + 1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_one_or_a_range() {
+        assert_eq!("1..1000".parse(), Ok(Seeds { first: 1, last: 1_000 }));
+        assert_eq!("17".parse(), Ok(Seeds { first: 17, last: 17 }));
+        for bad in ["", "3..1", "a..b", "1..", "-1"] {
+            assert!(bad.parse::<Seeds>().is_err(), "{bad}");
+        }
+    }
 }

@@ -1,25 +1,21 @@
 //! `holdfast simulate soak`.
 
 use super::output::Output;
-use super::seeds::{Keep, ShapeArgs, play, replay_command};
-use super::{Exit, Format, Sabotage};
+use super::seeds::{Seeds, ShapeArgs, replay_command};
+use super::{Exit, Format, Sabotage, real_now};
 use crate::sim::coverage::{self, Counts};
 use crate::sim::generate::Shape;
-use crate::sim::timeline::Violation;
+use crate::sim::parallel::{in_order, jobs};
+use crate::sim::play::{Played, outcome};
 use crate::sim::words::{format_duration, parse_duration};
 use crate::sim::{explain, facts};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::str::FromStr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::ops::ControlFlow;
+use std::time::Duration;
 
 /// Shown below the options.
 pub const HELP: &str = "\
@@ -53,51 +49,10 @@ pub struct SoakArgs {
     pub sabotage: Sabotage,
 }
 
-/// A range of seeds, its ends included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seeds {
-    first: u64,
-    last: u64,
-}
-
-impl FromStr for Seeds {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Seeds, String> {
-        let number = |text: &str| {
-            let text = text.trim();
-            text.parse::<u64>().map_err(|_| format!("\"{text}\" is no seed: write 1..1000, or one number"))
-        };
-        let (first, last) = text.split_once("..").unwrap_or((text, text));
-        let seeds = Seeds { first: number(first)?, last: number(last.trim_start_matches('='))? };
-        if seeds.first > seeds.last || seeds.last == u64::MAX {
-            return Err(format!("there is no seed in {text}: the first comes before the last"));
-        }
-        Ok(seeds)
-    }
-}
-
-impl Seeds {
-    fn count(self) -> u64 {
-        self.last - self.first + 1
-    }
-}
-
-/// What came of a seed.
-#[derive(Debug)]
-struct Played {
-    counts: Counts,
-    violations: Vec<Violation>,
-    /// The program itself gave up, with these words.
-    panic: Option<String>,
-}
-
-impl Played {
-    fn failures(&self) -> Vec<String> {
-        let unexcused = self.violations.iter().filter(|violation| !violation.excused);
-        let panic = self.panic.iter().map(|words| format!("PANIC: {words}"));
-        unexcused.map(explain::violation).chain(panic).collect()
-    }
+/// What went wrong in a seed, a line each.
+fn failures(played: &Played) -> Vec<String> {
+    let panic = played.panic.iter().map(|words| format!("PANIC: {words}"));
+    played.unexcused().map(explain::violation).chain(panic).collect()
 }
 
 /// All that came of a soak so far, in the order of the seeds.
@@ -118,33 +73,26 @@ pub fn soak(args: &SoakArgs, output: &mut Output) -> anyhow::Result<Exit> {
         output.line(&format!("seeds {first} to {last}, {} each", format_duration(shape.lasts)))?;
         output.flush()?;
     }
-    let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let bar = progress_bar(args.seeds.count());
-    let next = AtomicU64::new(args.seeds.first);
-    let (sender, receiver) = mpsc::channel::<(u64, Played)>();
-    thread::scope(|scope| -> anyhow::Result<()> {
-        let deadline = args.budget.map(|budget| now() + budget);
-        for _ in 0..jobs {
-            let (sender, next) = (sender.clone(), &next);
-            scope.spawn(move || work(args, next, deadline, &sender));
-        }
-        drop(sender);
-        // Seeds end in any order; they are added up and printed in theirs.
-        let mut early: BTreeMap<u64, Played> = BTreeMap::new();
-        let mut due = args.seeds.first;
-        for (seed, played) in receiver {
-            early.insert(seed, played);
-            bar.inc(1);
-            while let Some(played) = early.remove(&due) {
-                let failures = sum.add(due, played);
-                if args.output == Format::Text && !failures.is_empty() {
-                    bar.suspend(|| tell_failure(due, &failures, &shape, output))?;
-                }
-                due += 1;
+    let deadline = args.budget.map(|budget| real_now() + budget);
+    let goes_on = || deadline.is_none_or(|deadline| real_now() < deadline);
+    let work = |seed| {
+        // Whether a rule is broken is a matter of each thread; that the name is known was found before.
+        args.sabotage.begin().map(|()| outcome(seed, &shape))
+    };
+    let mut told = Ok(());
+    in_order(jobs(args.jobs), args.seeds.first..=args.seeds.last, goes_on, work, |seed, played| {
+        bar.inc(1);
+        told = played.and_then(|played| {
+            let failures = sum.add(seed, played);
+            if args.output == Format::Json || failures.is_empty() {
+                return Ok(());
             }
-        }
-        Ok(())
-    })?;
+            bar.suspend(|| tell_failure(seed, &failures, &shape, output))
+        });
+        if told.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    told?;
     bar.finish_and_clear();
     let never = coverage::never_occurred(&sum.counts);
     match args.output {
@@ -158,44 +106,6 @@ pub fn soak(args: &SoakArgs, output: &mut Output) -> anyhow::Result<Exit> {
     })
 }
 
-/// The real clock: it says when no further seed is begun, and nothing that happens in a world hangs on it.
-#[allow(clippy::disallowed_methods, reason = "a person's time limit is in real time")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-/// Plays one seed after another until there is none left, or no time.
-fn work(args: &SoakArgs, next: &AtomicU64, deadline: Option<Instant>, results: &mpsc::Sender<(u64, Played)>) {
-    let shape = args.shape.shape();
-    // Whether a rule is broken is a matter of each thread; that the name is known was found before.
-    if args.sabotage.begin().is_err() {
-        return;
-    }
-    while deadline.is_none_or(|deadline| now() < deadline) {
-        let seed = next.fetch_add(1, Ordering::Relaxed);
-        if seed > args.seeds.last || results.send((seed, play_one(seed, &shape))).is_err() {
-            return;
-        }
-    }
-}
-
-/// Plays a seed. An assertion that fails inside is a finding about that seed and no reason to lose the others.
-fn play_one(seed: u64, shape: &Shape) -> Played {
-    let played = catch_unwind(AssertUnwindSafe(|| {
-        let (simulation, _) = play(seed, shape, Keep::Counts);
-        (simulation.counts(), simulation.violations().to_vec())
-    }));
-    match played {
-        Ok((counts, violations)) => Played { counts, violations, panic: None },
-        Err(words) => {
-            let text = words.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| words.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            let panic = Some(text.unwrap_or_else(|| "without words".to_owned()));
-            Played { counts: Counts::default(), violations: Vec::new(), panic }
-        }
-    }
-}
-
 impl Sum {
     /// Adds what came of the next seed. What went wrong in it is returned, to be told at once.
     fn add(&mut self, seed: u64, played: Played) -> Vec<String> {
@@ -203,7 +113,7 @@ impl Sum {
         coverage::merge(&mut self.counts, &played.counts);
         let excused = played.violations.iter().filter(|violation| violation.excused).count();
         self.excused += u64::try_from(excused).unwrap_or(u64::MAX);
-        let failures = played.failures();
+        let failures = failures(&played);
         if !failures.is_empty() {
             self.failed.push((seed, played));
         }
@@ -265,18 +175,4 @@ fn json(sum: &Sum, never: &[&str], seeds: Seeds, shape: &Shape) -> Value {
         "counts": sum.counts,
         "never_occurred": never,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seeds_are_one_or_a_range() {
-        assert_eq!("1..1000".parse(), Ok(Seeds { first: 1, last: 1_000 }));
-        assert_eq!("17".parse(), Ok(Seeds { first: 17, last: 17 }));
-        for bad in ["", "3..1", "a..b", "1..", "-1"] {
-            assert!(bad.parse::<Seeds>().is_err(), "{bad}");
-        }
-    }
 }

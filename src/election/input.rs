@@ -79,6 +79,10 @@ impl Election {
         }
         self.raw.tick();
         self.settle(now);
+        // A candidate's vote for itself is on disk by then, or the first request has not left either.
+        if self.is_settled() {
+            self.outbox.messages.extend(self.canvass.tick());
+        }
         if self.raw.raft.state == StateRole::Leader {
             self.resend_snapshots();
             self.leave_joint();

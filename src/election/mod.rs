@@ -15,6 +15,7 @@
 //! The safety of leases rests on one promise that a voter makes by answering a quorum round: to help elect nobody
 //! within E1 from then on. `Pace::must_not_elect` keeps it, across restarts too.
 
+mod canvass;
 mod disk;
 mod guard;
 mod input;
@@ -38,6 +39,7 @@ pub use view::{Progress, Role};
 
 use crate::core::ids::{LogIndex, VoterId};
 use crate::core::time::Instant;
+use canvass::Canvass;
 use disk::Disk;
 use log::Log;
 use pace::Pace;
@@ -118,6 +120,7 @@ pub struct Election {
     pace: Pace,
     rounds: Rounds,
     disk: Disk,
+    canvass: Canvass,
     outbox: Output,
     /// Role and term as of the last look, to notice a change.
     seen: (StateRole, u64),
@@ -179,6 +182,7 @@ impl Election {
             pace,
             rounds: Rounds::default(),
             disk,
+            canvass: Canvass::default(),
             outbox: Output::default(),
             lead_from: 0,
             snapshots: BTreeMap::new(),
@@ -239,6 +243,7 @@ impl Election {
         messages.sort_by_key(|message| message.to);
         for mut message in messages {
             self.tell_acknowledged(&mut message);
+            self.canvass.note(&message);
             self.outbox.messages.extend(self.disk.sort_out(message, leads, &state));
         }
         if let Some(number) = self.disk.portion(number, &state) {
@@ -301,6 +306,7 @@ impl Election {
             self.seen = seen;
             self.pace.redraw(seen.1);
             self.snapshots.clear();
+            self.canvass.end();
             self.rounds.begin(seen.1, now);
             if seen.0 == StateRole::Leader {
                 // A new leader writes one entry of its own within the very call that made it leader.

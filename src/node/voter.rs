@@ -115,7 +115,8 @@ impl Node {
                 let tending = Tending::default();
                 let asks_until = now + self.timing.election_min;
                 let ears = Ears::default();
-                let mut voter = Voter { election, state, ears, master: None, peers, tending, asks_until, leaderless: None };
+                let mut voter =
+                    Voter { election, state, ears, master: None, peers, tending, asks_until, leaderless: None };
                 voter.learn_peers();
                 self.voter = Some(voter);
                 self.lost = None;

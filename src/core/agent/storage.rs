@@ -3,8 +3,8 @@
 use super::Agent;
 use crate::core::action::Action;
 use crate::core::ids::{DatastoreId, Ticket, VoterId};
-use crate::core::reason::Refusal;
 use crate::core::message::Presence;
+use crate::core::reason::Refusal;
 use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Mail, Record, Released, Slot, VmEpoch};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;

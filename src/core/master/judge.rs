@@ -243,7 +243,8 @@ impl Master {
     }
 
     pub(super) fn pong(&mut self, cx: &Context<'_>, from: Address) {
-        if let Some(watched) = self.hosts.iter_mut().find(|watched| watched.address == from && watched.life.boot.0 != 0) {
+        if let Some(watched) = self.hosts.iter_mut().find(|watched| watched.address == from && watched.life.boot.0 != 0)
+        {
             watched.last_pong = Some(cx.now);
         }
     }

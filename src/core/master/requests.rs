@@ -134,9 +134,8 @@ impl Master {
             return;
         }
         self.next_probe = cx.now + self.timing.look_interval;
-        let unseen = cx.state.vms.iter().filter(|(_, vm)| {
-            vm.protected && vm.definition.locked && !vm.holders.is_empty()
-        });
+        let unseen =
+            cx.state.vms.iter().filter(|(_, vm)| vm.protected && vm.definition.locked && !vm.holders.is_empty());
         for (id, vm) in unseen {
             let mut holders = vm.holders.iter();
             let (Some((holder, entry)), None) = (holders.next(), holders.next()) else { continue };

@@ -257,8 +257,9 @@ fn covers_any(cx: &Context<'_>, target: Incarnation) -> bool {
     let held = cx.state.held_on(target.host);
     // A host that holds nothing is done with all the same: it must not count as silent for ever.
     is_buried
-        && ((held.is_empty() && host.acknowledged >= cx.state.armed_at) || held.iter().any(|id| {
-            let Some(vm) = cx.state.vms.get(id) else { return false };
-            vm.holders.get(&target.host).is_some_and(|holder| cx.state.lease_covers(vm, host, holder).is_ok())
-        }))
+        && ((held.is_empty() && host.acknowledged >= cx.state.armed_at)
+            || held.iter().any(|id| {
+                let Some(vm) = cx.state.vms.get(id) else { return false };
+                vm.holders.get(&target.host).is_some_and(|holder| cx.state.lease_covers(vm, host, holder).is_ok())
+            }))
 }

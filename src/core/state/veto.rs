@@ -67,8 +67,8 @@ impl ClusterState {
             _ => false,
         };
         let knows = |host: &Host| host.is_witness() || host.acknowledged >= self.armed_at;
-        let unsettled = |host: &Host| host.standing != Standing::New && !host.accounted
-            || !is_off(host.standing) && !knows(host);
+        let unsettled =
+            |host: &Host| host.standing != Standing::New && !host.accounted || !is_off(host.standing) && !knows(host);
         self.hosts.iter().filter(|(_, host)| unsettled(host)).map(|(id, _)| *id).collect()
     }
 

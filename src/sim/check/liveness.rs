@@ -56,9 +56,9 @@ impl Stand {
         // What finds no room beside the others, or is not to be acted on yet, can not run.
         let excluded = match &self.wait {
             // In a healed world every host should be alive soon: a host that is not excuses nothing.
-            Some(Wait::NoRoom(reasons)) => !reasons
-                .iter()
-                .any(|(_, unfit)| matches!(unfit, Unfit::NotAlive | Unfit::HypervisorDown | Unfit::Busy)),
+            Some(Wait::NoRoom(reasons)) => {
+                !reasons.iter().any(|(_, unfit)| matches!(unfit, Unfit::NotAlive | Unfit::HypervisorDown | Unfit::Busy))
+            }
             Some(Wait::NotArmed | Wait::LeftAlone) => true,
             _ => false,
         };

@@ -119,7 +119,8 @@ impl Checks {
             Fact::PowerOffOrdered { index, machine } => {
                 self.orders.power_off(&self.log, *index, *machine, found);
                 if self.shadow.is_braked() {
-                    found.add("rule 10", format!("machine {machine} orders power off though too many hosts are silent"));
+                    found
+                        .add("rule 10", format!("machine {machine} orders power off though too many hosts are silent"));
                 }
             }
             Fact::TombstoneOrdered { to, tombstone } => self.orders.tombstone(&self.shadow, *to, *tombstone, found),

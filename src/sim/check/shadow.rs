@@ -45,7 +45,11 @@ impl Shadow {
 
     /// Whether so many hosts are judged and unproven that no order to power off may be given.
     pub(super) fn is_braked(&self) -> bool {
-        let judged = self.hosts.values().filter(|(_, standing)| matches!(standing, Standing::Judged { cause: JudgeCause::Silent })).count();
+        let judged = self
+            .hosts
+            .values()
+            .filter(|(_, standing)| matches!(standing, Standing::Judged { cause: JudgeCause::Silent }))
+            .count();
         let counted = |standing: &Standing| !matches!(standing, Standing::New | Standing::Proven { .. });
         let hosts = self.hosts.values().filter(|(_, standing)| counted(standing)).count();
         judged > 1 && judged * 100 > hosts * self.brake_percent as usize

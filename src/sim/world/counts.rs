@@ -1,9 +1,9 @@
 //! How often each thing happened, with a zero for what never did: so that a soak can say what it did not try.
 
 use crate::core::action::Note;
-use crate::sim::spelling::{FAULT_KINDS, fault_kind};
 use crate::core::reason::{Alert, HostState, JudgeCause, PROOF_KINDS, Proof, Refusal, Wait};
 use crate::core::state::HolderProof;
+use crate::sim::spelling::{FAULT_KINDS, fault_kind};
 use crate::sim::timeline::Happening;
 use std::collections::BTreeMap;
 

@@ -1,8 +1,10 @@
-//! Examples of a stated size, to measure on.
+//! A large cluster of which a rack dies at once.
 
 use crate::core::command::Want;
 use crate::core::ids::{Address, BootId, ConfigVersion, DatastoreId, Epoch, Generation, HostId, NetworkId, VmId};
 use crate::core::message::Guards;
+use crate::core::placement::{Candidate, Demand, Plan, plan, usage};
+use crate::core::reason::Unfit;
 use crate::core::state::{ClusterState, Holder, Host, Life, Response, Role, Standing, Vm, VmDefinition};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -29,6 +31,18 @@ pub fn rack_example(hosts: u32, vms: u32, rack: u32) -> RackExample {
     };
     let dead = (0..hosts).filter(|number| number / rack == (hosts - 1) / rack).map(HostId).collect();
     RackExample { state, dead }
+}
+
+impl RackExample {
+    /// What `holdfast plan --fail` does: the dead are taken away, and the VMs that they hold are demanded.
+    pub fn plan(&self) -> Plan {
+        let usage = usage(&self.state);
+        let alive = |host, _: &Host| if self.dead.contains(&host) { Err(Unfit::NotAlive) } else { Ok(()) };
+        let candidates = Candidate::all(&self.state, &usage, alive);
+        let lost = |vm: &&Vm| vm.holders.keys().all(|host| self.dead.contains(host));
+        let demands: Vec<_> = self.state.vms.values().filter(lost).map(|vm| Demand::of(&self.state, vm)).collect();
+        plan(&candidates, &demands, &self.state.policy)
+    }
 }
 
 fn example_host(number: u32, rack: u32) -> Host {
@@ -98,25 +112,14 @@ fn example_vm(number: u32, host: HostId) -> Vm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::placement::{Candidate, Demand, Plan, Usage, plan, usage};
-    use crate::core::reason::Unfit;
-
-    /// What `holdfast plan --fail` does: the dead are taken away, and the VMs they hold are demanded.
-    fn after_the_failure(example: &RackExample) -> (Plan, BTreeMap<HostId, Usage>) {
-        let usage = usage(&example.state);
-        let alive = |host, _: &Host| if example.dead.contains(&host) { Err(Unfit::NotAlive) } else { Ok(()) };
-        let candidates = Candidate::all(&example.state, &usage, alive);
-        let lost = |vm: &&Vm| vm.holders.keys().all(|host| example.dead.contains(host));
-        let demands: Vec<_> =
-            example.state.vms.values().filter(lost).map(|vm| Demand::of(&example.state, vm)).collect();
-        (plan(&candidates, &demands, &example.state.policy), usage)
-    }
+    use crate::core::placement::usage;
 
     #[test]
     fn a_dead_rack_is_placed_whole() {
         let example = rack_example(1_000, 20_000, 40);
         assert_eq!(example.dead.len(), 40);
-        let (first, mut usage) = after_the_failure(&example);
+        let first = example.plan();
+        let mut usage = usage(&example.state);
         assert_eq!((first.placed.len(), first.queued.len(), first.unplaced.len()), (800, 0, 0));
         for (vm, host) in &first.placed {
             assert!(!example.dead.contains(host), "{vm} was placed on the dead {host}");
@@ -132,6 +135,6 @@ mod tests {
             (std::cmp::Reverse(definition.priority), std::cmp::Reverse(definition.memory_mib), *vm)
         };
         assert!(first.placed.is_sorted_by_key(|(vm, _)| urgency(vm)));
-        assert_eq!(first, after_the_failure(&example).0);
+        assert_eq!(first, example.plan());
     }
 }

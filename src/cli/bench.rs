@@ -1,0 +1,175 @@
+//! `holdfast bench`: how quick the simulator, the planner and the master are on this machine, on one core.
+
+use super::output::Output;
+use super::{Exit, Format, real_now};
+use crate::core::timing::Profile;
+use crate::sim::bench::{Heartbeats, rack_example};
+use crate::sim::generate::{self, Shape};
+use crate::sim::play::{Keep, play};
+use crate::sim::world::Simulation;
+use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// Shown below the options.
+pub const HELP: &str = "\
+Everything runs on one core, several times, and the middle of all runs is printed, with the best and the worst.
+
+Examples:
+  holdfast bench                              all of them
+  holdfast bench plan heartbeat --runs 9      two of them, each nine times
+  holdfast bench -o json                      for machines";
+
+/// The soak's own worlds.
+const SHAPE: Shape = Shape { hosts: 5, vms: 20, profile: Profile::Lan, lasts: Duration::from_secs(600) };
+/// The seeds that are played.
+const SEEDS: u64 = 20;
+/// A cluster's hosts and VMs, and the hosts of a rack.
+const RACK: (u32, u32, u32) = (1_000, 20_000, 40);
+/// The sizes at which a heartbeat's cost is measured.
+const HOSTS: [u32; 4] = [10, 100, 1_000, 10_000];
+/// So many heartbeats are measured at the least, in each run.
+const BEATS: u64 = 200_000;
+
+#[derive(Debug, Args)]
+pub struct BenchArgs {
+    /// What is measured; by default, all
+    #[arg(value_enum, value_name = "WHAT")]
+    what: Vec<What>,
+    /// How often
+    #[arg(long, value_name = "NUMBER", default_value = "5")]
+    runs: NonZeroUsize,
+    /// In which form the figures are printed
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum What {
+    /// Virtual against real time, with the checkers, every heartbeat, and faults or none.
+    Simulator,
+    /// The plan for a dead rack of 40 among 1,000 hosts with 20,000 VMs.
+    Plan,
+    /// What a heartbeat costs the master of 10 to 10,000 hosts.
+    Heartbeat,
+}
+
+/// A figure: its name, its unit, and what came of each run, in order of size.
+struct Figure {
+    name: String,
+    unit: &'static str,
+    values: Vec<f64>,
+}
+
+impl Figure {
+    fn new(name: impl Into<String>, unit: &'static str, mut values: Vec<f64>) -> Figure {
+        values.sort_by(f64::total_cmp);
+        Figure { name: name.into(), unit, values }
+    }
+
+    fn median(&self) -> f64 {
+        self.values.get(self.values.len() / 2).copied().unwrap_or_default()
+    }
+
+    fn ends(&self) -> (f64, f64) {
+        let end = |value: Option<&f64>| value.copied().unwrap_or_default();
+        (end(self.values.first()), end(self.values.last()))
+    }
+
+    fn line(&self) -> String {
+        let (least, most) = self.ends();
+        let number = |value: f64| if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+        let (median, least, most) = (number(self.median()), number(least), number(most));
+        format!("{:<46} {median:>8} {:<22} {least:>8} to {most}", self.name, self.unit)
+    }
+
+    fn json(&self) -> Value {
+        let (least, most) = self.ends();
+        json!({ "name": self.name, "unit": self.unit, "median": self.median(), "least": least, "most": most })
+    }
+}
+
+/// Measures, and prints the figures as they come.
+pub fn bench(args: &BenchArgs, output: &mut Output) -> anyhow::Result<Exit> {
+    let all = [What::Simulator, What::Plan, What::Heartbeat];
+    let wanted = if args.what.is_empty() { &all[..] } else { &args.what };
+    let runs = args.runs.get();
+    let mut figures = Vec::new();
+    for what in wanted {
+        let measured = match what {
+            What::Simulator => simulator(runs),
+            What::Plan => vec![plan(runs)],
+            What::Heartbeat => heartbeat(runs),
+        };
+        if args.output == Format::Text {
+            for figure in &measured {
+                output.line(&figure.line())?;
+            }
+            output.flush()?;
+        }
+        figures.extend(measured);
+    }
+    if args.output == Format::Json {
+        let figures: Vec<Value> = figures.iter().map(Figure::json).collect();
+        output.line(&json!({ "runs": runs, "figures": figures }).to_string())?;
+    }
+    Ok(Exit::Good)
+}
+
+fn timed(work: impl FnOnce()) -> Duration {
+    let begun = real_now();
+    work();
+    real_now().duration_since(begun)
+}
+
+fn simulator(runs: usize) -> Vec<Figure> {
+    let virtual_time = SHAPE.lasts.as_secs_f64() * SEEDS as f64;
+    let speed = |one: &dyn Fn(u64)| -> Vec<f64> {
+        (0..runs).map(|_| virtual_time / timed(|| (1..=SEEDS).for_each(one)).as_secs_f64()).collect()
+    };
+    let unit = "times real time";
+    let with_faults = speed(&|seed| drop(black_box(play(seed, &SHAPE, Keep::Counts))));
+    let without = speed(&|seed| {
+        let mut simulation = Simulation::new(generate::world(seed, &SHAPE).spec);
+        simulation.run_until(SHAPE.lasts);
+        black_box(simulation.steps());
+    });
+    vec![
+        Figure::new("simulator: 5 hosts, 20 VMs, checkers, faults", unit, with_faults),
+        Figure::new("simulator: 5 hosts, 20 VMs, checkers", unit, without),
+    ]
+}
+
+fn plan(runs: usize) -> Figure {
+    let (hosts, vms, rack) = RACK;
+    let example = rack_example(hosts, vms, rack);
+    let one = || timed(|| drop(black_box(example.plan()))).as_secs_f64() * 1e3;
+    let values = (0..runs.max(25)).map(|_| one()).collect();
+    Figure::new(format!("plan: {rack} of {hosts} hosts dead, {vms} VMs"), "ms", values)
+}
+
+fn heartbeat(runs: usize) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    for hosts in HOSTS {
+        let (alone, all) = (0..runs).map(|_| heartbeats(hosts)).unzip();
+        figures.push(Figure::new(format!("heartbeat at {hosts} hosts"), "ns each", alone));
+        figures.push(Figure::new(format!("with all that is periodic at {hosts} hosts"), "ns for each heartbeat", all));
+    }
+    figures
+}
+
+/// The nanoseconds of a heartbeat alone, and with its share of scans, quorum rounds and reading of records.
+fn heartbeats(hosts: u32) -> (f64, f64) {
+    let mut example = Heartbeats::of(hosts);
+    let (mut beats, mut alone, mut periodic) = (0, Duration::ZERO, Duration::ZERO);
+    while beats < BEATS.max(u64::from(hosts) * 20) {
+        alone += timed(|| beats += example.beats());
+        periodic += timed(|| example.wake());
+        example.look();
+        periodic += timed(|| example.answers());
+    }
+    let each = |time: Duration| time.as_secs_f64() * 1e9 / beats as f64;
+    (each(alone), each(alone + periodic))
+}
