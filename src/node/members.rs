@@ -168,30 +168,37 @@ impl super::voter::Voter {
         }
         let mut dead = self.state.voters.keys().filter(|voter| is_dead(voter) && members.is_voter(**voter));
         let dead = dead.next().copied();
-        for voter in self.state.voters.keys().filter(|voter| !members.is_voter(**voter)) {
-            // Numbers only grow: one that is no member though younger ones are was taken out, and is not let in again.
-            let was_removed = !members.is_learner(*voter) && members_of(members).any(|member| member > *voter);
-            if is_dead(voter) || was_removed {
-                return Some(Step::Forget(*voter));
-            }
-            if !members.is_learner(*voter) {
-                return Some(Step::Change(MemberChange::AddLearner(*voter)));
-            }
-            let ready = self.election.progress(*voter).is_some_and(|progress| progress.caught_up);
-            let room = members.voters.len() < self.state.policy.voters as usize;
-            return match dead {
-                _ if !ready => None,
-                Some(remove) => Some(Step::Replace { promote: *voter, remove }),
-                None if room => Some(Step::Change(MemberChange::Promote(*voter))),
-                // It was to replace one that an earlier master knew to be lost, and this one will hear of too.
-                None => None,
-            };
+        let newcomer = self.state.voters.keys().find(|voter| !members.is_voter(**voter)).copied();
+        if let Some(voter) = newcomer {
+            return self.step_for(voter, dead, is_dead(&voter));
         }
         let too_few = self.state.voters.len() < self.state.policy.voters as usize;
         if dead.is_none() && !too_few {
             return None;
         }
         self.choose_home(dead).map(Step::New)
+    }
+
+    /// The next step for a store that does not vote.
+    fn step_for(&self, voter: VoterId, dead: Option<VoterId>, is_dead: bool) -> Option<Step> {
+        let members = self.election.members();
+        // Numbers only grow: one that is no member though younger ones are was taken out, and is not let in again.
+        let was_removed = !members.is_learner(voter) && members_of(members).any(|member| member > voter);
+        if is_dead || was_removed {
+            return Some(Step::Forget(voter));
+        }
+        if !members.is_learner(voter) {
+            return Some(Step::Change(MemberChange::AddLearner(voter)));
+        }
+        let ready = self.election.progress(voter).is_some_and(|progress| progress.caught_up);
+        let room = members.voters.len() < self.state.policy.voters as usize;
+        match dead {
+            _ if !ready => None,
+            Some(remove) => Some(Step::Replace { promote: voter, remove }),
+            None if room => Some(Step::Change(MemberChange::Promote(voter))),
+            // It was to replace one that an earlier master knew to be lost, and this one will hear of too.
+            None => None,
+        }
     }
 
     /// A living host for a new store: in a failure domain that no other voter shares, if there is one.

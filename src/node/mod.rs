@@ -126,9 +126,9 @@ impl Node {
                 self.recovery_answered(now, ticket, result, actions);
             }
             Event::Datastore { ticket, .. } | Event::Fence { ticket, .. } if ticket.0 & MASTER_TICKETS != 0 => {
-                self.to_master(now, event);
+                self.tell_master(now, event);
             }
-            Event::Pong { .. } => self.to_master(now, event),
+            Event::Pong { .. } => self.tell_master(now, event),
             Event::Request { ticket, request } => self.request(now, ticket, request, actions),
             event => self.agent.step(now, event, &mut self.buffer),
         }
@@ -136,7 +136,7 @@ impl Node {
 
     fn request(&mut self, now: Instant, ticket: Ticket, request: Request, actions: &mut Vec<NodeAction>) {
         match request {
-            request if self.master().is_some() => self.to_master(now, Event::Request { ticket, request }),
+            request if self.master().is_some() => self.tell_master(now, Event::Request { ticket, request }),
             Request::Recover { dead } => self.begin_recovering(now, ticket, dead, actions),
             _ => self.buffer.push(Action::Reply { ticket, reply: Err(Refusal::NoMajority) }),
         }
@@ -153,7 +153,7 @@ impl Node {
                         let voters = voter.state.voter_addresses();
                         self.buffer.push(Action::Send { to: from, message: Message::Voters(voters) });
                     } else if fresh {
-                        self.to_master(now, Event::Message { from, message });
+                        self.tell_master(now, Event::Message { from, message });
                     }
                 }
                 None => self.name_voters(from),
@@ -163,7 +163,7 @@ impl Node {
             | Message::LockSeen { .. }
             | Message::Wish(_)
             | Message::DisarmGuards(_)
-            | Message::RemoteDone { .. } => self.to_master(now, Event::Message { from, message }),
+            | Message::RemoteDone { .. } => self.tell_master(now, Event::Message { from, message }),
             Message::BecomeVoter { authority, voter, voters } => {
                 self.become_voter(now, authority, voter, voters, actions);
             }

@@ -95,7 +95,8 @@ impl Node {
         let others = members.voters.iter().filter(|id| !named.contains(id) && **id != me);
         for other in others {
             let host = voter.state.voters.get(other).ok_or(Refusal::NoSuchThing)?;
-            if !voter.ears.newest(*host).is_some_and(|heard| now.since(heard.at) < self.timing.suspect) || *other < me {
+            let silent = voter.ears.newest(*host).is_none_or(|heard| now.since(heard.at) >= self.timing.suspect);
+            if silent || *other < me {
                 return Err(Refusal::Busy);
             }
         }

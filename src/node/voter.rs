@@ -127,7 +127,7 @@ impl Node {
         }
     }
 
-    pub(super) fn to_master(&mut self, now: Instant, event: Event) {
+    pub(super) fn tell_master(&mut self, now: Instant, event: Event) {
         if let Some(voter) = &mut self.voter {
             voter.with_master(now, &mut self.buffer, |master, cx, out| master.step(cx, event, out));
         }
@@ -146,7 +146,7 @@ impl Node {
         voter.note_leader(now, limit, &mut self.buffer);
         let is_due = voter.master.as_ref().is_some_and(|master| now >= master.next_deadline());
         if is_due {
-            self.to_master(now, Event::Wake);
+            self.tell_master(now, Event::Wake);
             self.tend_members(now);
         }
     }

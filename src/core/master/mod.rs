@@ -187,10 +187,8 @@ impl Master {
             Message::Heartbeat(heartbeat) => self.heard(cx, from, &heartbeat, out),
             Message::Register(register) => self.registered(cx, from, *register, out),
             Message::Report(report) => self.reported(cx, &report, out),
-            Message::LockSeen { incarnation, vm, epoch } => {
-                if cx.state.is_admitted(incarnation) {
-                    out.propose(Command::LockSeen { vm, epoch });
-                }
+            Message::LockSeen { incarnation, vm, epoch } if cx.state.is_admitted(incarnation) => {
+                out.propose(Command::LockSeen { vm, epoch });
             }
             Message::Wish(wish) => self.wished(cx, from, &wish, out),
             Message::DisarmGuards(target) => out.propose(Command::DisarmGuards { target }),

@@ -9,6 +9,7 @@ use crate::core::reason::{Proof, Refusal};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::Change;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 impl Vm {
     /// A VM that was never started.
@@ -140,9 +141,8 @@ impl ClusterState {
         let config = self.hosts.get(&source.host).map_or_else(Default::default, |host| host.acknowledged);
         let vm = self.vm_mut(seen.vm)?;
         let Incarnation { host, boot, generation } = source;
-        if !vm.holders.contains_key(&host) {
-            let holder = Holder { boot, generation, epoch: seen.epoch, role: Role::Unaccounted, config };
-            vm.holders.insert(host, holder);
+        if let Entry::Vacant(entry) = vm.holders.entry(host) {
+            entry.insert(Holder { boot, generation, epoch: seen.epoch, role: Role::Unaccounted, config });
             vm.version += 1;
         }
         Ok(())

@@ -283,14 +283,3 @@ fn a_frozen_voter_takes_no_silence_for_proof() {
         election.wake(now);
     }
 }
-
-#[test]
-#[ignore = "a measurement"]
-fn speed() {
-    let mut cluster = led(1, 5, CALM);
-    let begun = std::time::Instant::now();
-    cluster.run(600 * SECOND);
-    let leader = cluster.leader().unwrap();
-    let age = cluster.local(leader) - cluster.election(leader).quorum_at().unwrap();
-    println!("600 s of five idle voters: {} events in {:?}, last round {age:?} ago", cluster.steps, begun.elapsed());
-}

@@ -25,6 +25,8 @@ impl Intent {
             self.accepted.clear();
             self.stopped.clear();
         }
+        // What was removed is forgotten by a person's own will.
+        self.accepted.retain(|vm, _| after.vms.contains_key(vm));
         for (id, vm) in &after.vms {
             let known = before.vms.get(id);
             if known.is_some_and(|known| known.intent == vm.intent) {
