@@ -320,7 +320,8 @@ impl Master {
         let leaving = self.watched(host).is_some_and(|watched| watched.is_leaving);
         let Some(chain) = self.fencing.get_mut(&host) else { return };
         let ordered = chain.devices.iter().any(|device| device.ordered.is_some());
-        if !matches!(proof, Proof::Fenced { .. }) || chain.goal == Goal::On {
+        let is_off = matches!(proof, Proof::Fenced { .. } | Proof::FoundOff { .. });
+        if !is_off || !ordered || chain.goal == Goal::On {
             // What was ordered off is followed to its end all the same: it is to come up again.
             if !ordered || chain.goal == Goal::On {
                 self.fencing.remove(&host);

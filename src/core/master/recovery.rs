@@ -230,6 +230,10 @@ impl Master {
             {
                 self.escalate(cx, id, host, out);
             }
+            // Two that both say they run it: each is asked again, for one word may be out of date.
+            Role::Running if vm.holders.len() > 1 && !has_source => {
+                self.send_order(cx, id, host, holder, OrderKind::Account, out);
+            }
             Role::Unaccounted => self.send_order(cx, id, host, holder, OrderKind::Account, out),
             Role::Starting | Role::Incoming | Role::Running => {}
         }
