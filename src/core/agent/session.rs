@@ -265,7 +265,8 @@ impl Agent {
             strangers: self.reports.strangers.clone(),
             hypervisor: self.reports.hypervisor,
         };
-        match self.master.filter(|_| self.admitted) {
+        let hears = self.admitted && now.since(self.last_ack) <= self.timing.suspect;
+        match self.master.filter(|_| hears) {
             Some(master) => actions.push(Action::Send { to: master, message: Message::Report(report) }),
             // A host that hears nobody does not know who the master is by now, but it may still be heard.
             None => actions.extend(self.store.voters.iter().map(|to| {

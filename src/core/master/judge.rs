@@ -242,6 +242,16 @@ impl Master {
         fresh || self.writes_records(cx, id) || answers.is_some_and(|pong| cx.now.since(pong) < self.timing.fence_after)
     }
 
+    /// Tells every host that is not heard where the voters are: it may look for them where they were long ago.
+    pub(super) fn call_absent_hosts(&self, cx: &Context<'_>, out: &mut Output) {
+        let voters = cx.state.voter_addresses();
+        for (id, host) in &cx.state.hosts {
+            if !matches!(self.host_state(*id), HostState::Alive | HostState::Isolated) {
+                out.send(host.address, Message::Voters(voters.clone()));
+            }
+        }
+    }
+
     pub(super) fn pong(&mut self, cx: &Context<'_>, from: Address) {
         if let Some(watched) = self.hosts.iter_mut().find(|watched| watched.address == from && watched.life.boot.0 != 0)
         {

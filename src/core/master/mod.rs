@@ -215,6 +215,7 @@ impl Master {
         }
         if cx.now >= self.next_poll {
             self.next_poll = cx.now + self.timing.record_interval;
+            self.call_absent_hosts(cx, out);
             self.poll_records(cx, out);
         }
         self.reach.give_up_late(cx.now, &self.timing);
