@@ -176,8 +176,8 @@ impl Agent {
             settle_after: self.looks.begun,
             ..LocalVm::new(epoch, LocalPresence::Unknown, now)
         };
+        // Nothing is reported before it is known; what is known by now is not told as known until then either.
         self.vms.insert(vm, local);
-        self.touch(now, vm);
         self.look(now, actions);
     }
 
@@ -298,7 +298,7 @@ impl Agent {
         let Some(local) = self.vms.get_mut(&vm) else { return };
         if !local.is_settled_by(number, view, vm, now) {
             let late = local.presence == LocalPresence::Starting && now.since(local.since) > deadline;
-            if late {
+            if late && !local.accounting {
                 local.presence = LocalPresence::Unknown;
                 self.touch(now, vm);
             }

@@ -25,12 +25,17 @@ pub(super) struct Watched {
     /// The last moment at which something was sent that could extend its lease (rule 8).
     pub(super) last_sign: Instant,
     last_pong: Option<Instant>,
+    /// Since when it is pinged without a break.
+    pinged_since: Option<Instant>,
     /// Whether a person is shutting its machine down.
     pub(super) is_leaving: bool,
     pub(super) hypervisor: bool,
     pub(super) admission: super::admission::Progress,
     pub(super) reports: super::reports::Known,
 }
+
+/// So many pings are sent at a time.
+const PINGS: u32 = 3;
 
 /// How many hosts are silent at once.
 #[derive(Debug)]
@@ -71,6 +76,7 @@ impl Master {
                 // An earlier master may have acknowledged it until the very moment of this one's election.
                 last_sign: self.since,
                 last_pong: None,
+                pinged_since: None,
                 is_leaving: false,
                 hypervisor: true,
                 admission: Default::default(),
@@ -195,15 +201,26 @@ impl Master {
         let Some(watched) = self.watched(id) else { return };
         // This node hears itself unless it stands still, and then it judges nobody.
         if id == self.me || quiet < self.timing.ping_after || !watched.is_acknowledged {
+            if let Some(watched) = self.watched_mut(id) {
+                watched.pinged_since = None;
+            }
             return;
         }
         let (life, address, state) = (watched.life, watched.address, watched.state);
-        out.actions.push(Action::Ping { to: address });
+        // Several at a time: of a lossy and slow network, one that gets through in time must be near certain.
+        for _ in 0..PINGS {
+            out.actions.push(Action::Ping { to: address });
+        }
         // It may be silent because it follows another master: then this one is outranked, and must learn it in time.
         out.send(address, Message::Hello(self.authority));
-        if state != HostState::Suspect || quiet < self.timing.fence_after {
+        let pinged_since =
+            *self.watched_mut(id).map_or(&mut None, |watched| &mut watched.pinged_since).get_or_insert(cx.now);
+        // A new master has not pinged before: its pings must have had their time, too.
+        let pinged = cx.now.since(pinged_since) + self.timing.ping_after;
+        if state != HostState::Suspect || quiet.min(pinged) < self.timing.fence_after {
             return;
         }
+        let Some(watched) = self.watched(id) else { return };
         // While too many are silent, the fault may be here. Nothing is lost by waiting until their leases have run out.
         if self.brake.is_on && quiet < self.timing.software_stop {
             return;
