@@ -2,11 +2,11 @@
 
 use crate::core::command::Want;
 use crate::core::ids::{
-    Address, Authority, BootId, ConfigVersion, DatastoreId, Epoch, FenceId, HostId, Incarnation, LogIndex, NetworkId,
-    Ticket, VmId, VoterId,
+    Address, Authority, BootId, ConfigVersion, DatastoreId, Epoch, HostId, Incarnation, LogIndex, NetworkId, Ticket,
+    VmId, VoterId,
 };
 use crate::core::reason::Refusal;
-use crate::core::record::DatastoreOp;
+pub use crate::core::remote::{FenceOp, FenceResult, RemoteOp, RemoteResult};
 use crate::core::state::Armed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -412,52 +412,4 @@ pub struct Wish {
     pub vm: VmId,
     /// From where it is moved in alive, if it is.
     pub from: Option<HostId>,
-}
-
-/// What a host may be asked to do for the master.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RemoteOp {
-    /// On a datastore.
-    Datastore(DatastoreId, DatastoreOp),
-    /// With a fence device, by this warrant.
-    Fence(crate::core::action::Warrant, FenceId, FenceOp),
-}
-
-/// How that ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RemoteResult {
-    /// On a datastore.
-    Datastore(crate::core::record::DatastoreResult),
-    /// With a fence device.
-    Fence(FenceResult),
-}
-
-/// What a fence device is asked to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum FenceOp {
-    /// Say which machine it controls.
-    Identity,
-    /// Switch it off.
-    PowerOff,
-    /// Switch it on.
-    PowerOn,
-    /// Say whether it is on.
-    Power,
-}
-
-/// How a fence device answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum FenceResult {
-    /// It controls the machine with this UUID.
-    Identity(u128),
-    /// It took the order.
-    Taken,
-    /// The machine is on.
-    On,
-    /// The machine is off.
-    Off,
-    /// It could not be reached.
-    Unreachable,
-    /// It refused the credentials.
-    Refused,
 }

@@ -12,6 +12,7 @@
 //! The agent never decides where a VM runs. It starts what a fresh permit names, refuses what is older than what it
 //! has seen, and ends what its lease covers when the lease ends. In doubt it says `Unknown` and looks again.
 
+mod acts;
 mod hook;
 mod lease;
 mod orders;

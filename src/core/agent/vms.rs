@@ -8,7 +8,6 @@ use super::Agent;
 use crate::core::action::{Action, Ended, Outcome, PlatformCall, ProcessState, View};
 use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::core::message::{Exit, Permit, Presence, VmCondition};
-use crate::core::reason::Refusal;
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
 
@@ -16,31 +15,31 @@ use crate::core::time::Instant;
 #[derive(Debug)]
 pub(super) struct LocalVm {
     pub(super) epoch: Epoch,
-    presence: LocalPresence,
+    pub(super) presence: LocalPresence,
     /// How its end will be told, if it is not left to the hypervisor's word.
-    exit: Option<Exit>,
+    pub(super) exit: Option<Exit>,
     /// A call on it that has not returned.
-    call: Option<(Ticket, PlatformCall)>,
+    pub(super) call: Option<(Ticket, PlatformCall)>,
     /// Whether work that may yet bring up a process can lie in the daemon.
-    in_flight: bool,
+    pub(super) in_flight: bool,
     /// Whether any process of it is to be killed as soon as it is seen.
-    killing: bool,
+    pub(super) killing: bool,
     /// Only a look later than this one settles that it is gone.
-    settle_after: u64,
+    pub(super) settle_after: u64,
     /// Whether it is not known yet if it was here when its protection began.
-    accounting: bool,
+    pub(super) accounting: bool,
     /// Until when a live migration may still arrive.
-    expected_until: Option<Instant>,
+    pub(super) expected_until: Option<Instant>,
     /// Since when it is being started, or asked to stop.
-    since: Instant,
+    pub(super) since: Instant,
     /// When it was last asked to stop.
-    asked: Instant,
+    pub(super) asked: Instant,
     /// The version of the report that tells of its present condition.
-    changed: u64,
+    pub(super) changed: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum LocalPresence {
+pub(super) enum LocalPresence {
     Starting,
     Running,
     Incoming,
@@ -53,7 +52,7 @@ enum LocalPresence {
 #[derive(Debug)]
 pub(super) struct Looks {
     /// The number of the last one begun.
-    begun: u64,
+    pub(super) begun: u64,
     under_way: Option<(Ticket, Instant)>,
     /// Whether another is wanted as soon as this one returns.
     again: bool,
@@ -390,77 +389,6 @@ impl Agent {
                 local.presence = LocalPresence::Unknown;
                 self.touch(now, vm);
             }
-        }
-    }
-
-    /// Kills a VM, now and whenever a process of it still comes up.
-    pub(super) fn kill(&mut self, now: Instant, vm: VmId, exit: Exit, actions: &mut Vec<Action>) {
-        let Some(local) = self.vms.get_mut(&vm).filter(|local| !local.is_gone()) else { return };
-        if local.killing {
-            return;
-        }
-        local.killing = true;
-        local.exit = Some(exit);
-        local.expected_until = None;
-        local.presence = LocalPresence::Stopping;
-        local.settle_after = self.looks.begun;
-        let epoch = local.epoch;
-        actions.push(Action::Kill(vm));
-        self.touch(now, vm);
-        if breaks(Sabotage::KilledIsGone) {
-            return self.settle_gone(now, vm, epoch, exit, actions);
-        }
-        self.look(now, actions);
-    }
-
-    /// Lets go of a VM up to an epoch. What waits in the daemon can not be called back, so that is waited for.
-    pub(super) fn release(&mut self, now: Instant, vm: VmId, epoch: Epoch, actions: &mut Vec<Action>) {
-        match self.vms.get(&vm).filter(|local| !local.is_gone()) {
-            Some(local) if local.epoch > epoch => self.refuse(Refusal::OldEpoch, actions),
-            Some(local) if local.in_flight && breaks(Sabotage::ReleasedWhileQueued) => {
-                self.settle_gone(now, vm, epoch, Exit::NeverStarted, actions);
-            }
-            Some(_) => self.kill(now, vm, Exit::Ordered, actions),
-            None if self.store.floors.get(&vm).is_none_or(|floor| *floor < epoch) => {
-                self.settle_gone(now, vm, epoch, Exit::NeverStarted, actions);
-            }
-            None => {}
-        }
-    }
-
-    /// Stops a VM by asking the guest, and kills one that does not listen for too long.
-    pub(super) fn stop_gently(&mut self, now: Instant, vm: VmId, actions: &mut Vec<Action>) {
-        let patience = self.timing.stop_patience;
-        let Some(local) = self.vms.get_mut(&vm) else { return };
-        let asked = local.exit == Some(Exit::Ordered) && now.since(local.asked) <= self.timing.resend * 8;
-        local.asked = now;
-        if asked && now.since(local.since) > patience {
-            self.kill(now, vm, Exit::Ordered, actions);
-        } else if !asked && local.call.is_none_or(|(_, call)| !matches!(call, PlatformCall::Start { .. })) {
-            local.exit = Some(Exit::Ordered);
-            local.since = now;
-            let call = PlatformCall::Stop { vm, want: crate::core::command::Want::Stopped };
-            let ticket = self.call(call, actions);
-            self.remember_call(vm, ticket, call);
-        }
-    }
-
-    /// Moves a VM alive, once.
-    pub(super) fn move_away(&mut self, vm: VmId, to: crate::core::ids::HostId, actions: &mut Vec<Action>) {
-        let movable = self
-            .vms
-            .get(&vm)
-            .is_some_and(|local| local.call.is_none() && local.presence == LocalPresence::Running && !local.killing);
-        if movable {
-            let call = PlatformCall::Move { vm, to };
-            let ticket = self.call(call, actions);
-            self.remember_call(vm, ticket, call);
-        }
-    }
-
-    fn remember_call(&mut self, vm: VmId, ticket: Ticket, call: PlatformCall) {
-        if let Some(local) = self.vms.get_mut(&vm) {
-            local.call = Some((ticket, call));
         }
     }
 
