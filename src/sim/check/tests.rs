@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::action::Request;
 use crate::core::command::Want;
-use crate::core::ids::{BootId, Epoch, Generation, HostId, LogIndex, VoterId};
+use crate::core::ids::{BootId, ClusterGeneration, Epoch, Generation, HostId, LogIndex, VoterId};
 use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::record::Tombstone;
 use crate::core::state::{
@@ -100,37 +100,39 @@ fn found(checks: &mut Checks) -> Vec<&'static str> {
 
 const EXECUTING: Option<ProcessState> = Some(ProcessState::Executing);
 const NOTHING: [&str; 0] = [];
+/// A right by the log: what starts without one is a person's own doing.
+const UNDER: Option<Epoch> = Some(Epoch { generation: ClusterGeneration(0), number: 1 });
 
 #[test]
 fn two_executing_processes_violate_the_first() {
     let mut checks = checks();
-    checks.fact(0, &process(1, EXECUTING, None));
+    checks.fact(0, &process(1, EXECUTING, UNDER));
     assert_eq!(found(&mut checks), NOTHING);
-    checks.fact(0, &process(2, EXECUTING, None));
+    checks.fact(0, &process(2, EXECUTING, UNDER));
     assert_eq!(found(&mut checks), ["I1"]);
 }
 
 #[test]
 fn a_dying_process_still_counts_and_an_incoming_one_not_yet() {
     let mut checks = checks();
-    checks.fact(0, &process(1, EXECUTING, None));
+    checks.fact(0, &process(1, EXECUTING, UNDER));
     checks.fact(0, &process(2, Some(ProcessState::Incoming), None));
     checks.fact(0, &process(1, Some(ProcessState::Dying), None));
     assert_eq!(found(&mut checks), NOTHING);
-    checks.fact(0, &process(2, EXECUTING, None));
+    checks.fact(0, &process(2, EXECUTING, UNDER));
     assert_eq!(found(&mut checks), ["I1"]);
     checks.fact(0, &process(1, None, None));
     checks.fact(0, &process(2, None, None));
-    checks.fact(0, &process(1, EXECUTING, None));
+    checks.fact(0, &process(1, EXECUTING, UNDER));
     assert_eq!(found(&mut checks), NOTHING);
 }
 
 #[test]
 fn what_follows_an_excuse_is_excused() {
     let mut checks = checks();
-    checks.fact(0, &process(1, EXECUTING, None));
+    checks.fact(0, &process(1, EXECUTING, UNDER));
     checks.fact(0, &Fact::Excused);
-    checks.fact(0, &process(2, EXECUTING, None));
+    checks.fact(0, &process(2, EXECUTING, UNDER));
     let Findings(found) = checks.findings().expect("a violation");
     assert!(found[0].excused);
 }

@@ -61,6 +61,8 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
         Fault::Fence(fence, FenceFault::Lies, time),
         Fault::SwapFences(fence, FenceId(1), time),
         Fault::Twin(host, time),
+        Fault::ConfirmDead(host),
+        Fault::Recover,
         Fault::HypervisorStart(vm, host),
         Fault::HypervisorStop(vm),
         Fault::HypervisorMove(vm, host),
