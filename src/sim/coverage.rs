@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 pub type Counts = BTreeMap<String, u64>;
 
 /// The groups in which every kind must occur in a soak.
-const NEEDED: [&str; 5] = ["fault", "proof", "refusal", "host", "judged"];
+const NEEDED: [&str; 4] = ["fault", "proof", "refusal", "host"];
 
 /// Adds all counts of another world.
 pub fn merge(sum: &mut Counts, other: &Counts) {
