@@ -314,7 +314,9 @@ impl Agent {
 
     fn begin_upgrade(&mut self, actions: &mut Vec<Action>) {
         self.upgrading = true;
-        if !self.lease.is_watchdog_open() {
+        // Where the log has no life of this run, or counts on nothing of it, nobody is to be told.
+        let is_counted_on = self.lease.is_watchdog_open() || self.lease_counts();
+        if self.generation.0 == 0 || !is_counted_on {
             return actions.push(Action::UpgradeReady);
         }
         if crate::core::sabotage::breaks(crate::core::sabotage::Sabotage::GuardsDisarmedFirst) {

@@ -36,14 +36,17 @@ impl Master {
     fn is_running(&self, cx: &Context<'_>, vm: &Vm) -> bool {
         vm.holders.iter().any(|(host, holder)| {
             let admitted = cx.state.incarnation(*host).is_some_and(|life| cx.state.is_admitted(life));
-            admitted && holder.role == Role::Running && !self.is_doubtful(vm.definition.id, *host)
+            admitted && holder.role == Role::Running && !self.is_doubtful(cx, vm.definition.id, *host)
         })
     }
 
-    /// Whether a host that ran a VM by the log may not do so any more: it can not be asked, or does not know.
-    fn is_doubtful(&self, id: VmId, host: HostId) -> bool {
+    /// Whether a host that ran a VM by the log may not do so any more: it can not be asked, does not know, or was told
+    /// to let it go.
+    pub(super) fn is_doubtful(&self, cx: &Context<'_>, id: VmId, host: HostId) -> bool {
         let told = self.watched(host).and_then(|watched| watched.reports.condition(id));
-        self.host_state(host) == HostState::Joining || matches!(told, Some(Presence::Unknown | Presence::Stopping))
+        matches!(self.host_state(host), HostState::Joining | HostState::Suspect)
+            || matches!(told, Some(Presence::Unknown | Presence::Stopping))
+            || self.is_to_let_go(cx, host)
     }
 
     fn wait_of_held(&self, cx: &Context<'_>, id: VmId, vm: &Vm) -> Wait {
@@ -72,10 +75,10 @@ impl Master {
                     Wait::Starting { host: *host, epoch: holder.epoch }
                 }
             }
-            None if role(Role::Running).is_some_and(|host| self.is_doubtful(id, host)) => {
-                Wait::Unknown { host: role(Role::Running).unwrap_or_default() }
-            }
-            None => Wait::Proof(vm.holders.keys().map(|host| (*host, vec![NoProof::AskedToRelease])).collect()),
+            None => match role(Role::Running) {
+                Some(host) if self.is_doubtful(cx, id, host) && !self.is_to_let_go(cx, host) => Wait::Unknown { host },
+                _ => Wait::Proof(vm.holders.keys().map(|host| (*host, vec![NoProof::AskedToRelease])).collect()),
+            },
         }
     }
 
@@ -117,7 +120,7 @@ impl Master {
         if breaks(Sabotage::Silent) {
             return;
         }
-        let brief = self.timing.resend;
+        let brief = self.timing.suspect;
         let ids: Vec<VmId> = self.recovery.chases.keys().copied().collect();
         for vm in ids {
             let wait = self.wait(cx, vm);
@@ -126,6 +129,11 @@ impl Master {
             let shape = wait.shape();
             // What is over before a person could read it is not worth saying.
             let lasts = cx.now.since(chase.since) >= brief;
+            if wait == Wait::Nothing {
+                // It runs, though something of it is unsettled: if it should go down again, that is another failure.
+                chase.since = cx.now;
+                chase.alerted = false;
+            }
             if lasts && chase.noted.as_ref() != Some(&shape) {
                 chase.noted = Some(shape);
                 out.note(Note::Waits(vm, wait.clone()));

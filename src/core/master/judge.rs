@@ -136,7 +136,8 @@ impl Master {
         if watched.state != state {
             let before = std::mem::replace(&mut watched.state, state);
             watched.state_since = cx.now;
-            if HostState::Joining == state || HostState::Joining == before {
+            let puts_in_doubt = |state| matches!(state, HostState::Joining | HostState::Suspect | HostState::Isolated);
+            if puts_in_doubt(state) || puts_in_doubt(before) {
                 self.recovery.consider_host(cx.state, id);
             }
             out.note(Note::Host(id, state));

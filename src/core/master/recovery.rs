@@ -102,16 +102,11 @@ impl Master {
         if vm.intent.want != Want::Running {
             return vm.holders.is_empty();
         }
-        let doubtful = |host: &HostId| {
-            let told = self.watched(*host).and_then(|watched| watched.reports.condition(vm.definition.id));
-            matches!(told, Some(Presence::Unknown | Presence::Stopping))
-        };
         let mut holders = vm.holders.iter();
         match (holders.next(), holders.next()) {
             (Some((host, holder)), None) => {
                 let admitted = cx.state.incarnation(*host).is_some_and(|life| cx.state.is_admitted(life));
-                let heard = self.host_state(*host) != HostState::Joining;
-                holder.role == Role::Running && admitted && heard && !doubtful(host)
+                holder.role == Role::Running && admitted && !self.is_doubtful(cx, vm.definition.id, *host)
             }
             _ => false,
         }

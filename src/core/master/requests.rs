@@ -65,7 +65,7 @@ impl Master {
             return Err(Refusal::SignsOfLife);
         }
         match entry.standing {
-            // Some proofs leave open what it may start when it comes up again; a person's word closes that.
+            // What it may start when it comes up again may be open still; a person's word closes that.
             Standing::Proven { .. } if self.is_awaited(cx, host) => {
                 Ok(Command::ProveHost { target, proof: Proof::Operator })
             }
@@ -86,18 +86,19 @@ impl Master {
 
     /// A host that is alive on storage only is told by mail to let its VMs go, where policy says so.
     pub(super) fn tend_isolated(&mut self, cx: &Context<'_>, out: &mut Output) {
-        if cx.state.policy.isolation != Isolation::Release {
-            return;
-        }
-        let due = |host: &HostId| {
-            self.watched(*host).is_some_and(|watched| {
-                watched.state == HostState::Isolated && cx.now.since(watched.state_since) > self.timing.isolation
-            })
-        };
-        let hosts: Vec<HostId> = cx.state.hosts.keys().copied().filter(due).collect();
+        let hosts: Vec<HostId> = cx.state.hosts.keys().copied().filter(|host| self.is_to_let_go(cx, *host)).collect();
         for id in hosts {
+            self.recovery.consider_host(cx.state, id);
             self.release_by_mail(cx, id, out);
         }
+    }
+
+    /// Whether a host has been isolated for so long that it is told to let its VMs go.
+    pub(super) fn is_to_let_go(&self, cx: &Context<'_>, host: HostId) -> bool {
+        cx.state.policy.isolation == Isolation::Release
+            && self.watched(host).is_some_and(|watched| {
+                watched.state == HostState::Isolated && cx.now.since(watched.state_since) > self.timing.isolation
+            })
     }
 
     fn release_by_mail(&mut self, cx: &Context<'_>, id: HostId, out: &mut Output) {

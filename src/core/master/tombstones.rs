@@ -253,13 +253,15 @@ impl Master {
 /// Whether the end of this lease would prove anything.
 fn covers_any(cx: &Context<'_>, target: Incarnation) -> bool {
     let Some(host) = cx.state.hosts.get(&target.host) else { return false };
-    let is_buried = matches!(host.standing, Standing::Judged { .. } | Standing::Conflicted);
+    let is_judged = matches!(host.standing, Standing::Judged { .. });
     let held = cx.state.held_on(target.host);
-    // A host that holds nothing is done with all the same: it must not count as silent for ever.
-    is_buried
-        && ((held.is_empty() && host.acknowledged >= cx.state.armed_at)
-            || held.iter().any(|id| {
-                let Some(vm) = cx.state.vms.get(id) else { return false };
-                vm.holders.get(&target.host).is_some_and(|holder| cx.state.lease_covers(vm, host, holder).is_ok())
-            }))
+    if held.is_empty() {
+        // It is done with all the same: it must not count as silent for ever.
+        return is_judged && host.accounted && host.acknowledged >= cx.state.armed_at;
+    }
+    (is_judged || host.standing == Standing::Conflicted)
+        && held.iter().any(|id| {
+            let Some(vm) = cx.state.vms.get(id) else { return false };
+            vm.holders.get(&target.host).is_some_and(|holder| cx.state.lease_covers(vm, host, holder).is_ok())
+        })
 }

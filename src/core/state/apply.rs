@@ -3,7 +3,7 @@
 use super::{Armed, ClusterState, Role, Standing};
 use crate::core::command::{Command, Want};
 use crate::core::ids::{Authority, ConfigVersion, Epoch, HostId, Incarnation, LogIndex, Ticket, VmId, VoterId};
-use crate::core::message::{Guards, PermitKind};
+use crate::core::message::PermitKind;
 use crate::core::reason::{JudgeCause, Proof, Refusal};
 
 /// What came of a command.
@@ -126,7 +126,7 @@ impl ClusterState {
         if host.incarnation(target.host) != target {
             return Err(Refusal::OtherIncarnation);
         }
-        host.life.guards = Guards::default();
+        host.life.disarmed = true;
         changes.push(Change::GuardsDisarmed(target));
         Ok(())
     }

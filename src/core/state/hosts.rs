@@ -3,6 +3,7 @@
 use super::{ClusterState, Holder, HolderProof, Host, Life, PROOFS_KEPT, Role, Standing, Vm};
 use crate::core::command::Admission;
 use crate::core::ids::{BootId, ConfigVersion, Generation, HostId, Incarnation, VmId};
+use crate::core::message::Presence;
 use crate::core::reason::{JudgeCause, Proof, Refusal};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::Change;
@@ -40,6 +41,7 @@ impl ClusterState {
             boot: life.boot,
             session: admission.session,
             guards: admission.inventory.guards,
+            disarmed: false,
             hardware: admission.inventory.hardware,
             renewal_set: admission.inventory.renewal_set.clone(),
             datastores: admission.inventory.datastores.clone(),
@@ -57,7 +59,11 @@ impl ClusterState {
     /// Brings the holders on a newly admitted host in line with what it said it runs.
     fn settle_holders(&mut self, admission: &Admission, changes: &mut Vec<Change>) {
         let life = admission.incarnation;
-        let named = |vm: VmId| admission.inventory.vms.iter().any(|seen| seen.vm == vm);
+        // It has a VM, or knows that it let it go under the right that the log gave it.
+        let named = |vm: VmId, holder: &Holder| {
+            let knows = |presence| !matches!(presence, Presence::Gone { refuses, .. } if refuses < holder.epoch);
+            admission.inventory.vms.iter().any(|seen| seen.vm == vm && knows(seen.presence))
+        };
         for (id, vm) in &mut self.vms {
             let Some(holder) = vm.holders.get(&life.host).copied() else { continue };
             if holder.role == Role::Unaccounted && admission.inventory.config < vm.config {
@@ -70,7 +76,7 @@ impl ClusterState {
             } else if holder.boot != life.boot {
                 remove_holder(vm, life.host, Proof::Rebooted { boot: life.boot });
                 changes.push(Change::Vm(*id));
-            } else if !named(*id) {
+            } else if !named(*id, &holder) {
                 // It does not have it, and a permit of an older generation is worth nothing to it any more.
                 remove_holder(vm, life.host, Proof::Released { refuses: holder.epoch });
                 changes.push(Change::Vm(*id));
@@ -147,9 +153,12 @@ impl ClusterState {
                 changes.push(Change::Vm(id));
             }
         }
+        // The end of a lease says nothing of what the host may start, if it does not know what it must not.
+        let knows = self.armed_at;
         let nothing_held = self.held_on(target.host).is_empty();
         let host = self.host_mut(target.host)?;
-        if host.standing != Standing::Conflicted && (is_whole || nothing_held) {
+        let is_settled = is_whole || nothing_held && host.accounted && host.acknowledged >= knows;
+        if host.standing != Standing::Conflicted && is_settled {
             host.standing = Standing::Proven { proof };
         }
         changes.push(Change::Proven(target, proof));

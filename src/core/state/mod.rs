@@ -156,8 +156,10 @@ pub struct Life {
     pub boot: BootId,
     /// The run of its agent.
     pub session: u64,
-    /// Its guards, with their time-outs read back; none count once they were disarmed.
+    /// Its guards, with their time-outs read back.
     pub guards: Guards,
+    /// Its agent is about to end: from here on no guard counts, its own self-stop included.
+    pub disarmed: bool,
     /// A print of its parts; zero: whatever comes next is the right machine, by a person's word.
     pub hardware: u64,
     /// The datastores whose records renew its lease.

@@ -7,7 +7,7 @@ use super::{Armed, ClusterState, Holder, Host, Response, Role, Standing, Vm};
 use crate::core::command::Want;
 use crate::core::ids::{HostId, Incarnation, VmId};
 use crate::core::message::Watchdog;
-use crate::core::reason::{NoProof, Proof, Refusal};
+use crate::core::reason::{NoProof, Refusal};
 use crate::core::sabotage::{Sabotage, breaks};
 
 impl ClusterState {
@@ -61,11 +61,8 @@ impl ClusterState {
     /// Hosts of which it is not known yet what they run: since a forced recovery they have not said it; or they have
     /// not heard yet that the cluster is armed, and their hooks let anyone start anything.
     pub fn unsettled_hosts(&self) -> Vec<HostId> {
-        let is_off = |standing| match standing {
-            Standing::New => true,
-            Standing::Proven { proof } => !matches!(proof, Proof::LeaseExpired { .. }),
-            _ => false,
-        };
+        // A dead host that knew what to keep out will do so until it is admitted again, and is told then.
+        let is_off = |standing| matches!(standing, Standing::New | Standing::Proven { .. });
         let knows = |host: &Host| host.is_witness() || host.acknowledged >= self.armed_at;
         let unsettled =
             |host: &Host| host.standing != Standing::New && !host.accounted || !is_off(host.standing) && !knows(host);
@@ -92,7 +89,8 @@ impl ClusterState {
     /// Whether the end of the holder's lease proves that it no longer runs the VM (proof 4).
     pub fn lease_covers(&self, vm: &Vm, host: &Host, holder: &Holder) -> Result<(), NoProof> {
         let software = self.policy.accept_software_guards || breaks(Sabotage::SoftwareGuardsCount);
-        let guarded = matches!(host.life.guards.watchdog, Watchdog::Hardware { .. }) || software;
+        let guarded =
+            !host.life.disarmed && (matches!(host.life.guards.watchdog, Watchdog::Hardware { .. }) || software);
         // A coverage that was decided but that the host does not know yet ends nothing there.
         let told = host.acknowledged.max(holder.config) >= vm.config.max(self.armed_since)
             || breaks(Sabotage::UnacknowledgedGuardsCount);

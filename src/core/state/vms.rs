@@ -159,11 +159,13 @@ impl ClusterState {
         let armed = self.armed == Armed::Armed;
         let vm = self.vm_mut(seen.vm)?;
         let Incarnation { host, boot, generation } = source;
+        let ran_here = vm.holders.get(&host).is_some_and(|holder| holder.role == Role::Running);
+        if (!armed || vm.unspoken) && !ran_here && vm.intent.want != Want::Running {
+            // Nobody has said that it should not run, nor needs to ask a cluster that only observes: what people start
+            // is what they want.
+            vm.intend(Want::Running);
+        }
         if vm.holders.is_empty() {
-            if !armed && vm.intent.want != Want::Running {
-                // Nobody needs to ask a cluster that only observes: what people start is what they want.
-                vm.intend(Want::Running);
-            }
             // Under the epoch by which the host knows it, so that its word of the VM's end is understood.
             let epoch = seen.epoch;
             vm.epoch = vm.epoch.max(epoch);
@@ -177,9 +179,6 @@ impl ClusterState {
                 holder.epoch = seen.epoch;
                 holder.config = config;
                 vm.version += 1;
-                if vm.unspoken {
-                    vm.intend(Want::Running);
-                }
             }
             Some(holder) if holder.epoch == seen.epoch => {
                 holder.generation = generation;

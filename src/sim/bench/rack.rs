@@ -62,6 +62,7 @@ fn example_host(number: u32, rack: u32) -> Host {
             boot: BootId(u64::from(number) + 1),
             session: 1,
             guards: Guards::default(),
+            disarmed: false,
             hardware: 0,
             renewal_set: (0..2).map(DatastoreId).collect(),
             datastores: (0..16).map(DatastoreId).collect(),

@@ -33,6 +33,7 @@ use crate::core::timing::Timing;
 use crate::sim::spec::WorldSpec;
 use crate::sim::timeline::Violation;
 use crate::sim::world::fact::{Cause, Fact};
+use std::collections::BTreeSet;
 
 /// What was found wrong since the last time it was asked for.
 #[derive(Debug)]
@@ -59,6 +60,8 @@ pub struct Checks {
     orders: orders::Orders,
     intent: intent::Intent,
     doubt: doubt::Doubt,
+    /// Migrations by people that nobody had to let in.
+    arrivals: BTreeSet<(VmId, usize)>,
 }
 
 impl Checks {
@@ -73,6 +76,7 @@ impl Checks {
             orders: orders::Orders::default(),
             intent: intent::Intent::default(),
             doubt: doubt::Doubt::new(&Timing::of(spec.profile)),
+            arrivals: BTreeSet::new(),
         }
     }
 
@@ -100,7 +104,12 @@ impl Checks {
         match fact {
             Fact::Process { vm, machine, host, state, epoch, by } => {
                 let permitted = epoch.is_some_and(|epoch| epoch != Epoch::NONE);
-                let answers = permitted || self.shadow.is_guarded(*vm, *host);
+                let came = self.arrivals.remove(&(*vm, *machine));
+                if *state == Some(ProcessState::Incoming) && !permitted && !self.shadow.is_guarded(*vm, *host) {
+                    self.arrivals.insert((*vm, *machine));
+                }
+                // People answer for what they sent on its way while the cluster only observed.
+                let answers = permitted || !came && self.shadow.is_guarded(*vm, *host);
                 let began = self.processes.changed(*vm, *machine, *host, *state, answers.then_some(&mut *found));
                 if began && *state == Some(ProcessState::Executing) {
                     self.doubt.came_up(*vm);

@@ -7,6 +7,7 @@ use crate::core::reason::Wait;
 use crate::core::state::{Armed, ClusterState, Standing, Vm};
 use crate::sim::check::{Condition, Lack, Stand};
 use crate::sim::fault::Fault;
+use crate::sim::world::machine::Power;
 use crate::sim::world::queue::Occurrence;
 use crate::sim::world::{Brain, SAMPLE, Simulation};
 use std::time::Duration;
@@ -114,7 +115,12 @@ impl<B: Brain> Simulation<B> {
             entry.protected && entry.intent.want == Want::Running && waits
         });
         let starts = given_up.map(|(vm, _)| Request::Intend { vm: *vm, want: Want::Running });
-        for request in conflicts.chain(quarantines).chain(starts).collect::<Vec<_>>() {
+        let stays_off = |host: &&HostId| {
+            let mut machines = self.world.machines.iter().filter(|machine| machine.host == **host);
+            machines.all(|machine| machine.power == Power::Off && !machine.should_be_on)
+        };
+        let dead = state.hosts.keys().filter(stays_off).map(|host| Request::ConfirmDead(*host));
+        for request in conflicts.chain(quarantines).chain(starts).chain(dead).collect::<Vec<_>>() {
             self.world.queue.push(self.world.now, Occurrence::Asks(Box::new(request)));
         }
     }
