@@ -117,6 +117,8 @@ pub enum DatastoreFault {
 pub enum FenceFault {
     /// Every operation takes so long.
     Slow(Duration),
+    /// It takes an order to switch off at once, and carries it out so much later.
+    Late(Duration),
     /// Nobody reaches it.
     Unreachable,
     /// It refuses the credentials.

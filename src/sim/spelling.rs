@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// The word of every fault, in the order in which the scenarios' documentation lists them.
-pub const FAULT_KINDS: [&str; 60] = [
+pub const FAULT_KINDS: [&str; 61] = [
     "power-off",
     "power-on",
     "power-blip",
@@ -49,6 +49,7 @@ pub const FAULT_KINDS: [&str; 60] = [
     "voter-disk-slow",
     "restore-backup",
     "fence-slow",
+    "fence-late",
     "fence-unreachable",
     "fence-wrong-password",
     "fence-lies",
@@ -114,6 +115,7 @@ pub fn fault_kind(fault: &Fault) -> &'static str {
         Fault::VoterDiskSlow(..) => "voter-disk-slow",
         Fault::RestoreBackup(..) => "restore-backup",
         Fault::Fence(_, FenceFault::Slow(_), _) => "fence-slow",
+        Fault::Fence(_, FenceFault::Late(_), _) => "fence-late",
         Fault::Fence(_, FenceFault::Unreachable, _) => "fence-unreachable",
         Fault::Fence(_, FenceFault::WrongPassword, _) => "fence-wrong-password",
         Fault::Fence(_, FenceFault::Lies, _) => "fence-lies",
@@ -196,7 +198,7 @@ pub fn fault_fields(fault: &Fault, names: &Names) -> Map<String, Value> {
         Fault::RestoreBackup(id, ago) => json!({ "host": host(id), "ago": format_duration(*ago) }),
         Fault::Fence(fence, fault, time) => {
             let mut value = json!({ "fence": names.fence(*fence), "for": format_duration(*time) });
-            if let FenceFault::Slow(takes) = fault {
+            if let FenceFault::Slow(takes) | FenceFault::Late(takes) = fault {
                 value["takes"] = json!(format_duration(*takes));
             }
             value

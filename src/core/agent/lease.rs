@@ -56,9 +56,10 @@ impl Lease {
 }
 
 impl Agent {
-    /// Whether the end of the lease ends VMs here: exactly where the master may count on it.
+    /// Whether the end of the lease ends VMs here: exactly where the master may count on it. That it is to end soon does
+    /// not matter: the master counts on it until the log says that it does not.
     pub(super) fn lease_counts(&self) -> bool {
-        let hardware = matches!(self.guards().watchdog, Watchdog::Hardware { .. });
+        let hardware = matches!(self.usable_watchdog(), Watchdog::Hardware { .. });
         self.store.armed == Armed::Armed && (hardware || self.store.software_guards)
     }
 

@@ -303,13 +303,18 @@ impl Agent {
 
     /// The guards that it has, as it tells the master.
     fn guards(&self) -> Guards {
-        // A watchdog that fires later than the master reckons with guards nothing.
-        let counts = match self.machine.watchdog {
-            Watchdog::None => false,
-            Watchdog::Hardware { timeout } | Watchdog::Software { timeout } => timeout <= self.timing.hard_deadline,
-        };
-        // One that is about to be closed guards nothing either.
-        Guards { watchdog: if counts && !self.upgrading { self.machine.watchdog } else { Watchdog::None } }
+        // One that is about to be closed guards nothing.
+        Guards { watchdog: if self.upgrading { Watchdog::None } else { self.usable_watchdog() } }
+    }
+
+    /// Its watchdog, unless it fires later than the master reckons with.
+    fn usable_watchdog(&self) -> Watchdog {
+        match self.machine.watchdog {
+            Watchdog::Hardware { timeout } | Watchdog::Software { timeout } if timeout > self.timing.hard_deadline => {
+                Watchdog::None
+            }
+            watchdog => watchdog,
+        }
     }
 
     fn begin_upgrade(&mut self, actions: &mut Vec<Action>) {

@@ -5,7 +5,7 @@ use crate::core::action::Note;
 use crate::core::command::{Admission, Command};
 use crate::core::ids::{Address, BootId, ConfigVersion, Generation, Incarnation, VmId};
 use crate::core::message::{Ack, Challenge, ConfigUpdate, Heartbeat, Message, Protection, Register, Welcome};
-use crate::core::reason::{Alert, JudgeCause, Proof};
+use crate::core::reason::{Alert, HostState, JudgeCause, Proof};
 use crate::core::record::VmEpoch;
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::{ClusterState, Response, Standing, Vm};
@@ -31,9 +31,12 @@ impl Master {
         let Some(watched) = self.watched_mut(heartbeat.incarnation.host) else { return };
         watched.is_leaving = heartbeat.leaving;
         let is_known = heartbeat.incarnation == watched.life && heartbeat.session == watched.session;
-        if is_known && heartbeat.admitted && watched.is_acknowledged {
+        let is_wronged = breaks(Sabotage::AckAfterJudgement) && watched.state == HostState::Judged;
+        if is_known && heartbeat.admitted && (watched.is_acknowledged || is_wronged) {
             if quorum {
-                watched.last_sign = cx.now;
+                if !is_wronged {
+                    watched.last_sign = cx.now;
+                }
                 let ack = Ack {
                     incarnation: heartbeat.incarnation,
                     authority,

@@ -245,7 +245,7 @@ impl Master {
         out: &mut Output,
     ) {
         if let Some(watched) = self.watched_mut(target.host) {
-            watched.is_acknowledged = breaks(Sabotage::AckAfterJudgement);
+            watched.is_acknowledged = false;
         }
         out.propose(Command::Judge { target, cause });
         if breaks(Sabotage::JudgementNotCommitted) {

@@ -94,7 +94,9 @@ impl ClusterState {
         // A coverage that was decided but that the host does not know yet ends nothing there.
         let told = host.acknowledged.max(holder.config) >= vm.config.max(self.armed_since)
             || breaks(Sabotage::UnacknowledgedGuardsCount);
+        // After a forced recovery, what it was last told may be lost: that its guards are disarmed, say.
         let covered = self.armed == Armed::Armed
+            && host.accounted
             && guarded
             && told
             && vm.definition.response == Response::Restart

@@ -3,27 +3,43 @@
 use super::Found;
 use super::shadow::{Shadow, ShadowVm};
 use crate::core::ids::{Epoch, HostId, VmId};
-use crate::core::state::{ClusterState, Holder, PROOFS_KEPT, Role, Vm};
+use crate::core::state::{ClusterState, Holder, HolderProof, PROOFS_KEPT, Role, Vm};
 
 /// Compares a newer state with the one before: whoever left must be named in a proof.
-pub(super) fn check(before: &Shadow, after: &ClusterState, found: &mut Found) {
+pub(super) fn check(
+    before: &Shadow,
+    after: &ClusterState,
+    mut gone: impl FnMut(VmId, &HolderProof),
+    found: &mut Found,
+) {
     let skipped = before.applied.is_some_and(|applied| after.applied.0 > applied.0 + 1);
     for (id, vm) in &after.vms {
         let Some(old) = before.vms.get(id).filter(|old| old.version != vm.version) else { continue };
         if !vm.protected || !old.protected || before.generation != after.generation {
             continue;
         }
-        check_vm(*id, old, vm, skipped, found);
+        check_vm(*id, old, vm, skipped, &mut gone, found);
     }
 }
 
-fn check_vm(id: VmId, old: &ShadowVm, new: &Vm, skipped: bool, found: &mut Found) {
+fn check_vm(
+    id: VmId,
+    old: &ShadowVm,
+    new: &Vm,
+    skipped: bool,
+    gone: &mut impl FnMut(VmId, &HolderProof),
+    found: &mut Found,
+) {
     for (host, holder) in &old.holders {
         // Of a holder that was not accounted for, it becomes known only later in which boot and under which epoch.
         let stays = new.holders.get(host).is_some_and(|now| {
             holder.role == Role::Unaccounted || (now.boot == holder.boot && now.epoch == holder.epoch)
         });
-        if stays || is_named(*host, holder, new) {
+        if stays {
+            continue;
+        }
+        if let Some(proof) = proof_of(*host, holder, new) {
+            gone(id, proof);
             continue;
         }
         // Only so many proofs are kept. Where entries were applied several at a time, the proof may have come and gone.
@@ -35,13 +51,13 @@ fn check_vm(id: VmId, old: &ShadowVm, new: &Vm, skipped: bool, found: &mut Found
     }
 }
 
-fn is_named(host: HostId, holder: &Holder, vm: &Vm) -> bool {
-    let names = |proof: &&crate::core::state::HolderProof| {
+fn proof_of<'a>(host: HostId, holder: &Holder, vm: &'a Vm) -> Option<&'a HolderProof> {
+    let names = |proof: &&HolderProof| {
         // Of one that was not accounted for, nobody knew in which boot and under which epoch.
         let same = proof.boot == holder.boot && proof.epoch == holder.epoch;
         proof.host == host && (same || holder.role == Role::Unaccounted)
     };
-    vm.proofs.iter().find(names).is_some()
+    vm.proofs.iter().rev().find(names)
 }
 
 /// A VM's processors began to run on a host: the log must have that host as its holder, under that epoch.

@@ -3,7 +3,7 @@
 //! | | what | where |
 //! |---|---|---|
 //! | I1 | never two | `processes` |
-//! | I2 | proof first | `holders` |
+//! | I2 | proof first | `holders`, `proofs`, `lease` |
 //! | I3 | nothing lost | `log`, `liveness` |
 //! | I4 | one decider | `log`, `orders` |
 //! | I5 | intent is obeyed; that no disk is deleted needs no check, as no action can | `intent` |
@@ -15,10 +15,12 @@
 mod doubt;
 mod holders;
 mod intent;
+mod lease;
 mod liveness;
 mod log;
 mod orders;
 mod processes;
+mod proofs;
 mod shadow;
 #[cfg(test)]
 mod tests;
@@ -26,10 +28,12 @@ mod tests;
 pub use liveness::{Condition, Lack, Stand};
 
 use crate::core::action::ProcessState;
-use crate::core::ids::{Authority, Epoch, VmId};
+use crate::core::ids::{Authority, Epoch, HostId, VmId};
 use crate::core::reason::Wait;
 use crate::core::state::ClusterState;
+use crate::core::time::Instant;
 use crate::core::timing::Timing;
+use crate::node::{NodeAction, NodeEvent};
 use crate::sim::spec::WorldSpec;
 use crate::sim::timeline::Violation;
 use crate::sim::world::fact::{Cause, Fact};
@@ -56,6 +60,8 @@ pub struct Checks {
     excused: bool,
     shadow: shadow::Shadow,
     processes: processes::Processes,
+    proofs: proofs::Proofs,
+    leases: lease::Leases,
     log: log::Log,
     orders: orders::Orders,
     intent: intent::Intent,
@@ -72,6 +78,8 @@ impl Checks {
             excused: false,
             shadow: shadow::Shadow::default(),
             processes: processes::Processes::default(),
+            proofs: proofs::Proofs::new(spec),
+            leases: lease::Leases::new(spec),
             log: log::Log::default(),
             orders: orders::Orders::default(),
             intent: intent::Intent::default(),
@@ -81,11 +89,15 @@ impl Checks {
     }
 
     /// A node took a step; this is what it now has of the replicated state, and whether it is the master.
-    pub fn node_stepped(&mut self, machine: usize, state: Option<&ClusterState>, master: Option<Authority>) {
+    pub fn node_stepped(&mut self, now: u64, machine: usize, state: Option<&ClusterState>, master: Option<Authority>) {
         if let Some(state) = state.filter(|state| self.log.has_advanced(machine, state)) {
             self.log.compare(machine, state, &mut self.found);
             if self.shadow.is_behind(state) {
-                holders::check(&self.shadow, state, &mut self.found);
+                let mut gone = Vec::new();
+                holders::check(&self.shadow, state, |vm, proof| gone.push((vm, *proof)), &mut self.found);
+                for (vm, proof) in gone {
+                    self.proofs.given(now, vm, &proof, (&self.shadow, &self.processes), &mut self.found);
+                }
                 self.intent.follow(&self.shadow, state);
                 self.shadow.follow(state);
             }
@@ -110,7 +122,12 @@ impl Checks {
                 }
                 // People answer for what they sent on its way while the cluster only observed.
                 let answers = permitted || !came && self.shadow.is_guarded(*vm, *host);
-                let began = self.processes.changed(*vm, *machine, *host, *state, answers.then_some(&mut *found));
+                if state.is_none() {
+                    self.proofs.process_ended(*vm, *machine);
+                    self.leases.process_ended(*vm, *machine);
+                }
+                let seen = (*host, *state, *epoch);
+                let began = self.processes.changed(now, *vm, *machine, seen, answers.then_some(&mut *found));
                 if began && *state == Some(ProcessState::Executing) {
                     self.doubt.came_up(*vm);
                 }
@@ -136,8 +153,30 @@ impl Checks {
             Fact::Durable { voter, index } => self.log.durable(&self.shadow, *voter, *index),
             Fact::Accepted(request) => self.intent.accepted(&self.shadow, request, found),
             Fact::Alert(alert) => self.doubt.alert(now, alert),
+            Fact::Booted { machine, boot } => self.proofs.booted(*machine, *boot),
+            Fact::Watchdog { machine, fires_at } => self.proofs.watchdog(*machine, *fires_at),
             Fact::Excused => self.excused = true,
         }
+    }
+
+    /// An agent's process has started.
+    pub fn agent_started(&mut self, machine: usize, host: HostId, session: u64, now: Instant) {
+        self.leases.started(machine, host, session, now);
+    }
+
+    /// Something is about to reach an agent.
+    pub fn agent_hears(&mut self, machine: usize, now: Instant, event: &NodeEvent) {
+        self.leases.heard(machine, now, event);
+    }
+
+    /// An agent does something.
+    pub fn agent_does(&mut self, machine: usize, now: Instant, action: &NodeAction) {
+        self.leases.did(machine, now, action, (&self.shadow, &self.processes), &mut self.found);
+    }
+
+    /// An agent was woken, and all that it did then is done.
+    pub fn agent_woke(&mut self, machine: usize, now: (u64, Instant)) {
+        self.leases.woke(machine, now, (&self.shadow, &self.processes), &mut self.found);
     }
 
     /// There is no master that could say anything.

@@ -2,12 +2,23 @@
 
 use super::Found;
 use crate::core::action::ProcessState;
-use crate::core::ids::{HostId, VmId};
+use crate::core::ids::{Epoch, HostId, VmId};
 use std::collections::BTreeMap;
 
 /// Every process of every VM, by the machine on which it is.
 #[derive(Debug, Default)]
-pub(super) struct Processes(BTreeMap<VmId, BTreeMap<usize, (HostId, ProcessState, Writes)>>);
+pub(super) struct Processes(BTreeMap<VmId, BTreeMap<usize, Process>>);
+
+/// A process.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Process {
+    pub(super) host: HostId,
+    pub(super) state: ProcessState,
+    writes: Writes,
+    pub(super) epoch: Epoch,
+    /// Since when it is in this state, in true time.
+    pub(super) since: u64,
+}
 
 /// Whether a process may write the VM's disks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,15 +32,16 @@ impl Processes {
     /// A process changed. Whether it began to be in this state just now.
     pub(super) fn changed(
         &mut self,
+        now: u64,
         vm: VmId,
         machine: usize,
-        host: HostId,
-        state: Option<ProcessState>,
+        seen: (HostId, Option<ProcessState>, Option<Epoch>),
         found: Option<&mut Found>,
     ) -> bool {
+        let (host, state, epoch) = seen;
         let places = self.0.entry(vm).or_default();
-        let before = places.get(&machine).map(|(_, state, _)| *state);
-        let wrote = places.get(&machine).map_or(Writes::Not, |(_, _, writes)| *writes);
+        let before = places.get(&machine).map(|process| process.state);
+        let wrote = places.get(&machine).map_or(Writes::Not, |process| process.writes);
         let writes = match state {
             Some(ProcessState::Executing) => Writes::Maybe,
             // What was under way when it was killed is under way still.
@@ -37,24 +49,39 @@ impl Processes {
             Some(ProcessState::Incoming) | None => Writes::Not,
         };
         match state {
-            Some(state) => places.insert(machine, (host, state, writes)),
-            None => places.remove(&machine),
-        };
+            Some(state) => {
+                let epoch = epoch.unwrap_or(Epoch::NONE);
+                places.insert(machine, Process { host, state, writes, epoch, since: now });
+            }
+            None => {
+                places.remove(&machine);
+            }
+        }
         let gained = writes == Writes::Maybe && wrote == Writes::Not;
-        let mut others = places.iter().filter(|(other, (_, _, writes))| **other != machine && *writes == Writes::Maybe);
-        if let (true, Some((_, (other, state, _))), Some(found)) = (gained, others.next_back(), found) {
-            let verb = match state {
+        let mut others = places.iter().filter(|(other, process)| **other != machine && process.writes == Writes::Maybe);
+        if let (true, Some((_, other)), Some(found)) = (gained, others.next_back(), found) {
+            let verb = match other.state {
                 ProcessState::Dying => "may still write on",
                 _ => "executes on",
             };
-            found.add("I1", format!("{vm} began to execute on {host} while it {verb} {other}"));
+            found.add("I1", format!("{vm} began to execute on {host} while it {verb} {}", other.host));
         }
         state.is_some() && before != state
+    }
+
+    /// The processes of a VM, by machine.
+    pub(super) fn of(&self, vm: VmId) -> impl Iterator<Item = (usize, &Process)> {
+        self.0.get(&vm).into_iter().flatten().map(|(machine, process)| (*machine, process))
+    }
+
+    /// The processes on a machine.
+    pub(super) fn on(&self, machine: usize) -> impl Iterator<Item = (VmId, &Process)> {
+        self.0.iter().filter_map(move |(vm, places)| Some((*vm, places.get(&machine)?)))
     }
 
     /// Whether the VM's processors run anywhere.
     pub(super) fn executes(&self, vm: VmId) -> bool {
         let places = self.0.get(&vm);
-        places.is_some_and(|places| places.values().any(|(_, state, _)| *state == ProcessState::Executing))
+        places.is_some_and(|places| places.values().any(|process| process.state == ProcessState::Executing))
     }
 }

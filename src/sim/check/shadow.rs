@@ -2,7 +2,7 @@
 
 use crate::core::ids::{ClusterGeneration, ConfigVersion, Generation, HostId, LogIndex, VmId, VoterId};
 use crate::core::reason::JudgeCause;
-use crate::core::state::{Armed, ClusterState, Holder, Intent, Standing};
+use crate::core::state::{Armed, ClusterState, Holder, Intent, Response, Standing};
 use std::collections::BTreeMap;
 
 /// What the checkers need of the newest state.
@@ -24,6 +24,8 @@ pub(super) struct Shadow {
 pub(super) struct ShadowVm {
     pub(super) version: u64,
     pub(super) protected: bool,
+    /// Whether it must not outlive its host's lease.
+    pub(super) leased: bool,
     pub(super) config: ConfigVersion,
     pub(super) intent: Intent,
     pub(super) holders: BTreeMap<HostId, Holder>,
@@ -77,6 +79,7 @@ impl Shadow {
             let shadow = ShadowVm {
                 version: vm.version,
                 protected: vm.protected,
+                leased: vm.definition.response == Response::Restart,
                 config: vm.config,
                 intent: vm.intent,
                 holders: vm.holders.clone(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 const QUIET: Duration = Duration::from_secs(12);
 
 /// The kinds of what may befall, each with how often it is chosen among those that a seed has a taste for.
-const KINDS: [(Kind, u64); 46] = [
+const KINDS: [(Kind, u64); 49] = [
     (Kind::PowerOff, 10),
     (Kind::PowerOn, 8),
     (Kind::PowerBlip, 8),
@@ -38,6 +38,9 @@ const KINDS: [(Kind, u64); 46] = [
     (Kind::LinkReplay, 4),
     (Kind::Isolate, 10),
     (Kind::Partition, 8),
+    (Kind::SiteSplit, 4),
+    (Kind::StalledSplit, 4),
+    (Kind::SwitchOutage, 4),
     (Kind::DatastoreHang, 6),
     (Kind::DatastoreError, 6),
     (Kind::DatastoreSlow, 4),
@@ -88,6 +91,12 @@ enum Kind {
     LinkReplay,
     Isolate,
     Partition,
+    /// A partition of the network and of storage alike.
+    SiteSplit,
+    /// A machine stands still while the network splits, and goes on in the smaller part.
+    StalledSplit,
+    /// A host and its fence devices are cut off together.
+    SwitchOutage,
     DatastoreHang,
     DatastoreError,
     DatastoreSlow,
@@ -117,18 +126,20 @@ pub(super) fn faults(spec: &WorldSpec, until: Duration, dice: &mut Dice) -> Vec<
     // From a fault every other second to one in half a minute.
     let pace = Duration::from_millis(2_000 << dice.range(0, 4));
     let burst = dice.range(0, 60) as u32;
+    // Misfortunes seldom come singly: how often the next one meets the same host.
+    let clings = dice.pick(&[0, 0, 30, 60, 85]).copied().unwrap_or(0);
+    let mut victim = None;
     let mut faults = Vec::new();
     let mut at = QUIET;
     while at < until && !taste.is_empty() {
         let wait = if dice.chance(burst) { pace / 20 } else { pace };
         at += dice.duration_between((Duration::ZERO, wait * 2));
-        let mut chooser = Chooser { spec, dice };
+        let mut chooser = Chooser { spec, dice, victim, clings };
         let kind = chooser.kind(&taste);
-        for fault in chooser.fault(kind) {
-            // Nobody gives up voters before the others have long been without a leader.
-            let later = if fault == Fault::Recover { Duration::from_secs(12) } else { Duration::ZERO };
+        for (later, fault) in chooser.fault(kind) {
             faults.push((at + later, fault));
         }
+        victim = chooser.victim;
     }
     faults.retain(|(at, _)| *at < until);
     faults.sort_by_key(|(at, _)| *at);
@@ -150,6 +161,10 @@ fn taste(dice: &mut Dice) -> Vec<(Kind, u64)> {
 struct Chooser<'a> {
     spec: &'a WorldSpec,
     dice: &'a mut Dice,
+    /// The host that something befell last.
+    victim: Option<HostId>,
+    /// How often it is that one again, in percent.
+    clings: u32,
 }
 
 impl Chooser<'_> {
@@ -166,8 +181,13 @@ impl Chooser<'_> {
     }
 
     fn host(&mut self) -> HostId {
+        if let Some(victim) = self.victim.filter(|_| self.dice.chance(self.clings)) {
+            return victim;
+        }
         let hosts: Vec<HostId> = self.spec.hosts.keys().copied().collect();
-        self.dice.pick(&hosts).copied().unwrap_or_default()
+        let host = self.dice.pick(&hosts).copied().unwrap_or_default();
+        self.victim = Some(host);
+        host
     }
 
     fn other(&mut self, than: HostId) -> HostId {
@@ -190,13 +210,37 @@ impl Chooser<'_> {
         self.dice.pick(&devices).copied()
     }
 
+    fn device_of(&mut self, host: HostId) -> Option<FenceId> {
+        let own: Vec<FenceId> = self.devices_of(host);
+        if self.dice.chance(self.clings) {
+            self.dice.pick(&own).copied().or_else(|| self.device())
+        } else {
+            self.device()
+        }
+    }
+
+    fn devices_of(&self, host: HostId) -> Vec<FenceId> {
+        self.spec.hosts.get(&host).map(|host| host.fences.iter().flatten().copied().collect()).unwrap_or_default()
+    }
+
+    /// Some of the hosts, but not all, this one among them.
+    fn part(&mut self, host: HostId) -> Vec<HostId> {
+        let size = self.dice.range(1, self.spec.hosts.len() as u64 - 1) as usize;
+        let mut others: Vec<HostId> = self.spec.hosts.keys().copied().filter(|id| *id != host).collect();
+        self.dice.shuffle(&mut others);
+        others.truncate(size - 1);
+        others.insert(0, host);
+        others
+    }
+
     /// A time span; short ones as likely as long ones.
     fn span(&mut self, least_millis: u64, doublings: u64) -> Duration {
         let most = least_millis << self.dice.range(0, doublings);
         Duration::from_millis(self.dice.range(least_millis, most))
     }
 
-    fn fault(&mut self, kind: Kind) -> Vec<Fault> {
+    /// What befalls, each part so much later than the first.
+    fn fault(&mut self, kind: Kind) -> Vec<(Duration, Fault)> {
         let host = self.host();
         let one = match kind {
             Kind::PowerOff => Fault::PowerOff(host),
@@ -223,9 +267,10 @@ impl Chooser<'_> {
             Kind::Isolate => Fault::Isolate(host, self.span(200, 9)),
             Kind::ConfirmDead => Fault::ConfirmDead(host),
             Kind::Recover => return self.recover(),
-            kind => return self.of_others(kind, host),
+            Kind::StalledSplit => return self.stalled_split(host),
+            kind => return self.of_others(kind, host).into_iter().map(|fault| (Duration::ZERO, fault)).collect(),
         };
-        vec![one]
+        vec![(Duration::ZERO, one)]
     }
 
     fn of_others(&mut self, kind: Kind, host: HostId) -> Vec<Fault> {
@@ -233,19 +278,20 @@ impl Chooser<'_> {
             Kind::LinkCut | Kind::LinkLoss | Kind::LinkDelay | Kind::LinkDuplicate | Kind::LinkReplay => {
                 self.link(kind, host)
             }
-            Kind::Partition => {
-                let size = self.dice.range(1, self.spec.hosts.len() as u64 - 1) as usize;
-                let mut hosts: Vec<HostId> = self.spec.hosts.keys().copied().collect();
-                self.dice.shuffle(&mut hosts);
-                hosts.truncate(size);
-                vec![Fault::Partition(hosts, self.span(200, 9))]
+            Kind::Partition => vec![Fault::Partition(self.part(host), self.span(200, 9))],
+            Kind::SiteSplit => self.site_split(host),
+            Kind::SwitchOutage => {
+                let lasts = self.span(1_000, 6);
+                let cut = |device| Fault::Fence(device, FenceFault::Unreachable, lasts);
+                let devices = self.devices_of(host).into_iter().map(cut);
+                std::iter::once(Fault::Isolate(host, lasts)).chain(devices).collect()
             }
             Kind::DatastoreHang | Kind::DatastoreError | Kind::DatastoreSlow => self.storage(kind, host),
             Kind::TearRecord => vec![Fault::TearRecord(self.datastore(), host)],
             Kind::TearMail => vec![Fault::TearMail(self.datastore(), host)],
             Kind::StallWrite => vec![Fault::StallWrite(host, self.datastore(), self.span(300, 6))],
             Kind::RollBack => vec![Fault::RollBack(self.datastore(), self.span(5_000, 3))],
-            Kind::Fence | Kind::SwapFences => self.fence(kind),
+            Kind::Fence | Kind::SwapFences => self.fence(kind, host),
             kind => self.of_people(kind, host),
         }
     }
@@ -255,7 +301,7 @@ impl Chooser<'_> {
         let fault = match kind {
             Kind::LinkCut => LinkFault::Cut,
             Kind::LinkLoss => LinkFault::Loss(self.dice.range(5, 80) as u32),
-            Kind::LinkDelay => LinkFault::Delay(self.span(20, 7)),
+            Kind::LinkDelay => LinkFault::Delay(self.span(20, 9)),
             Kind::LinkDuplicate => LinkFault::Duplicate(self.dice.range(5, 60) as u32),
             _ => LinkFault::Replay(self.span(1_000, 6)),
         };
@@ -280,15 +326,38 @@ impl Chooser<'_> {
         vec![Fault::Datastore(whom, self.datastore(), fault, self.span(500, 7))]
     }
 
-    fn fence(&mut self, kind: Kind) -> Vec<Fault> {
-        let (Some(device), Some(other)) = (self.device(), self.device()) else { return Vec::new() };
+    /// One side of the split has the network's one half, and each datastore answers one side only.
+    fn site_split(&mut self, host: HostId) -> Vec<Fault> {
+        let side = self.part(host);
+        let lasts = self.span(1_000, 6);
+        let mut faults = vec![Fault::Partition(side.clone(), lasts)];
+        let datastores: Vec<DatastoreId> = self.spec.datastores.keys().copied().collect();
+        for datastore in datastores {
+            let inside = self.dice.chance(50);
+            let fault = if self.dice.chance(50) { DatastoreFault::Hang } else { DatastoreFault::Error };
+            let cut_off = self.spec.hosts.keys().filter(|id| side.contains(id) != inside);
+            faults.extend(cut_off.map(|id| Fault::Datastore(Some(*id), datastore, fault, lasts)));
+        }
+        faults
+    }
+
+    /// A machine stands still, and by the time it goes on the network has split.
+    fn stalled_split(&mut self, host: HostId) -> Vec<(Duration, Fault)> {
+        let (stalls, lasts) = (self.span(500, 3), self.span(5_000, 3));
+        let splits = self.dice.duration_between((Duration::ZERO, stalls));
+        vec![(Duration::ZERO, Fault::Freeze(host, stalls)), (splits, Fault::Partition(self.part(host), lasts))]
+    }
+
+    fn fence(&mut self, kind: Kind, host: HostId) -> Vec<Fault> {
+        let (Some(device), Some(other)) = (self.device_of(host), self.device()) else { return Vec::new() };
         let lasts = self.span(2_000, 6);
         if kind == Kind::SwapFences {
             return vec![Fault::SwapFences(device, other, lasts)];
         }
         let fault = match self.dice.range(0, 99) {
-            0..=39 => FenceFault::Slow(self.span(200, 7)),
-            40..=74 => FenceFault::Unreachable,
+            0..=29 => FenceFault::Slow(self.span(200, 7)),
+            30..=44 => FenceFault::Late(self.span(300, 5)),
+            45..=74 => FenceFault::Unreachable,
             75..=97 => FenceFault::WrongPassword,
             _ => FenceFault::Lies,
         };
@@ -351,16 +420,17 @@ impl Chooser<'_> {
     }
 
     /// The majority of the first voters lose power for good, and a person recovers what is left.
-    fn recover(&mut self) -> Vec<Fault> {
+    fn recover(&mut self) -> Vec<(Duration, Fault)> {
         let mut faults = Vec::new();
         if self.dice.chance(60) {
             let mut voters: Vec<HostId> =
                 self.spec.hosts.iter().filter(|(_, host)| host.votes).map(|(id, _)| *id).collect();
             self.dice.shuffle(&mut voters);
             voters.truncate(voters.len() / 2 + 1);
-            faults.extend(voters.into_iter().map(Fault::PowerOff));
+            faults.extend(voters.into_iter().map(|host| (Duration::ZERO, Fault::PowerOff(host))));
         }
-        faults.push(Fault::Recover);
+        // Nobody gives up voters before the others have long been without a leader.
+        faults.push((Duration::from_secs(12), Fault::Recover));
         faults
     }
 }

@@ -165,6 +165,10 @@ impl Fields<'_, '_> {
                 let takes = self.duration("takes")?;
                 Fault::Fence(self.fence("fence")?, FenceFault::Slow(takes), self.lasting()?)
             }
+            "fence-late" => {
+                let takes = self.duration("takes")?;
+                Fault::Fence(self.fence("fence")?, FenceFault::Late(takes), self.lasting()?)
+            }
             "fence-unreachable" => Fault::Fence(self.fence("fence")?, FenceFault::Unreachable, self.lasting()?),
             "fence-wrong-password" => Fault::Fence(self.fence("fence")?, FenceFault::WrongPassword, self.lasting()?),
             "fence-lies" => Fault::Fence(self.fence("fence")?, FenceFault::Lies, self.lasting()?),

@@ -56,6 +56,7 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
         Fault::VoterDiskSlow(host, short, time),
         Fault::RestoreBackup(host, time),
         Fault::Fence(fence, FenceFault::Slow(short), time),
+        Fault::Fence(fence, FenceFault::Late(short), time),
         Fault::Fence(fence, FenceFault::Unreachable, time),
         Fault::Fence(fence, FenceFault::WrongPassword, time),
         Fault::Fence(fence, FenceFault::Lies, time),

@@ -1,7 +1,7 @@
 //! What the world tells its checkers: facts, in the order in which they came true.
 
 use crate::core::action::{ProcessState, Request};
-use crate::core::ids::{Epoch, HostId, LogIndex, VmId, VoterId};
+use crate::core::ids::{BootId, Epoch, HostId, LogIndex, VmId, VoterId};
 use crate::core::reason::Alert;
 use crate::core::record::Tombstone;
 
@@ -22,6 +22,20 @@ pub enum Fact {
         epoch: Option<Epoch>,
         /// How it came to this.
         by: Cause,
+    },
+    /// A machine has come up in a new boot.
+    Booted {
+        /// Which machine.
+        machine: usize,
+        /// Which boot.
+        boot: BootId,
+    },
+    /// An agent has worked its machine's watchdog.
+    Watchdog {
+        /// On which machine.
+        machine: usize,
+        /// The moment of true time at which it fires, if nothing feeds it again; `None`: it is closed.
+        fires_at: Option<u64>,
     },
     /// An agent called for a start.
     StartCalled {

@@ -46,6 +46,14 @@ impl FenceDevice {
         self.faults.iter().any(|(fault, until)| *until > now && *fault == wanted)
     }
 
+    fn lateness(&self, now: u64) -> Option<Duration> {
+        let late = |(fault, until): &(FenceFault, u64)| match fault {
+            FenceFault::Late(by) if *until > now => Some(*by),
+            _ => None,
+        };
+        self.faults.iter().filter_map(late).max()
+    }
+
     fn latency(&self, now: u64) -> Duration {
         let slow = |(fault, until): &(FenceFault, u64)| match fault {
             FenceFault::Slow(by) if *until > now => Some(*by),
@@ -125,7 +133,10 @@ impl World {
                 FenceResult::Taken
             }
             FenceOp::PowerOff => {
-                self.power_off(machine, "fenced");
+                match target.lateness(now) {
+                    Some(late) => self.after(micros(late), Occurrence::FenceCuts(machine)),
+                    None => self.power_off(machine, "fenced"),
+                }
                 FenceResult::Taken
             }
             FenceOp::PowerOn => {
@@ -138,6 +149,13 @@ impl World {
             }
             FenceOp::Power if self.machines[machine].power == Power::Off => FenceResult::Off,
             FenceOp::Power => FenceResult::On,
+        }
+    }
+
+    /// A device carries out at last what it was told. People who mend everything see to it that nothing is left over.
+    pub(super) fn fence_cuts(&mut self, machine: usize) {
+        if !self.healing {
+            self.power_off(machine, "fenced");
         }
     }
 

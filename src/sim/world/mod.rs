@@ -221,6 +221,8 @@ impl<B: Brain> Simulation<B> {
                     if self.brains.len() <= machine {
                         self.brains.resize_with(machine + 1, || None);
                     }
+                    let host = self.world.machines[machine].host;
+                    self.checks.agent_started(machine, host, session, now);
                     self.brains[machine] = Some(B::start(now, *setup, &mut actions));
                     self.perform(machine, session, actions, Woken::Otherwise);
                 }
@@ -239,21 +241,27 @@ impl<B: Brain> Simulation<B> {
         let (now, session) = (target.local(self.world.now), target.agent.session);
         let Some(brain) = self.brains.get_mut(machine).and_then(Option::as_mut) else { return };
         let mut actions = std::mem::take(&mut self.actions);
+        self.checks.agent_hears(machine, now, &event);
         brain.step(now, event, &mut actions);
         self.perform(machine, session, actions, woken);
+        if woken == Woken::JustNow {
+            self.checks.agent_woke(machine, (self.world.now, now));
+        }
     }
 
     /// Carries out a node's actions in their order, as long as that run of it lives: one of them may be its end.
     fn perform(&mut self, machine: usize, session: u64, mut actions: Vec<NodeAction>, woken: Woken) {
         // The checkers see the node's new state before they see what it does with it.
         if let Some(brain) = self.brains.get(machine).and_then(Option::as_ref) {
-            self.checks.node_stepped(machine, brain.state(), brain.master());
+            self.checks.node_stepped(self.world.now, machine, brain.state(), brain.master());
         }
         for action in actions.drain(..) {
             let agent = &self.world.machines[machine].agent;
             if !agent.running || agent.session != session {
                 break;
             }
+            let now = self.world.machines[machine].local(self.world.now);
+            self.checks.agent_does(machine, now, &action);
             self.world.perform(machine, action);
         }
         actions.clear();
@@ -314,6 +322,7 @@ impl World {
             Occurrence::HookExpires(ticket) => self.hook_expires(ticket),
             Occurrence::Switch(migration) => self.switch(migration),
             Occurrence::Fence(device) => self.fence_done(device),
+            Occurrence::FenceCuts(machine) => self.fence_cuts(machine),
             Occurrence::FenceGivenUp { machine, session, ticket } => self.fence_given_up(machine, session, ticket),
             Occurrence::ReplyOverdue { ticket, attempt } => self.reply_overdue(ticket, attempt),
             Occurrence::Asks(request) => self.ask_cluster(*request),

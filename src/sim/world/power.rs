@@ -5,6 +5,7 @@ use crate::core::action::WatchdogOp;
 use crate::core::ids::BootId;
 use crate::core::message::Watchdog;
 use crate::sim::timeline::Happening;
+use crate::sim::world::fact::Fact;
 use crate::sim::world::machine::{Daemon, Power, Timer};
 use crate::sim::world::queue::Occurrence;
 use crate::sim::world::state::{World, micros};
@@ -73,6 +74,7 @@ impl World {
         // What libvirt knew of how processes ended does not outlive a boot.
         target.hypervisor.definitions.values_mut().for_each(|ended| *ended = Ended::Unknown);
         let host = target.host;
+        self.facts.push(Fact::Booted { machine, boot });
         self.tell(Happening::Power(host, "booted"));
         self.start_agent(machine);
         self.autostart(machine);
@@ -136,6 +138,9 @@ impl World {
         // The timer counts at the machine's own rate.
         let fires_at = target.true_time(target.local(self.now) + timeout);
         target.watchdog.fires_at = fires_at;
+        let open = target.watchdog.open;
+        self.facts.push(Fact::Watchdog { machine, fires_at: open.then_some(fires_at) });
+        let target = &mut self.machines[machine];
         if target.watchdog.open && !target.watchdog.queued {
             target.watchdog.queued = true;
             self.queue.push(fires_at, Occurrence::Watchdog(machine));

@@ -52,6 +52,8 @@ pub(super) enum Occurrence {
     Switch(u64),
     /// The first operation in a fence device's queue ends.
     Fence(FenceId),
+    /// A fence device cuts a machine's power, as it was told some time ago.
+    FenceCuts(usize),
     /// A fence device could not be reached.
     FenceGivenUp { machine: usize, session: u64, ticket: Ticket },
     /// An operator's client has waited long enough for a reply.
