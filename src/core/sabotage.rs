@@ -63,7 +63,7 @@ pub enum Sabotage {
     NoProofNeeded,
     /// Rule 11: the hook lets every start pass.
     HookOpen,
-    /// Rule 11: the target of a live migration is not a holder.
+    /// Rule 11: the target of a live migration is no holder any more once the source is proven gone.
     MigrationTargetForgotten,
     /// Rule 12: a start is called withdrawn while it waits in the hypervisor.
     ReleasedWhileQueued,

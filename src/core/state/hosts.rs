@@ -238,6 +238,9 @@ pub(super) fn remove_holder(vm: &mut Vm, host: HostId, proof: Proof) {
     if breaks(Sabotage::OneProofIsEnough) {
         vm.holders.clear();
     }
+    if role == Role::Outgoing && breaks(Sabotage::MigrationTargetForgotten) {
+        vm.holders.retain(|_, other| other.role != Role::Incoming);
+    }
     // A migration that lost its target leaves the source as it was.
     if role == Role::Incoming {
         for holder in vm.holders.values_mut().filter(|holder| holder.role == Role::Outgoing) {

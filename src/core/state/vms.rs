@@ -86,9 +86,6 @@ impl ClusterState {
         if let Some(source) = vm.holders.get_mut(&from.host) {
             source.role = Role::Outgoing;
         }
-        if breaks(Sabotage::MigrationTargetForgotten) {
-            vm.holders.remove(&to.host);
-        }
         changes.push(Change::Vm(id));
         changes.push(Self::grant(to, id, epoch, Role::Incoming, by_hook));
         Ok(())

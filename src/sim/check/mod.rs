@@ -5,7 +5,7 @@
 //! | I1 | never two | `processes` |
 //! | I2 | proof first | `holders`, `proofs`, `lease` |
 //! | I3 | nothing lost | `log`, `liveness` |
-//! | I4 | one decider | `log`, `orders` |
+//! | I4 | one decider | `log`, `orders`, `majority` |
 //! | I5 | intent is obeyed; that no disk is deleted needs no check, as no action can | `intent` |
 //! | I6 | doubt is loud | `doubt` |
 //!
@@ -18,6 +18,7 @@ mod intent;
 mod lease;
 mod liveness;
 mod log;
+mod majority;
 mod orders;
 mod processes;
 mod proofs;
@@ -33,6 +34,7 @@ use crate::core::reason::Wait;
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::core::timing::Timing;
+use crate::election::Members;
 use crate::node::{NodeAction, NodeEvent};
 use crate::sim::spec::WorldSpec;
 use crate::sim::timeline::Violation;
@@ -62,6 +64,7 @@ pub struct Checks {
     processes: processes::Processes,
     proofs: proofs::Proofs,
     leases: lease::Leases,
+    majority: majority::Majority,
     log: log::Log,
     orders: orders::Orders,
     intent: intent::Intent,
@@ -80,6 +83,7 @@ impl Checks {
             processes: processes::Processes::default(),
             proofs: proofs::Proofs::new(spec),
             leases: lease::Leases::new(spec),
+            majority: majority::Majority::new(spec),
             log: log::Log::default(),
             orders: orders::Orders::default(),
             intent: intent::Intent::default(),
@@ -162,15 +166,18 @@ impl Checks {
     /// An agent's process has started.
     pub fn agent_started(&mut self, machine: usize, host: HostId, session: u64, now: Instant) {
         self.leases.started(machine, host, session, now);
+        self.majority.started(machine);
     }
 
     /// Something is about to reach an agent.
     pub fn agent_hears(&mut self, machine: usize, now: Instant, event: &NodeEvent) {
         self.leases.heard(machine, now, event);
+        self.majority.heard(machine, now, event);
     }
 
     /// An agent does something.
-    pub fn agent_does(&mut self, machine: usize, now: Instant, action: &NodeAction) {
+    pub fn agent_does(&mut self, machine: usize, now: Instant, action: &NodeAction, members: Option<&Members>) {
+        self.majority.did(machine, now, action, members, &mut self.found);
         self.leases.did(machine, now, action, (&self.shadow, &self.processes), &mut self.found);
     }
 

@@ -72,8 +72,11 @@ impl Proofs {
         }
         let expired = matches!(proof, Proof::LeaseExpired { .. }) && self.guarded.contains(&host);
         if let Some(until) = self.might_run_until.get(&(vm, boot)).filter(|until| expired && **until > now) {
-            let more = until.saturating_sub(now) / 1_000;
-            found.add("I2", format!("{vm} could have run on {host} for {more} ms more when its lease was called over"));
+            let more = match *until {
+                u64::MAX => "for ever".to_owned(),
+                until => format!("for {} ms more", until.saturating_sub(now) / 1_000),
+            };
+            found.add("I2", format!("{vm} could have run on {host} {more} when its lease was called over"));
         }
     }
 }

@@ -261,7 +261,8 @@ impl<B: Brain> Simulation<B> {
                 break;
             }
             let now = self.world.machines[machine].local(self.world.now);
-            self.checks.agent_does(machine, now, &action);
+            let members = self.brains.get(machine).and_then(Option::as_ref).and_then(Brain::electorate);
+            self.checks.agent_does(machine, now, &action, members);
             self.world.perform(machine, action);
         }
         actions.clear();

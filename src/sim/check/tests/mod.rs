@@ -1,17 +1,21 @@
 //! Each checker with inputs made by hand: it is silent where all is well, and speaks where it is not.
 
+mod guards;
+
 use super::*;
 use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::{BootId, ClusterGeneration, Epoch, Generation, HostId, LogIndex, VoterId};
+use crate::core::message::Watchdog;
 use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::record::Tombstone;
 use crate::core::state::{
     Armed, Holder, HolderProof, Host, Intent, Life, Policy, Response, Role, Standing, Vm, VmDefinition,
 };
 use crate::core::timing::Profile;
-use crate::sim::spec::{Nature, WorldSpec};
+use crate::sim::spec::{HostSpec, Nature, WorldSpec};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 const VM: VmId = VmId(1);
 const SECOND: u64 = 1_000_000;
@@ -22,13 +26,31 @@ fn checks() -> Checks {
         profile: Profile::Lan,
         policy: Policy::default(),
         armed: true,
-        hosts: BTreeMap::new(),
+        hosts: BTreeMap::from([(HostId(1), guarded_host())]),
         datastores: BTreeMap::new(),
         networks: BTreeMap::new(),
         fences: BTreeMap::new(),
         vms: Vec::new(),
         nature: Nature::default(),
     })
+}
+
+fn guarded_host() -> HostSpec {
+    HostSpec {
+        name: String::new(),
+        memory_mib: 1,
+        millicores: 1,
+        datastores: BTreeSet::new(),
+        networks: BTreeSet::new(),
+        tags: BTreeSet::new(),
+        failure_domain: String::new(),
+        watchdog: Watchdog::Hardware { timeout: Duration::from_secs(4) },
+        fences: Vec::new(),
+        votes: true,
+        on: true,
+        drift_ppm: 0,
+        boot_time: Duration::ZERO,
+    }
 }
 
 fn epoch(number: u64) -> Epoch {
@@ -140,23 +162,23 @@ fn what_follows_an_excuse_is_excused() {
 #[test]
 fn a_holder_leaves_with_a_proof_only() {
     let mut checks = checks();
-    checks.node_stepped(0, Some(&state(1, &[1])), None);
-    checks.node_stepped(0, Some(&state(2, &[1, 2])), None);
+    checks.node_stepped(0, 0, Some(&state(1, &[1])), None);
+    checks.node_stepped(0, 0, Some(&state(2, &[1, 2])), None);
     assert_eq!(found(&mut checks), NOTHING);
     let mut proven = state(3, &[2]);
     let proof = Proof::Operator;
     let named = HolderProof { host: HostId(1), boot: BootId(1), epoch: epoch(1), proof };
     proven.vms.get_mut(&VM).expect("the VM").proofs.push(named);
-    checks.node_stepped(0, Some(&proven), None);
+    checks.node_stepped(0, 0, Some(&proven), None);
     assert_eq!(found(&mut checks), NOTHING);
-    checks.node_stepped(0, Some(&state(4, &[])), None);
+    checks.node_stepped(0, 0, Some(&state(4, &[])), None);
     assert_eq!(found(&mut checks), ["I2"]);
 }
 
 #[test]
 fn a_start_needs_a_holder_under_that_epoch() {
     let mut checks = checks();
-    checks.node_stepped(0, Some(&state(1, &[1])), None);
+    checks.node_stepped(0, 0, Some(&state(1, &[1])), None);
     checks.fact(0, &process(1, EXECUTING, Some(epoch(1))));
     assert_eq!(found(&mut checks), NOTHING);
     checks.fact(0, &process(1, None, None));
@@ -170,10 +192,10 @@ fn a_start_needs_a_holder_under_that_epoch() {
 #[test]
 fn different_states_after_the_same_entries_are_seen() {
     let mut checks = checks();
-    checks.node_stepped(0, Some(&state(1, &[1])), None);
-    checks.node_stepped(1, Some(&state(1, &[1])), None);
+    checks.node_stepped(0, 0, Some(&state(1, &[1])), None);
+    checks.node_stepped(0, 1, Some(&state(1, &[1])), None);
     assert_eq!(found(&mut checks), NOTHING);
-    checks.node_stepped(2, Some(&state(1, &[2])), None);
+    checks.node_stepped(0, 2, Some(&state(1, &[2])), None);
     assert_eq!(found(&mut checks), ["I3"]);
 }
 
@@ -181,12 +203,12 @@ fn different_states_after_the_same_entries_are_seen() {
 fn two_masters_of_one_term_are_seen() {
     let mut checks = checks();
     let term = |term| Some(Authority { term, ..Authority::default() });
-    checks.node_stepped(0, None, term(1));
-    checks.node_stepped(1, None, term(2));
-    checks.node_stepped(0, None, None);
-    checks.node_stepped(0, None, term(3));
+    checks.node_stepped(0, 0, None, term(1));
+    checks.node_stepped(0, 1, None, term(2));
+    checks.node_stepped(0, 0, None, None);
+    checks.node_stepped(0, 0, None, term(3));
     assert_eq!(found(&mut checks), NOTHING);
-    checks.node_stepped(1, None, term(3));
+    checks.node_stepped(0, 1, None, term(3));
     assert_eq!(found(&mut checks), ["I4"]);
 }
 
@@ -229,7 +251,7 @@ fn a_tombstone_follows_a_judgement() {
     {
         let mut state = state(applied, &[]);
         state.hosts.insert(HostId(1), host(generation, standing));
-        checks.node_stepped(0, Some(&state), None);
+        checks.node_stepped(0, 0, Some(&state), None);
         checks.fact(0, &fact);
         assert_eq!(found(&mut checks).len(), expected, "{generation} {standing:?}");
     }
@@ -245,15 +267,15 @@ fn intends(applied: u64, want: Want, version: u64) -> ClusterState {
 #[test]
 fn what_a_person_stopped_stays_stopped() {
     let mut checks = checks();
-    checks.node_stepped(0, Some(&intends(1, Want::Running, 1)), None);
-    checks.node_stepped(0, Some(&intends(4, Want::Stopped, 2)), None);
+    checks.node_stepped(0, 0, Some(&intends(1, Want::Running, 1)), None);
+    checks.node_stepped(0, 0, Some(&intends(4, Want::Stopped, 2)), None);
     checks.fact(0, &process(1, EXECUTING, Some(epoch(1))));
     assert_eq!(found(&mut checks), NOTHING);
     checks.fact(0, &process(1, None, None));
     checks.fact(0, &process(5, EXECUTING, Some(epoch(5))));
     assert_eq!(found(&mut checks), ["I5"]);
     checks.fact(0, &process(5, None, None));
-    checks.node_stepped(0, Some(&intends(6, Want::Running, 3)), None);
+    checks.node_stepped(0, 0, Some(&intends(6, Want::Running, 3)), None);
     checks.fact(0, &process(5, EXECUTING, Some(epoch(5))));
     assert_eq!(found(&mut checks), NOTHING);
 }
@@ -262,11 +284,11 @@ fn what_a_person_stopped_stays_stopped() {
 fn what_was_accepted_is_not_forgotten() {
     let mut checks = checks();
     let master = |term| Some(Authority { term, ..Authority::default() });
-    checks.node_stepped(0, Some(&intends(4, Want::Stopped, 2)), master(1));
+    checks.node_stepped(0, 0, Some(&intends(4, Want::Stopped, 2)), master(1));
     checks.fact(0, &Fact::Accepted(Request::Intend { vm: VM, want: Want::Stopped }));
-    checks.node_stepped(1, Some(&intends(5, Want::Stopped, 2)), master(2));
+    checks.node_stepped(0, 1, Some(&intends(5, Want::Stopped, 2)), master(2));
     assert_eq!(found(&mut checks), NOTHING);
-    checks.node_stepped(2, Some(&intends(3, Want::Running, 1)), master(3));
+    checks.node_stepped(0, 2, Some(&intends(3, Want::Running, 1)), master(3));
     assert_eq!(found(&mut checks), ["I3"]);
     checks.fact(0, &Fact::Accepted(Request::Intend { vm: VM, want: Want::Running }));
     assert_eq!(found(&mut checks), ["I3"]);
@@ -276,7 +298,7 @@ fn what_was_accepted_is_not_forgotten() {
 fn silence_about_a_vm_that_is_down_is_seen() {
     let sampled = |wait: Option<Wait>, alert: Option<Alert>| {
         let mut checks = checks();
-        checks.node_stepped(0, Some(&state(1, &[])), None);
+        checks.node_stepped(0, 0, Some(&state(1, &[])), None);
         for second in 0..30 {
             if let Some(alert) = alert.as_ref().filter(|_| second == 12) {
                 checks.fact(second * SECOND, &Fact::Alert(alert.clone()));
