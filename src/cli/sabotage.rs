@@ -22,8 +22,8 @@ use std::sync::{Mutex, PoisonError};
 /// Written at the top of the list.
 const HEADER: &str = "\
 # Each rule that can be broken on purpose, with the first seed of the soak whose checkers notice, and what they see.
-# The seed's world is clean when nothing is broken. `scripts/sabotage` finds and writes these lines; the reasons under
-# [uncaught] are written by hand.
+# The seed's world is clean when nothing is broken. `scripts/sabotage` finds and writes these lines.
+
 ";
 
 #[derive(Debug, Args)]
@@ -44,12 +44,9 @@ pub struct SabotageArgs {
     jobs: Option<NonZeroUsize>,
 }
 
-/// Which rules were noticed to be broken, and why others were not.
+/// Which rules were noticed to be broken, and how.
 #[derive(Debug, Default)]
-struct List {
-    caught: BTreeMap<String, toml::Value>,
-    uncaught: BTreeMap<String, toml::Value>,
-}
+struct List(BTreeMap<String, toml::Value>);
 
 /// Seeks the first seed for each rule.
 pub fn sabotage(args: &SabotageArgs, output: &mut Output) -> anyhow::Result<Exit> {
@@ -72,7 +69,7 @@ pub fn sabotage(args: &SabotageArgs, output: &mut Output) -> anyhow::Result<Exit
             }
             None => {
                 output.line(&format!("{name:<26} NOT CAUGHT"))?;
-                list.miss(name);
+                list.0.remove(&name);
             }
         }
         output.flush()?;
@@ -130,31 +127,21 @@ impl List {
             text => text.with_context(|| format!("{} cannot be read", path.display()))?,
         };
         let table: toml::Table = text.parse().with_context(|| format!("{} is no list", path.display()))?;
-        let part = |name: &str| table.get(name).and_then(toml::Value::as_table).cloned().unwrap_or_default();
-        Ok(List { caught: part("caught").into_iter().collect(), uncaught: part("uncaught").into_iter().collect() })
+        Ok(List(table.into_iter().collect()))
     }
 
     fn catch(&mut self, name: String, seed: u64, violation: &Violation) {
-        self.uncaught.remove(&name);
         let mut entry = toml::Table::new();
         entry.insert("seed".to_owned(), toml::Value::Integer(i64::try_from(seed).unwrap_or(i64::MAX)));
         entry.insert("invariant".to_owned(), violation.invariant.into());
         entry.insert("sees".to_owned(), violation.detail.clone().into());
-        self.caught.insert(name, entry.into());
-    }
-
-    /// A reason that somebody wrote stays.
-    fn miss(&mut self, name: String) {
-        self.caught.remove(&name);
-        self.uncaught.entry(name).or_insert_with(|| "".into());
+        self.0.insert(name, entry.into());
     }
 
     /// In the order of the protocol's rules, one to a line.
     fn text(&self) -> String {
-        let order = || Rule::ALL.iter().map(|rule| format!("{rule:?}"));
-        let lines = |part: &BTreeMap<String, toml::Value>| -> String {
-            order().filter_map(|name| Some(format!("{name} = {}\n", part.get(&name)?))).collect()
-        };
-        format!("{HEADER}\n[caught]\n{}\n[uncaught]\n{}", lines(&self.caught), lines(&self.uncaught))
+        let names = Rule::ALL.iter().map(|rule| format!("{rule:?}"));
+        let lines: String = names.filter_map(|name| Some(format!("{name} = {}\n", self.0.get(&name)?))).collect();
+        format!("{HEADER}{lines}")
     }
 }

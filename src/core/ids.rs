@@ -49,6 +49,20 @@ number!(
 number!(
     /// A version of what a host must know: who is protected, whether the cluster is armed, who votes.
     ConfigVersion(u64), "config-");
+
+impl ConfigVersion {
+    /// The first version of a cluster generation. A forced recovery may lose versions that hosts have learnt already,
+    /// so those that follow it must not be taken for them.
+    pub fn first_of(generation: ClusterGeneration) -> ConfigVersion {
+        ConfigVersion(u64::from(generation.0) << 32)
+    }
+
+    /// Whether both are of the same cluster generation, so that the one leads to the other.
+    pub fn is_akin_to(self, other: ConfigVersion) -> bool {
+        self.0 >> 32 == other.0 >> 32
+    }
+}
+
 number!(
     /// Pairs the answer of something slow with the action that asked for it.
     Ticket(u64), "ticket-");

@@ -199,6 +199,12 @@ impl Agent {
                 self.account_for(now, *vm, actions);
             }
         }
+        if update.base.0 == 0 {
+            // That is all there is: what is not named is protected no more.
+            let protected = &self.store.protected;
+            self.vms.retain(|vm, _| protected.contains_key(vm));
+            self.store.journal.retain(|vm, _| protected.contains_key(vm));
+        }
         if arms {
             // Until now the hook let everyone pass, so anything may be on its way up.
             self.account_for_all(now, actions);

@@ -265,8 +265,8 @@ fn config_update(
     authority: crate::core::ids::Authority,
     base: ConfigVersion,
 ) -> ConfigUpdate {
-    // A host that thinks it knows more than there is was told so by another cluster's master.
-    let base = if base > state.config { ConfigVersion(0) } else { base };
+    // What it was told by the master of another cluster generation leads to nothing here.
+    let base = if base > state.config || !base.is_akin_to(state.config) { ConfigVersion(0) } else { base };
     let changed = |vm: &Vm| if base.0 == 0 { vm.protected } else { vm.config > base };
     let protections: Vec<(VmId, Protection)> =
         state.vms.iter().filter(|(_, vm)| changed(vm)).map(|(id, vm)| (*id, protection(vm))).collect();

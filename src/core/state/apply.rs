@@ -172,7 +172,15 @@ impl ClusterState {
                 host.standing = Standing::Judged { cause: JudgeCause::Silent };
             }
         }
-        self.raise_config(changes);
+        // Nor is any host taken to know what it once was told: the dead may have told it otherwise since.
+        self.config = ConfigVersion::first_of(self.generation);
+        self.armed_since = self.config;
+        self.armed_at = self.config;
+        for vm in self.vms.values_mut() {
+            vm.config = self.config;
+            vm.version += 1;
+        }
+        changes.push(Change::Config);
         changes.push(Change::Voters);
         changes.push(Change::Recovered);
         Ok(())

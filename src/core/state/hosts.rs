@@ -66,13 +66,17 @@ impl ClusterState {
         };
         for (id, vm) in &mut self.vms {
             let Some(holder) = vm.holders.get(&life.host).copied() else { continue };
-            if holder.role == Role::Unaccounted && admission.inventory.config < vm.config {
-                // It still does not know that the VM is protected, so a new boot may have started it as before.
+            let is_silent = holder.role == Role::Unaccounted || !named(*id, &holder);
+            if is_silent && admission.inventory.config < vm.config {
+                // It does not know that the VM is protected: so that it names none says nothing, and a new boot may have
+                // started it as it pleased.
                 if let Some(holder) = vm.holders.get_mut(&life.host) {
                     holder.boot = life.boot;
                     holder.generation = life.generation;
+                    holder.role = Role::Unaccounted;
                 }
                 vm.version += 1;
+                changes.push(Change::Vm(*id));
             } else if holder.boot != life.boot {
                 remove_holder(vm, life.host, Proof::Rebooted { boot: life.boot });
                 changes.push(Change::Vm(*id));

@@ -31,9 +31,11 @@ fn check_vm(
     found: &mut Found,
 ) {
     for (host, holder) in &old.holders {
-        // Of a holder that was not accounted for, it becomes known only later in which boot and under which epoch.
+        // Of a holder that is not accounted for, it is known only later in which boot and under which epoch.
         let stays = new.holders.get(host).is_some_and(|now| {
-            holder.role == Role::Unaccounted || (now.boot == holder.boot && now.epoch == holder.epoch)
+            holder.role == Role::Unaccounted
+                || now.role == Role::Unaccounted
+                || (now.boot == holder.boot && now.epoch == holder.epoch)
         });
         if stays {
             continue;

@@ -40,9 +40,9 @@ impl Shadow {
     /// Whether a start that came without a permit should have been refused by the hook: the host knew that the cluster
     /// is armed and that the VM is protected. Where it did not, people answer for what they start.
     pub(super) fn is_guarded(&self, vm: VmId, host: HostId) -> bool {
-        let known = self.acknowledged.get(&host).copied().unwrap_or_default();
+        let Some(known) = self.acknowledged.get(&host) else { return false };
         self.armed == Armed::Armed
-            && self.vms.get(&vm).is_some_and(|vm| vm.protected && known >= vm.config.max(self.armed_at))
+            && self.vms.get(&vm).is_some_and(|vm| vm.protected && *known >= vm.config.max(self.armed_at))
     }
 
     /// Whether so many hosts are judged and unproven that no order to power off may be given.
@@ -59,6 +59,10 @@ impl Shadow {
 
     /// Takes over what changed.
     pub(super) fn follow(&mut self, state: &ClusterState) {
+        if self.generation != state.generation {
+            // Versions of a state that was given up say nothing of this one.
+            self.vms.clear();
+        }
         self.generation = state.generation;
         self.applied = Some(state.applied);
         self.armed = state.armed;
@@ -69,7 +73,11 @@ impl Shadow {
         }
         for (id, host) in &state.hosts {
             self.hosts.insert(*id, (host.generation, host.standing));
-            self.acknowledged.insert(*id, host.acknowledged);
+            // What a forced recovery lost may have told it otherwise, until it has been heard again.
+            match host.accounted {
+                true => self.acknowledged.insert(*id, host.acknowledged),
+                false => self.acknowledged.remove(id),
+            };
         }
         self.vms.retain(|id, _| state.vms.contains_key(id));
         for (id, vm) in &state.vms {
