@@ -41,7 +41,7 @@ pub fn wait(wait: &Wait, names: &Names) -> String {
         }
         Wait::Starting { host, epoch } => format!("is being started on {} under epoch {epoch}", names.host(*host)),
         Wait::Unknown { host } => {
-            format!("waits: its start on {} was not answered, the state is read again", names.host(*host))
+            format!("waits: {} does not say how it fares there, and is asked again", names.host(*host))
         }
         Wait::Locked => "waits: its lock is held by another".to_owned(),
         Wait::Retry { attempts, milliseconds } => {
