@@ -13,7 +13,8 @@ pub(super) struct Shadow {
     pub(super) armed: Armed,
     pub(super) vms: BTreeMap<VmId, ShadowVm>,
     pub(super) hosts: BTreeMap<HostId, (Generation, Standing)>,
-    pub(super) acknowledged: BTreeMap<HostId, ConfigVersion>,
+    /// None: nothing that it was told counts.
+    pub(super) acknowledged: BTreeMap<HostId, Option<ConfigVersion>>,
     pub(super) armed_at: ConfigVersion,
     pub(super) brake_percent: u32,
     pub(super) voters: BTreeMap<VoterId, HostId>,
@@ -40,9 +41,9 @@ impl Shadow {
     /// Whether a start that came without a permit should have been refused by the hook: the host knew that the cluster
     /// is armed and that the VM is protected. Where it did not, people answer for what they start.
     pub(super) fn is_guarded(&self, vm: VmId, host: HostId) -> bool {
-        let Some(known) = self.acknowledged.get(&host) else { return false };
+        let Some(known) = self.acknowledged.get(&host).copied().unwrap_or(Some(ConfigVersion(0))) else { return false };
         self.armed == Armed::Armed
-            && self.vms.get(&vm).is_some_and(|vm| vm.protected && *known >= vm.config.max(self.armed_at))
+            && self.vms.get(&vm).is_some_and(|vm| vm.protected && known >= vm.config.max(self.armed_at))
     }
 
     /// Whether so many hosts are judged and unproven that no order to power off may be given.
@@ -74,10 +75,7 @@ impl Shadow {
         for (id, host) in &state.hosts {
             self.hosts.insert(*id, (host.generation, host.standing));
             // What a forced recovery lost may have told it otherwise, until it has been heard again.
-            match host.accounted {
-                true => self.acknowledged.insert(*id, host.acknowledged),
-                false => self.acknowledged.remove(id),
-            };
+            self.acknowledged.insert(*id, host.accounted.then_some(host.acknowledged));
         }
         self.vms.retain(|id, _| state.vms.contains_key(id));
         for (id, vm) in &state.vms {

@@ -41,6 +41,7 @@ fn story() -> Vec<Moment> {
         note(11_600, Note::Judged(ONE, JudgeCause::Silent)),
         note(11_600, Note::Host(ONE, HostState::Judged)),
         note(11_700, Note::Waits(VM, closed)),
+        at(12_600, Happening::Power(ONE, "fenced")),
         note(12_650, Note::Proof(ONE, proof)),
         note(12_650, Note::Host(ONE, HostState::Dead)),
         note(12_660, Note::Placed { vm: VM, host: TWO, epoch: Epoch::NONE, proofs }),
@@ -93,6 +94,8 @@ fn what_came_true_is_met() {
         "proof = \"fenced\"\nhost = \"host-1\"\nby = \"12.7s\"",
         "proof = \"lease-expired\"\nnever = true",
         "note = \"judged\"\nhost = \"host-1\"",
+        "power = \"fenced\"\nhost = \"host-1\"\nafter = \"10s\"\nby = \"3s\"",
+        "power = \"watchdog\"\nnever = true",
         "note = \"master\"\nhost = \"host-2\"",
     ];
     for expect in met {
@@ -114,6 +117,7 @@ fn what_did_not_come_true_is_told() {
         ("host = \"host-1\"\nstate = \"dead\"\nby = \"12s\"", "host-1 dead by 12s, but it came at 12.65s"),
         ("host = \"host-1\"\nstate = \"dead\"\nnever = true", "never host-1 dead, but it came at 12.65s"),
         ("refusal = \"old-epoch\"\nhost = \"host-1\"", "the refusal old-epoch about host-1 by 30s"),
+        ("power = \"fenced\"\nhost = \"host-2\"", "the machine's power fenced about host-2 by 30s"),
         ("alert = \"fence-failed\"\nnever = true", "never the alert fence-failed, but it came at 12.8s"),
     ];
     for (expect, what) in cases {
@@ -131,8 +135,8 @@ fn every_moment_is_a_line_for_people() {
     assert!(lines[6].ends_with(
         "vm-1: waits for a proof from host-1 (fence-1 is being asked; no lease that counts covers the VM there)"
     ));
-    assert!(lines[9].ends_with("as proven for host-1: fence-1 switched it off, and it reads as off"));
-    assert!(lines[11].ends_with("ALERT: fence-1 failed"));
+    assert!(lines[10].ends_with("as proven for host-1: fence-1 switched it off, and it reads as off"));
+    assert!(lines[12].ends_with("ALERT: fence-1 failed"));
 }
 
 #[test]
@@ -141,13 +145,13 @@ fn every_moment_is_an_object_for_machines() {
     let events: Vec<_> = story().iter().map(|moment| facts::event(moment, &names)).collect();
     assert_eq!(events[2], json!({ "t_ms": 10_000, "kind": "fault", "do": "power-off", "host": "host-1" }));
     assert_eq!(
-        events[7],
+        events[8],
         json!({ "t_ms": 12_650, "kind": "proof", "proof": "fenced", "host": "host-1", "fence": "fence-1" })
     );
-    assert_eq!(events[9]["proofs"][0]["proof"], "fenced");
+    assert_eq!(events[10]["proofs"][0]["proof"], "fenced");
     assert_eq!(events[6]["needed"][0]["closed"][0], json!({ "reason": "fencing", "fence": "fence-1" }));
-    assert!(facts::is_about(&events[9], "host-1") && facts::is_about(&events[9], "vm-1"));
-    assert!(!facts::is_about(&events[9], "host-3"));
+    assert!(facts::is_about(&events[10], "host-1") && facts::is_about(&events[10], "vm-1"));
+    assert!(!facts::is_about(&events[10], "host-3"));
 }
 
 #[test]
