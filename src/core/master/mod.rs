@@ -12,7 +12,7 @@
 //! # Contract
 //! The master exists on the leader only, from the moment at which it has applied all that its predecessors decided.
 //! [`Master::step`] and [`Master::applied`] get the state as it is after everything applied so far; time never goes
-//! back; [`Event::Wake`](crate::core::action::Event::Wake) comes when everything that was already waiting to be read was delivered.
+//! back; [`Event::Wake`] comes when everything that was already waiting to be read was delivered.
 
 mod admission;
 mod explain;
