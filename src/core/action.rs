@@ -334,8 +334,8 @@ pub struct AgentStore {
     pub config: crate::core::ids::ConfigVersion,
     /// The version of that which it has told: what is newer is not accounted for yet.
     pub told: crate::core::ids::ConfigVersion,
-    /// Whether the watchdog was closed in good order, and not opened since.
-    pub watchdog_closed: bool,
+    /// The boot in which the watchdog was opened, until it is closed in good order.
+    pub watchdog_opened: Option<crate::core::ids::BootId>,
     /// Whether the cluster is armed, as far as it knows.
     pub armed: crate::core::state::Armed,
     /// Whether policy lets software guards count, as far as it knows.

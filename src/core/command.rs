@@ -71,6 +71,8 @@ pub enum Command {
         source: Incarnation,
         /// Which VM, and how.
         seen: VmCondition,
+        /// What the host knew of what it must know when it said so.
+        config: ConfigVersion,
     },
     /// Places a VM on a host: makes the host its holder under a new epoch.
     Place {

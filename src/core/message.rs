@@ -325,6 +325,8 @@ pub struct Report {
     pub session: u64,
     /// Grows with each change.
     pub version: u64,
+    /// What the host knows of what it must know.
+    pub config: ConfigVersion,
     /// The VMs whose conditions the master may not know yet.
     pub vms: Vec<VmCondition>,
     /// VMs that are not protected, and run.

@@ -3,7 +3,7 @@
 //! A record is a host's own slot, which only that host writes. Mail lies in a table with a row for each host and a
 //! column for each voter; a voter writes only in its own column, so two masters never overwrite each other.
 
-use crate::core::ids::{Authority, DatastoreId, Epoch, Generation, HostId, Incarnation, VmId, VoterId};
+use crate::core::ids::{Authority, ConfigVersion, DatastoreId, Epoch, Generation, HostId, Incarnation, VmId, VoterId};
 use crate::core::message::Exit;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -35,6 +35,10 @@ pub struct Record {
     pub incarnation: Incarnation,
     /// Grows with every write; only a change of it is a sign of life.
     pub sequence: u64,
+    /// What the host knew of what it must know.
+    pub config: ConfigVersion,
+    /// The version of its newest report then.
+    pub report: u64,
     /// The VMs that the host holds, with their epochs.
     pub held: Arc<[VmEpoch]>,
     /// The VMs that are gone from the host.
@@ -70,6 +74,8 @@ pub struct Mail {
     pub releases: Vec<VmEpoch>,
     /// The generation to which that is said; another one does not heed it.
     pub releases_for: Generation,
+    /// Tells this writing from every other one of the same words.
+    pub serial: u64,
 }
 
 impl Mail {

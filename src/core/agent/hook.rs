@@ -38,6 +38,7 @@ impl Agent {
         let acts = self.store.armed == Armed::Armed || self.generation.0 == 0;
         let is_protected = self.store.protected.contains_key(&vm) && acts;
         if !is_protected || breaks(Sabotage::HookOpen) {
+            self.let_pass(now, vm, actions);
             return actions.push(Action::Hook { ticket, answer: Ok(Epoch::NONE) });
         }
         let runs_here = self.vms.get(&vm).is_some_and(|vm| !vm.is_gone());
@@ -52,6 +53,26 @@ impl Agent {
                 self.answer_no(ticket, refusal, actions);
             }
         }
+    }
+
+    /// Where the cluster only observes, people start what they want; but what is on its way up must be known by the
+    /// time that it acts again.
+    fn let_pass(&mut self, now: Instant, vm: VmId, actions: &mut Vec<Action>) {
+        if !self.store.protected.contains_key(&vm) {
+            return;
+        }
+        let epoch = self.store.floors.get(&vm).copied().unwrap_or_default();
+        let looked = self.looks.begun;
+        match self.vms.get_mut(&vm).filter(|local| !local.is_gone()) {
+            Some(local) => local.let_another_in(looked),
+            None => {
+                self.store.journal.insert(vm, epoch);
+                self.save(actions);
+                self.vms.insert(vm, LocalVm::let_in(epoch, now));
+            }
+        }
+        self.touch(now, vm);
+        self.look(now, actions);
     }
 
     fn answer_no(&self, ticket: Ticket, refusal: Refusal, actions: &mut Vec<Action>) {

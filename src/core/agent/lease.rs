@@ -133,10 +133,12 @@ impl Agent {
     pub(super) fn open_watchdog(&mut self, actions: &mut Vec<Action>) {
         if self.machine.watchdog != Watchdog::None && self.lease.watchdog == WatchdogState::Closed {
             self.lease.watchdog = WatchdogState::Open;
-            if std::mem::take(&mut self.store.watchdog_closed) {
+            actions.push(Action::Watchdog(WatchdogOp::Open));
+            // Written down afterwards: a run that dies in between must not leave word of a watchdog that does not count.
+            if self.store.watchdog_opened != Some(self.machine.boot) {
+                self.store.watchdog_opened = Some(self.machine.boot);
                 self.save(actions);
             }
-            actions.push(Action::Watchdog(WatchdogOp::Open));
         }
     }
 
@@ -144,7 +146,7 @@ impl Agent {
         if self.lease.watchdog == WatchdogState::Open {
             self.lease.watchdog = WatchdogState::Closed;
             actions.push(Action::Watchdog(WatchdogOp::Close));
-            self.store.watchdog_closed = true;
+            self.store.watchdog_opened = None;
             self.save(actions);
         }
     }

@@ -127,8 +127,9 @@ impl Agent {
             agent.account_for_all(now, actions);
         }
         // A watchdog that an earlier run left counting is not touched before the first renewal: to open it would count
-        // anew for VMs whose lease nobody has renewed. One that was closed in good order has nothing to count on.
-        if agent.store.armed == Armed::Armed && agent.store.watchdog_closed {
+        // anew for VMs whose lease nobody has renewed. One that was closed in good order, or was last opened in another
+        // boot, does not count.
+        if agent.store.armed == Armed::Armed && agent.store.watchdog_opened != Some(agent.machine.boot) {
             agent.open_watchdog(actions);
         }
         agent.look(now, actions);

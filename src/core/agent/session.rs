@@ -235,6 +235,10 @@ impl Agent {
         self.reports.version
     }
 
+    pub(super) fn report_version(&self) -> u64 {
+        self.reports.version
+    }
+
     fn report_acknowledged(&mut self, now: Instant, version: u64) {
         self.reports.acknowledged = version;
         if version >= self.reports.version {
@@ -262,6 +266,7 @@ impl Agent {
             incarnation: self.incarnation(),
             session: self.session,
             version: self.reports.version,
+            config: self.store.config,
             vms: self
                 .vms
                 .iter()

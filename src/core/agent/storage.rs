@@ -52,6 +52,7 @@ impl Agent {
         }
         let (held, released) = self.told_on_storage();
         let incarnation = self.incarnation();
+        let (config, report) = (self.store.config, self.report_version());
         for (datastore, channel) in &mut self.channels {
             if now < channel.next_deadline() {
                 continue;
@@ -65,6 +66,8 @@ impl Agent {
                 incarnation,
                 // Every run of the agent counts on from where no earlier one can have been.
                 sequence: (self.session << 32) + channel.sequence,
+                config,
+                report,
                 held: held.clone(),
                 released: released.clone(),
             };

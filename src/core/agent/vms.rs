@@ -101,6 +101,12 @@ impl LocalVm {
         LocalVm { in_flight: true, ..LocalVm::new(epoch, LocalPresence::Starting, now) }
     }
 
+    /// Another start of it was let pass, though this one is not known to be over.
+    pub(super) fn let_another_in(&mut self, looked: u64) {
+        self.in_flight = true;
+        self.settle_after = looked;
+    }
+
     /// One that may arrive by live migration until then.
     pub(super) fn expected(epoch: Epoch, until: Instant) -> LocalVm {
         LocalVm { expected_until: Some(until), ..LocalVm::new(epoch, LocalPresence::Incoming, until) }
@@ -164,14 +170,19 @@ impl Agent {
 
     /// A VM has come under protection: the master waits to hear whether it is here.
     pub(super) fn account_for(&mut self, now: Instant, vm: VmId, actions: &mut Vec<Action>) {
-        if self.vms.contains_key(&vm) {
-            return;
-        }
+        let before = self.vms.get(&vm).map(|local| local.presence);
+        let exit = match before {
+            // It may have been started since by somebody who had not to ask.
+            Some(LocalPresence::Gone { exit, .. }) => Some(exit),
+            Some(_) => return,
+            None => None,
+        };
         let known = self.store.journal.get(&vm).max(self.store.floors.get(&vm));
         let epoch = known.copied().unwrap_or_default();
         let local = LocalVm {
             in_flight: true,
             accounting: true,
+            exit,
             settle_after: self.looks.begun,
             ..LocalVm::new(epoch, LocalPresence::Unknown, now)
         };

@@ -210,6 +210,8 @@ impl Master {
             watched.admission = Progress::default();
             watched.reports = Default::default();
             watched.hypervisor = true;
+            // An agent whose watchdog was closed in good order opens it as it starts, before it was ever acknowledged.
+            watched.last_sign = cx.now;
         }
         self.welcome(cx, life, out);
         self.recovery.consider_host(cx.state, life.host);

@@ -11,7 +11,7 @@
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Command;
-use crate::core::ids::{FenceId, HostId, Incarnation, LogIndex};
+use crate::core::ids::{FenceId, HostId, Incarnation, LogIndex, Ticket};
 use crate::core::message::{FenceOp, FenceResult};
 use crate::core::reason::{Alert, JudgeCause, NoProof, Proof};
 use crate::core::sabotage::{Sabotage, breaks};
@@ -54,13 +54,14 @@ struct Device {
     off: u32,
     confirmed: bool,
     next: Instant,
-    asked: bool,
+    /// The operation that is waited for: a late answer to any other says nothing.
+    asked: Option<Ticket>,
     attempt: usize,
 }
 
 impl Device {
     fn new(id: FenceId, now: Instant) -> Device {
-        Device { id, identified: false, ordered: None, off: 0, confirmed: false, next: now, asked: false, attempt: 0 }
+        Device { id, identified: false, ordered: None, off: 0, confirmed: false, next: now, asked: None, attempt: 0 }
     }
 
     /// How many readings of "off" settle it: without an order of ours the machine may be about to come up.
@@ -185,28 +186,28 @@ impl Master {
     }
 
     fn ask_device(&mut self, cx: &Context<'_>, host: HostId, id: FenceId, op: FenceOp, out: &mut Output) {
-        let under_way = [FenceOp::Identity, FenceOp::PowerOff, FenceOp::PowerOn, FenceOp::Power]
-            .into_iter()
-            .any(|op| self.reach.is_under_way(super::reach::Purpose::Fence(host, id, op)));
-        if under_way {
+        let asked = self.device(host, id).and_then(|device| device.asked);
+        if asked.is_some_and(|ticket| self.reach.awaits(ticket)) {
             return;
         }
         let Some(device) = self.device(host, id) else { return };
-        if device.asked {
+        if device.asked.take().is_some() {
             // No answer came at all.
             device.attempt += 1;
-            device.asked = false;
         }
         if device.attempt >= WAYS {
             return self.device_failed(cx, host, NoProof::FenceUnreachable(id), out);
         }
-        device.asked = true;
         let attempt = device.attempt;
         if op == FenceOp::PowerOff {
-            // From here on it may take effect, answered or not.
+            // From here on it may take effect, answered or not. What was read before it counts no more.
             device.ordered = Some(cx.now);
+            device.off = 0;
         }
-        self.on_fence(cx, host, id, op, attempt, out);
+        let ticket = self.on_fence(cx, host, id, op, attempt, out);
+        if let Some(device) = self.device(host, id) {
+            device.asked = Some(ticket);
+        }
     }
 
     fn device(&mut self, host: HostId, id: FenceId) -> Option<&mut Device> {
@@ -216,16 +217,15 @@ impl Master {
     pub(super) fn fence_answered(
         &mut self,
         cx: &Context<'_>,
-        host: HostId,
-        id: FenceId,
-        op: FenceOp,
+        ticket: Ticket,
+        (host, id, op): (HostId, FenceId, FenceOp),
         result: FenceResult,
         out: &mut Output,
     ) {
         let uuid = cx.state.hosts.get(&host).map(|host| host.uuid);
         let (poll, timeout) = (self.timing.fence_poll, self.timing.fence_timeout);
-        let Some(device) = self.device(host, id) else { return };
-        device.asked = false;
+        let Some(device) = self.device(host, id).filter(|device| device.asked == Some(ticket)) else { return };
+        device.asked = None;
         match result {
             FenceResult::Identity(found) if Some(found) == uuid || breaks(Sabotage::WrongMachineFenced) => {
                 device.confirmed = device.is_off();

@@ -244,6 +244,7 @@ impl Master {
         }
         self.recovery.settled(&proposal.command);
         self.admission_settled(&proposal.command);
+        self.report_settled(&proposal.command);
         for change in &applied.changes {
             self.changed(cx, change, out);
         }

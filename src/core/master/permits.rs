@@ -90,8 +90,14 @@ impl Master {
         let vm = cx.state.vms.get(&wish.vm).filter(|vm| vm.protected).ok_or(Refusal::NoSuchThing)?;
         let (id, version, by_hook) = (wish.vm, vm.version, Some(wish.ticket));
         if let Some(holder) = vm.holders.get(&target.host).copied() {
-            // It is allowed already; the hook asks because the permit was lost, or is late.
-            return if matches!(holder.role, Role::Starting | Role::Incoming) {
+            // If just that is allowed already, the hook asks because the permit was lost, or is late.
+            let is_source = |from: HostId| vm.holders.get(&from).is_some_and(|other| other.role == Role::Outgoing);
+            let is_meant = match (holder.role, wish.from) {
+                (Role::Starting, None) => true,
+                (Role::Incoming, Some(from)) => is_source(from),
+                _ => false,
+            };
+            return if is_meant {
                 self.send_permit(cx, id, target.host, &holder, PermitKind::Hook(wish.ticket), out);
                 Ok(())
             } else {

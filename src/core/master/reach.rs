@@ -40,6 +40,11 @@ impl Reach {
         self.under_way.values().any(|call| call.purpose == purpose)
     }
 
+    /// Whether an operation may still be answered.
+    pub(super) fn awaits(&self, ticket: Ticket) -> bool {
+        self.under_way.contains_key(&ticket)
+    }
+
     /// Forgets what has hung for so long that nobody waits for it: it is tried another way, and if the answer comes
     /// after all, nobody knows it any more.
     pub(super) fn give_up_late(&mut self, now: Instant, timing: &Timing) {
@@ -88,7 +93,7 @@ impl Master {
         op: FenceOp,
         attempt: usize,
         out: &mut Output,
-    ) {
+    ) -> Ticket {
         let ticket = self.begin(cx, Purpose::Fence(target, device, op));
         let warrant = Warrant { authority: self.authority, index: self.warrant_index(cx, target, op) };
         match self.way(cx, attempt, |id| *id != target) {
@@ -98,6 +103,7 @@ impl Master {
                 out.send(to, Message::Remote { ticket, authority: self.authority, op });
             }
         }
+        ticket
     }
 
     fn begin(&mut self, cx: &Context<'_>, purpose: Purpose) -> Ticket {
@@ -142,7 +148,7 @@ impl Master {
                 self.mail_failed(host, datastore);
             }
             (Purpose::Fence(host, device, op), RemoteResult::Fence(result)) => {
-                self.fence_answered(cx, host, device, op, result, out);
+                self.fence_answered(cx, ticket, (host, device, op), result, out);
             }
             _ => {}
         }

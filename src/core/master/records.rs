@@ -125,11 +125,16 @@ impl Master {
         if moved {
             watched.last_sign = cx.now;
         }
-        if watched.state != HostState::Alive && record.incarnation == life {
+        // A record that a datastore kept back may be older than what the host has said since.
+        let session = record.sequence >> 32;
+        let told = cx.ears.of_boot(host, life.boot).map(|heard| heard.heartbeat);
+        let told = told.filter(|beat| beat.session == session).map_or(0, |beat| beat.report);
+        let is_newest = session == watched.session && record.report >= told.max(watched.reports.newest(session));
+        if watched.state != HostState::Alive && record.incarnation == life && is_newest {
             for released in record.released.iter() {
                 let presence = Presence::Gone { refuses: released.epoch, exit: released.exit };
                 let seen = VmCondition { vm: released.vm, epoch: released.epoch, presence };
-                self.observe(cx, life, &seen, out);
+                self.observe(cx, life, &seen, record.config, out);
             }
         }
     }

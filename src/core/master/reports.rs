@@ -3,7 +3,7 @@
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Command;
-use crate::core::ids::{Incarnation, VmId};
+use crate::core::ids::{ConfigVersion, Incarnation, VmId};
 use crate::core::message::{OrderKind, Presence, Report, VmCondition};
 use crate::core::reason::{Alert, HostState};
 use crate::core::state::{Holder, Role, Standing, Vm};
@@ -28,6 +28,11 @@ impl Known {
     /// The newest report of this run of the agent that the log has.
     pub(super) fn acknowledged(&self, session: u64) -> u64 {
         if self.session == session { self.version } else { 0 }
+    }
+
+    /// The newest report of this run of the agent that came.
+    pub(super) fn newest(&self, session: u64) -> u64 {
+        if self.session == session { self.newest } else { 0 }
     }
 
     /// How a VM fares on the host, by its last word.
@@ -61,7 +66,7 @@ impl Master {
             if let Some(watched) = self.watched_mut(life.host) {
                 watched.reports.conditions.insert(seen.vm, seen.presence);
             }
-            all_known &= !self.observe(cx, life, seen, out);
+            all_known &= !self.observe(cx, life, seen, report.config, out);
             self.recovery.consider(seen.vm);
         }
         if let Some(watched) = self.watched_mut(life.host) {
@@ -79,19 +84,32 @@ impl Master {
         cx: &Context<'_>,
         source: Incarnation,
         seen: &VmCondition,
+        config: ConfigVersion,
         out: &mut Output,
     ) -> bool {
-        if !is_news(cx, source, seen) {
-            return false;
-        }
         let resend = self.timing.resend;
         let Some(watched) = self.watched_mut(source.host) else { return false };
         let proposed = watched.reports.proposed.get(&seen.vm);
+        // What is on its way into the log may make news of what the log would not have to be told now.
+        let is_overtaken = proposed.is_some_and(|(presence, _)| *presence != seen.presence);
+        if !is_overtaken && !is_news(cx, source, seen, config) {
+            return false;
+        }
         if proposed.is_none_or(|(presence, at)| *presence != seen.presence || cx.now.since(*at) >= resend) {
             watched.reports.proposed.insert(seen.vm, (seen.presence, cx.now));
-            out.propose(Command::Observe { source, seen: *seen });
+            out.propose(Command::Observe { source, seen: *seen, config });
         }
         true
+    }
+
+    /// What a host said was applied, or refused.
+    pub(super) fn report_settled(&mut self, command: &Command) {
+        if let Command::Observe { source, seen, .. } = command
+            && let Some(watched) = self.watched_mut(source.host)
+            && watched.reports.proposed.get(&seen.vm).is_some_and(|(presence, _)| *presence == seen.presence)
+        {
+            watched.reports.proposed.remove(&seen.vm);
+        }
     }
 
     /// A host runs a VM that others hold: nobody knows how, so it is said loudly.
@@ -119,7 +137,7 @@ impl Master {
 }
 
 /// Whether the log does not have this yet.
-fn is_news(cx: &Context<'_>, source: Incarnation, seen: &VmCondition) -> bool {
+fn is_news(cx: &Context<'_>, source: Incarnation, seen: &VmCondition, config: ConfigVersion) -> bool {
     let Some(vm) = cx.state.vms.get(&seen.vm).filter(|vm| vm.protected) else { return false };
     let holder = vm.holders.get(&source.host);
     match seen.presence {
@@ -137,7 +155,11 @@ fn is_news(cx: &Context<'_>, source: Incarnation, seen: &VmCondition) -> bool {
                 && cx.state.hosts.get(&source.host).is_some_and(|host| host.standing != Standing::New);
             speaks
                 && holder.is_some_and(|holder| {
-                    holder.boot == source.boot && (refuses >= holder.epoch || holder.role == Role::Unaccounted)
+                    let is_word = match holder.role {
+                        Role::Unaccounted => config >= vm.config,
+                        _ => refuses >= holder.epoch,
+                    };
+                    holder.boot == source.boot && is_word
                 })
         }
         Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {

@@ -39,6 +39,8 @@ struct Grave {
     moved: bool,
     asked: bool,
     attempt: usize,
+    /// Of the last tombstone that was ordered.
+    serial: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +78,7 @@ impl Master {
             moved: true,
             asked: false,
             attempt: 0,
+            serial: 0,
         };
         let graves = host.life.renewal_set.iter().map(|id| (*id, grave(id))).collect();
         self.tombstones.insert(target.host, Burial { target, graves, wait_from: None, proposed: None });
@@ -100,7 +103,7 @@ impl Master {
             None => crate::core::ids::Generation(life.generation.0.saturating_sub(1)),
         };
         let tombstone = Some(Tombstone { authority: self.authority, generation });
-        Mail { tombstone, releases, releases_for: life.generation }
+        Mail { tombstone, releases, releases_for: life.generation, serial: 0 }
     }
 
     fn tend_burial(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
@@ -115,6 +118,7 @@ impl Master {
             }
         }
         for datastore in due {
+            let serial = self.ticket().0;
             let Some(grave) = self.grave(host, datastore) else { continue };
             if grave.asked {
                 // It failed, or took too long: by another way.
@@ -128,7 +132,10 @@ impl Master {
             grave.asked = true;
             let attempt = grave.attempt;
             let op = match grave.stage {
-                Stage::Writing => DatastoreOp::WriteMail { column, host, mail: mail.clone() },
+                Stage::Writing => {
+                    grave.serial = serial;
+                    DatastoreOp::WriteMail { column, host, mail: Mail { serial, ..mail.clone() } }
+                }
                 Stage::Rereading => DatastoreOp::ReadRecords,
                 _ => DatastoreOp::ReadMail { host },
             };
@@ -169,8 +176,11 @@ impl Master {
                 self.replace_tombstone(cx, host, datastore, out);
             }
             (Stage::ReadingBack, DatastoreResult::Mail(columns)) => {
+                // The very same writing: one of the same words that hung may have covered what came in between.
+                let serial = grave.serial;
                 let stands = columns.iter().any(|(voter, slot)| {
-                    *voter == column && matches!(slot, Slot::Whole(mail) if mail.binds(target.generation))
+                    let is_it = |mail: &Mail| mail.binds(target.generation) && mail.serial == serial;
+                    *voter == column && matches!(slot, Slot::Whole(mail) if is_it(mail))
                 });
                 if stands || breaks(Sabotage::TombstoneReplaced) || breaks(Sabotage::NoTombstone) {
                     grave.enter(Stage::Verified);

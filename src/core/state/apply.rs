@@ -79,7 +79,7 @@ impl ClusterState {
             Command::Conflict { host, old, new } => self.conflict(*host, *old, *new, changes),
             Command::ResolveConflict { host } => self.resolve_conflict(*host, changes),
             Command::Acknowledge { target, config } => self.acknowledge(*target, *config, changes),
-            Command::Observe { source, seen } => self.observe(*source, seen, changes),
+            Command::Observe { source, seen, config } => self.observe(*source, seen, *config, changes),
             Command::Place { vm, version, target, by_hook } => self.place(*vm, *version, *target, *by_hook, changes),
             Command::Move { vm, version, from, to, by_hook } => {
                 self.may_move(*vm, *version, *from, *to)?;

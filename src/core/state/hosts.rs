@@ -41,7 +41,8 @@ impl ClusterState {
             boot: life.boot,
             session: admission.session,
             guards: admission.inventory.guards,
-            disarmed: false,
+            // An agent that had its guards disarmed while it registered ends all the same.
+            disarmed: host.life.disarmed && old_boot == life.boot && host.life.session == admission.session,
             hardware: admission.inventory.hardware,
             renewal_set: admission.inventory.renewal_set.clone(),
             datastores: admission.inventory.datastores.clone(),
@@ -90,7 +91,7 @@ impl ClusterState {
         }
         for seen in &admission.inventory.vms {
             // What the inventory names and the state does not know is no reason to refuse the host.
-            let _ = self.observe(life, seen, changes);
+            let _ = self.observe(life, seen, admission.inventory.config, changes);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::hosts::remove_holder;
 use super::{Armed, ClusterState, Holder, Intent, Role, Standing, Vm, VmDefinition};
 use crate::core::command::Want;
-use crate::core::ids::{Epoch, HostId, Incarnation, Ticket, VmId};
+use crate::core::ids::{ConfigVersion, Epoch, HostId, Incarnation, Ticket, VmId};
 use crate::core::message::{Exit, Presence, VmCondition};
 use crate::core::reason::{Proof, Refusal};
 use crate::core::sabotage::{Sabotage, breaks};
@@ -108,6 +108,7 @@ impl ClusterState {
         &mut self,
         source: Incarnation,
         seen: &VmCondition,
+        config: ConfigVersion,
         changes: &mut Vec<Change>,
     ) -> Result<(), Refusal> {
         // That a VM is gone is a proof from a judged host too: that is what its record is for.
@@ -122,7 +123,7 @@ impl ClusterState {
         let before = self.vm_mut(seen.vm)?.version;
         match seen.presence {
             Presence::Running => self.seen_running(source, seen, changes)?,
-            Presence::Gone { refuses, exit } => self.seen_gone(source, seen.vm, refuses, exit)?,
+            Presence::Gone { refuses, exit } => self.seen_gone(source, seen.vm, (refuses, exit), config)?,
             Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {
                 self.seen_halfway(source, seen)?;
             }
@@ -220,11 +221,18 @@ impl ClusterState {
         }
     }
 
-    fn seen_gone(&mut self, source: Incarnation, id: VmId, refuses: Epoch, exit: Exit) -> Result<(), Refusal> {
+    fn seen_gone(
+        &mut self,
+        source: Incarnation,
+        id: VmId,
+        (refuses, exit): (Epoch, Exit),
+        config: ConfigVersion,
+    ) -> Result<(), Refusal> {
         let vm = self.vm_mut(id)?;
         let Some(holder) = vm.holders.get(&source.host).copied() else { return Ok(()) };
         let accounted = holder.role == Role::Unaccounted;
-        if holder.boot != source.boot || (refuses < holder.epoch && !accounted) {
+        // Who did not know of the protection yet did not keep others from starting it.
+        if holder.boot != source.boot || if accounted { config < vm.config } else { refuses < holder.epoch } {
             return Ok(());
         }
         remove_holder(vm, source.host, Proof::Released { refuses });

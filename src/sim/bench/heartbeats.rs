@@ -135,6 +135,8 @@ impl Heartbeats {
         let record = |host: &HostId| Record {
             incarnation: self.state.hosts[host].incarnation(*host),
             sequence: self.reads,
+            config: Default::default(),
+            report: 0,
             held: Arc::clone(&nothing),
             released: Arc::new([]),
         };

@@ -69,8 +69,8 @@ pub struct Checks {
     orders: orders::Orders,
     intent: intent::Intent,
     doubt: doubt::Doubt,
-    /// Migrations by people that nobody had to let in.
-    arrivals: BTreeSet<(VmId, usize)>,
+    /// Starts and migrations by people that nobody had to let in.
+    let_pass: BTreeSet<(VmId, usize)>,
 }
 
 impl Checks {
@@ -88,7 +88,7 @@ impl Checks {
             orders: orders::Orders::default(),
             intent: intent::Intent::default(),
             doubt: doubt::Doubt::new(&Timing::of(spec.profile)),
-            arrivals: BTreeSet::new(),
+            let_pass: BTreeSet::new(),
         }
     }
 
@@ -120,11 +120,11 @@ impl Checks {
         match fact {
             Fact::Process { vm, machine, host, state, epoch, by } => {
                 let permitted = epoch.is_some_and(|epoch| epoch != Epoch::NONE);
-                let came = self.arrivals.remove(&(*vm, *machine));
-                if *state == Some(ProcessState::Incoming) && !permitted && !self.shadow.is_guarded(*vm, *host) {
-                    self.arrivals.insert((*vm, *machine));
+                // People answer for what they sent on its way while nobody had to let it in.
+                let came = self.let_pass.contains(&(*vm, *machine));
+                if matches!(state, Some(ProcessState::Executing) | None) {
+                    self.let_pass.remove(&(*vm, *machine));
                 }
-                // People answer for what they sent on its way while the cluster only observed.
                 let answers = permitted || !came && self.shadow.is_guarded(*vm, *host);
                 if state.is_none() {
                     self.proofs.process_ended(*vm, *machine);
@@ -157,6 +157,11 @@ impl Checks {
             Fact::Durable { voter, index } => self.log.durable(&self.shadow, *voter, *index),
             Fact::Accepted(request) => self.intent.accepted(&self.shadow, request, found),
             Fact::Alert(alert) => self.doubt.alert(now, alert),
+            Fact::LetPass { vm, machine, host } => {
+                if !self.shadow.is_guarded(*vm, *host) {
+                    self.let_pass.insert((*vm, *machine));
+                }
+            }
             Fact::Booted { machine, boot } => self.proofs.booted(*machine, *boot),
             Fact::Watchdog { machine, fires_at } => self.proofs.watchdog(*machine, *fires_at),
             Fact::Excused => self.excused = true,

@@ -37,6 +37,15 @@ pub enum Fact {
         /// The moment of true time at which it fires, if nothing feeds it again; `None`: it is closed.
         fires_at: Option<u64>,
     },
+    /// A hypervisor lets in what people start there or send there, because nobody forbids it.
+    LetPass {
+        /// Which VM.
+        vm: VmId,
+        /// On which machine.
+        machine: usize,
+        /// Which host that machine is.
+        host: HostId,
+    },
     /// An agent called for a start.
     StartCalled {
         /// Of which VM.

@@ -209,6 +209,10 @@ impl World {
     }
 
     fn hook_passed(&mut self, machine: usize, vm: VmId, asker: Asker, epoch: Option<Epoch>) {
+        if epoch.is_none_or(|epoch| epoch == Epoch::NONE) {
+            let host = self.machines[machine].host;
+            self.facts.push(Fact::LetPass { vm, machine, host });
+        }
         match asker {
             Asker::Start => self.begin_call(machine, vm, CallKind::Start(epoch), None),
             Asker::Arrival(migration) => self.let_in(migration, epoch),

@@ -120,8 +120,17 @@ impl<B: Brain> Simulation<B> {
             machines.all(|machine| machine.power == Power::Off && !machine.should_be_on)
         };
         let dead = state.hosts.keys().filter(stays_off).map(|host| Request::ConfirmDead(*host));
+        // What was fenced and is not to come up by itself is looked after by somebody.
+        let is_fenced = |host: &&HostId| matches!(state.hosts[host].standing, Standing::Proven { .. });
+        let fenced: Vec<HostId> = state.hosts.keys().filter(is_fenced).copied().collect();
         for request in conflicts.chain(quarantines).chain(starts).chain(dead).collect::<Vec<_>>() {
             self.world.queue.push(self.world.now, Occurrence::Asks(Box::new(request)));
+        }
+        for host in fenced {
+            let place = self.world.place(host).filter(|place| self.world.machines[*place].should_be_on);
+            if let Some(place) = place {
+                self.world.power_on(place);
+            }
         }
     }
 

@@ -130,7 +130,8 @@ pub(super) fn script(simulation: &mut Simulation<Script>, machine: usize) -> &mu
 
 pub(super) fn record(sequence: u64) -> NodeAction {
     let incarnation = Incarnation { host: HostId(1), ..Incarnation::default() };
-    let record = Record { incarnation, sequence, held: [].into(), released: [].into() };
+    let record =
+        Record { incarnation, sequence, config: Default::default(), report: 0, held: [].into(), released: [].into() };
     let call = DatastoreCall { datastore: STORE, op: DatastoreOp::WriteRecord(record) };
     core(Action::Datastore { ticket: Ticket(sequence), call })
 }

@@ -110,7 +110,14 @@ fn a_record_extends_a_lease_once_its_mail_was_read_whole() {
             NodeAction::Core(Action::Datastore { ticket: Ticket(ticket), call: DatastoreCall { datastore, op } })
         };
         let answer = |ticket, result| NodeEvent::Core(Event::Datastore { ticket: Ticket(ticket), result });
-        let record = Record { incarnation: Incarnation::default(), sequence: 1, held: [].into(), released: [].into() };
+        let record = Record {
+            incarnation: Incarnation::default(),
+            sequence: 1,
+            config: Default::default(),
+            report: 0,
+            held: [].into(),
+            released: [].into(),
+        };
         checks.agent_does(ME, at(1_000), &ask(1, DatastoreOp::WriteRecord(record)), None);
         checks.agent_hears(ME, at(1_100), &answer(1, DatastoreResult::Written));
         checks.agent_does(ME, at(1_100), &ask(2, DatastoreOp::ReadMail { host: HOST }), None);
