@@ -303,6 +303,8 @@ impl World {
         let machine = super::bootstrap::machine(original.host, original.uuid, &original.spec, self.datastores.len());
         self.machines.push(machine);
         self.machines[twin].twin = true;
+        // It leaves for good with whatever it keeps: a voter's store there would be lost without a word.
+        self.machines[twin].disk.full_until = u64::MAX;
         self.machines[twin].agent.store = self.machines[place].agent.store.clone();
         self.power_on(twin);
         self.after(micros(lasts), Occurrence::TwinLeaves(twin));
