@@ -68,6 +68,13 @@ impl Agent {
         self.store.protected.get(&vm) == Some(&Protection::Lease)
     }
 
+    /// What is held without a lease so far has one from now on: the master is about to hear that it may count on it.
+    pub(super) fn begin_lease(&mut self, now: Instant) {
+        if self.lease.renewed.is_none() && self.lease.ended.is_none() && !self.covered().is_empty() {
+            self.lease.renewed = Some(now);
+        }
+    }
+
     /// Extends the lease from the moment at which `sent` left, if that is recent enough.
     pub(super) fn renew(&mut self, now: Instant, sent: Instant, actions: &mut Vec<Action>) {
         if now.since(sent) > self.timing.oldest_ack && !breaks(Sabotage::OldAckAccepted) {

@@ -56,7 +56,7 @@ impl Agent {
         }
         self.heartbeats.next = now + self.timing.heartbeat;
         self.feed_idle_watchdog(actions);
-        self.tell_config_if_accounted(actions);
+        self.tell_config_if_accounted(now, actions);
         self.beat(now, actions);
         if self.upgrading {
             self.begin_upgrade(actions);
@@ -169,7 +169,7 @@ impl Agent {
         }
         self.learn(now, &update, actions);
         self.save(actions);
-        self.tell_config_if_accounted(actions);
+        self.tell_config_if_accounted(now, actions);
         self.beat(now, actions);
     }
 
@@ -212,10 +212,11 @@ impl Agent {
     }
 
     /// What it knows may be told only when it can say of every VM that it protects since then whether it is here.
-    fn tell_config_if_accounted(&mut self, actions: &mut Vec<Action>) {
+    fn tell_config_if_accounted(&mut self, now: Instant, actions: &mut Vec<Action>) {
         if self.store.told != self.store.config && self.has_accounted() {
             self.store.told = self.store.config;
             self.save(actions);
+            self.begin_lease(now);
         }
     }
 

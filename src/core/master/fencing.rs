@@ -49,6 +49,8 @@ enum Goal {
 struct Device {
     id: FenceId,
     identified: bool,
+    /// Whether nothing was asked since its identity was read: just so it may be ordered to switch off.
+    fresh: bool,
     ordered: Option<Instant>,
     /// How often the power was read as off in a row.
     off: u32,
@@ -61,7 +63,17 @@ struct Device {
 
 impl Device {
     fn new(id: FenceId, now: Instant) -> Device {
-        Device { id, identified: false, ordered: None, off: 0, confirmed: false, next: now, asked: None, attempt: 0 }
+        Device {
+            id,
+            identified: false,
+            fresh: false,
+            ordered: None,
+            off: 0,
+            confirmed: false,
+            next: now,
+            asked: None,
+            attempt: 0,
+        }
     }
 
     /// How many readings of "off" settle it: without an order of ours the machine may be about to come up.
@@ -73,7 +85,7 @@ impl Device {
         if !self.identified || self.is_off() {
             FenceOp::Identity
         } else if self.ordered.is_none() && !braked {
-            FenceOp::PowerOff
+            if self.fresh { FenceOp::PowerOff } else { FenceOp::Identity }
         } else {
             FenceOp::Power
         }
@@ -199,6 +211,7 @@ impl Master {
             return self.device_failed(cx, host, NoProof::FenceUnreachable(id), out);
         }
         let attempt = device.attempt;
+        device.fresh = false;
         if op == FenceOp::PowerOff {
             // From here on it may take effect, answered or not. What was read before it counts no more.
             device.ordered = Some(cx.now);
@@ -230,6 +243,7 @@ impl Master {
             FenceResult::Identity(found) if Some(found) == uuid || breaks(Sabotage::WrongMachineFenced) => {
                 device.confirmed = device.is_off();
                 device.identified = true;
+                device.fresh = true;
             }
             FenceResult::Identity(_) => {
                 self.alert(Alert::WrongMachine { device: id }, out);

@@ -9,7 +9,7 @@ use crate::core::message::{Message, Order, OrderKind};
 use crate::core::placement::{Candidate, Demand, fits, usage};
 use crate::core::reason::{HostState, JudgeCause, Proof, Refusal};
 use crate::core::record::{DatastoreOp, VmEpoch};
-use crate::core::state::{Isolation, Role, Standing};
+use crate::core::state::{Armed, Isolation, Role, Standing};
 
 impl Master {
     pub(super) fn requested(&mut self, cx: &Context<'_>, ticket: Ticket, request: Request, out: &mut Output) {
@@ -95,7 +95,8 @@ impl Master {
 
     /// Whether a host has been isolated for so long that it is told to let its VMs go.
     pub(super) fn is_to_let_go(&self, cx: &Context<'_>, host: HostId) -> bool {
-        cx.state.policy.isolation == Isolation::Release
+        cx.state.armed == Armed::Armed
+            && cx.state.policy.isolation == Isolation::Release
             && self.watched(host).is_some_and(|watched| {
                 watched.state == HostState::Isolated && cx.now.since(watched.state_since) > self.timing.isolation
             })

@@ -43,6 +43,7 @@ struct Run {
     /// When the heartbeat was sent that the newest permit for a VM answers.
     permits: BTreeMap<VmId, (Epoch, Instant)>,
     killed: BTreeSet<VmId>,
+    bare: Bare,
     said: bool,
 }
 
@@ -51,6 +52,15 @@ pub(super) fn guarded(spec: &WorldSpec) -> BTreeSet<HostId> {
     let hard = Timing::of(spec.profile).hard_deadline;
     let in_time = |watchdog| matches!(watchdog, Watchdog::Hardware { timeout } if timeout <= hard);
     spec.hosts.iter().filter(|(_, host)| in_time(host.watchdog)).map(|(id, _)| *id).collect()
+}
+
+/// Whether a lease ended with nothing that it covered.
+#[derive(Debug, Clone, Copy)]
+enum Bare {
+    No,
+    Yes,
+    /// Until something was there again.
+    Until(Instant),
 }
 
 impl Leases {
@@ -71,6 +81,7 @@ impl Leases {
             written: BTreeMap::new(),
             permits: BTreeMap::new(),
             killed: BTreeSet::new(),
+            bare: Bare::No,
             said: false,
         };
         self.runs.insert(machine, run);
@@ -149,19 +160,34 @@ impl Leases {
         known: (&Shadow, &Processes),
         found: &mut Found,
     ) {
-        let Some(run) = self.runs.get(&machine) else { return };
-        if now.1 < run.extended + self.timing.software_stop {
-            if run.said {
-                self.runs.entry(machine).and_modify(|run| run.said = false);
-            }
+        let software_stop = self.timing.software_stop;
+        let Some(run) = self.runs.get_mut(&machine) else { return };
+        let mut end = run.extended + software_stop;
+        if now.1 < end {
+            (run.said, run.bare) = (false, Bare::No);
             return;
         }
+        let covers = self.covered(machine, known).next().is_some();
+        let Some(run) = self.runs.get_mut(&machine) else { return };
+        run.bare = match run.bare {
+            _ if !covers => Bare::Yes,
+            // What comes under protection where nothing is leased has a lease from then on.
+            Bare::Yes => Bare::Until(now.1),
+            bare => bare,
+        };
+        if let Bare::Until(began) = run.bare {
+            end = began + software_stop;
+        }
+        if now.1 < end {
+            return;
+        }
+        let Some(run) = self.runs.get(&machine) else { return };
         let long = |process: &Process| {
             process.state == ProcessState::Executing && now.0.saturating_sub(process.since) > FOUND_WITHIN
         };
         let left = self.covered(machine, known).find(|(vm, process)| long(process) && !run.killed.contains(vm));
         if let (Some((vm, _)), false) = (left, run.said) {
-            let over = now.1.since(run.extended + self.timing.software_stop).as_millis();
+            let over = now.1.since(end).as_millis();
             found.add("rule 5", format!("{} lets {vm} run, though its lease ended {over} ms ago", run.host));
             self.runs.entry(machine).and_modify(|run| run.said = true);
         }

@@ -350,10 +350,11 @@ impl Chooser<'_> {
 
     fn fence(&mut self, kind: Kind, host: HostId) -> Vec<Fault> {
         let (Some(device), Some(other)) = (self.device_of(host), self.device()) else { return Vec::new() };
-        let lasts = self.span(2_000, 6);
         if kind == Kind::SwapFences {
-            return vec![Fault::SwapFences(device, other, lasts)];
+            // Nobody plugs cables to and fro within one order to switch off.
+            return vec![Fault::SwapFences(device, other, self.span(30_000, 3))];
         }
+        let lasts = self.span(2_000, 6);
         let fault = match self.dice.range(0, 99) {
             0..=29 => FenceFault::Slow(self.span(200, 7)),
             30..=44 => FenceFault::Late(self.span(300, 5)),
