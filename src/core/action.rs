@@ -57,7 +57,8 @@ pub enum Event {
     },
     /// An operator asks for something.
     Request {
-        /// Pairs the answer.
+        /// Pairs the answer, and names the request for good: a client that got no answer asks again under the same one,
+        /// and a will that somebody else has changed since is not changed back.
         ticket: Ticket,
         /// What.
         request: Request,

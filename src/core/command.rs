@@ -104,6 +104,8 @@ pub enum Command {
         vm: VmId,
         /// Whether it should run.
         want: Want,
+        /// The request that said so.
+        request: Ticket,
     },
     /// Puts a VM under protection.
     Protect {

@@ -13,16 +13,22 @@ use crate::core::state::{Armed, Isolation, Role, Standing};
 
 impl Master {
     pub(super) fn requested(&mut self, cx: &Context<'_>, ticket: Ticket, request: Request, out: &mut Output) {
-        match self.command_for(cx, request, out) {
+        match self.command_for(cx, ticket, request, out) {
             Ok(command) => out.proposals.push(Proposal { answers: Some(ticket), command }),
             Err(refusal) => out.reply(ticket, Err(refusal)),
         }
     }
 
-    fn command_for(&mut self, cx: &Context<'_>, request: Request, out: &mut Output) -> Result<Command, Refusal> {
+    fn command_for(
+        &mut self,
+        cx: &Context<'_>,
+        ticket: Ticket,
+        request: Request,
+        out: &mut Output,
+    ) -> Result<Command, Refusal> {
         let protected = |vm: VmId| cx.state.vms.get(&vm).filter(|vm| vm.protected).ok_or(Refusal::NoSuchThing);
         match request {
-            Request::Intend { vm, want } => protected(vm).map(|_| Command::Intend { vm, want }),
+            Request::Intend { vm, want } => protected(vm).map(|_| Command::Intend { vm, want, request: ticket }),
             Request::Move { vm, to } => self.move_command(cx, vm, to),
             Request::Protect(definition) => {
                 let id = definition.id;

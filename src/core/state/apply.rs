@@ -1,6 +1,6 @@
 //! How a command changes the replicated state, and how the log refuses one.
 
-use super::{Armed, ClusterState, Role, Standing};
+use super::{Armed, ClusterState, HEEDED_KEPT, Role, Standing};
 use crate::core::command::{Command, Want};
 use crate::core::ids::{Authority, ConfigVersion, Epoch, HostId, Incarnation, LogIndex, Ticket, VmId, VoterId};
 use crate::core::message::PermitKind;
@@ -85,7 +85,7 @@ impl ClusterState {
                 self.may_move(*vm, *version, *from, *to)?;
                 self.start_move(*vm, *from, *to, *by_hook, changes)
             }
-            Command::Intend { vm, want } => self.intend(*vm, *want, changes),
+            Command::Intend { vm, want, request } => self.heed(*vm, *want, *request, changes),
             Command::Protect { definition, runs } => self.protect(definition, *runs, changes),
             Command::Unprotect { vm } => self.unprotect(*vm, changes),
             Command::Remove { vm } => self.remove(*vm, changes),
@@ -107,6 +107,19 @@ impl ClusterState {
             Command::RetireVoter { voter } => self.retire_voter(*voter, changes),
             Command::Recover { dead } => self.recover(dead, changes),
         }
+    }
+
+    /// A person's will, once: who asks again because the answer was lost is told that it was done.
+    fn heed(&mut self, vm: VmId, want: Want, request: Ticket, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        if self.heeded.contains(&request) {
+            return Ok(());
+        }
+        self.intend(vm, want, changes)?;
+        if self.heeded.len() >= HEEDED_KEPT {
+            self.heeded.pop_front();
+        }
+        self.heeded.push_back(request);
+        Ok(())
     }
 
     fn set_armed(&mut self, armed: Armed, changes: &mut Vec<Change>) -> Result<(), Refusal> {

@@ -12,12 +12,12 @@ pub use apply::{Applied, Change, Grant};
 
 use crate::core::ids::{
     Address, Authority, BootId, ClusterGeneration, ConfigVersion, DatastoreId, Epoch, FenceId, Generation, HostId,
-    Incarnation, LogIndex, NetworkId, VmId, VoterId,
+    Incarnation, LogIndex, NetworkId, Ticket, VmId, VoterId,
 };
 use crate::core::message::Guards;
 use crate::core::reason::{JudgeCause, Proof};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// So many proofs are kept with each VM.
 pub const PROOFS_KEPT: usize = 8;
@@ -51,7 +51,12 @@ pub struct ClusterState {
     pub next_voter: u64,
     /// The number of the next epoch in this cluster generation.
     pub next_epoch: u64,
+    /// The last requests that changed what people want, the youngest last.
+    pub heeded: VecDeque<Ticket>,
 }
+
+/// So many requests are remembered.
+const HEEDED_KEPT: usize = 256;
 
 /// Whether the cluster acts on what it decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

@@ -6,13 +6,15 @@ use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::{Epoch, HostId, VmId};
 use crate::core::state::ClusterState;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What people were promised.
 #[derive(Debug, Default)]
 pub(super) struct Intent {
     /// The version of a VM's intent when its change was accepted.
     accepted: BTreeMap<VmId, u64>,
+    /// Whether people ever wanted it running, and ever stopped.
+    wanted: BTreeSet<(VmId, bool)>,
     /// VMs that are to be stopped, with the newest epoch at the time when that was decided.
     stopped: BTreeMap<VmId, Epoch>,
 }
@@ -24,10 +26,12 @@ impl Intent {
             // Of what only the voters that were given up for good had, nothing is promised.
             self.accepted.clear();
             self.stopped.clear();
+            self.wanted.clear();
         }
         // What was removed is forgotten by a person's own will.
         self.accepted.retain(|vm, _| after.vms.contains_key(vm));
         for (id, vm) in &after.vms {
+            self.wanted.insert((*id, vm.intent.want == Want::Running));
             let known = before.vms.get(id);
             if known.is_some_and(|known| known.intent == vm.intent) {
                 continue;
@@ -46,10 +50,8 @@ impl Intent {
         let Some(known) = shadow.vms.get(vm) else { return };
         let runs = |want: Want| want == Want::Running;
         let version = known.intent.version;
-        // A later change may have been applied by the time of the reply; but something must have changed since the
-        // last acceptance, or since the cluster began with version zero.
-        let before = self.accepted.get(vm).copied().unwrap_or(0);
-        if runs(known.intent.want) != runs(*want) && version <= before {
+        // A later change may have been applied by the time of the reply; but it must have been wanted so at some time.
+        if runs(known.intent.want) != runs(*want) && !self.wanted.contains(&(*vm, runs(*want))) {
             found.add("I3", format!("{want:?} of {vm} was accepted, and the log has {:?}", known.intent.want));
         }
         self.accepted.insert(*vm, version);
