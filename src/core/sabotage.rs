@@ -65,7 +65,7 @@ pub enum Sabotage {
     HookOpen,
     /// Rule 11: the target of a live migration is no holder any more once the source is proven gone.
     MigrationTargetForgotten,
-    /// Rule 12: a start is called withdrawn while it waits in the hypervisor.
+    /// Rule 12: a VM is called gone while its start waits in the hypervisor.
     ReleasedWhileQueued,
     /// Rule 13: a time-out counts as a failure.
     TimeoutIsFailure,

@@ -34,9 +34,6 @@ impl Agent {
     pub(super) fn release(&mut self, now: Instant, vm: VmId, epoch: Epoch, actions: &mut Vec<Action>) {
         match self.vms.get(&vm).filter(|local| !local.is_gone()) {
             Some(local) if local.epoch > epoch => self.refuse(Refusal::OldEpoch, actions),
-            Some(local) if local.in_flight && breaks(Sabotage::ReleasedWhileQueued) => {
-                self.settle_gone(now, vm, epoch, Exit::NeverStarted, actions);
-            }
             Some(_) => self.kill(now, vm, Exit::Ordered, actions),
             None if self.store.floors.get(&vm).is_none_or(|floor| *floor < epoch) => {
                 self.settle_gone(now, vm, epoch, Exit::NeverStarted, actions);

@@ -155,16 +155,19 @@ impl LocalVm {
         let starts = matches!(self.call, Some((_, PlatformCall::Start { .. })));
         let expected = self.expected_until.is_some_and(|until| now < until) && !self.killing;
         let daemon_is_done = !self.in_flight || (view.daemon && !view.busy.contains(&vm));
-        number > self.settle_after && !starts && !expected && daemon_is_done
+        let is_idle = (!starts && daemon_is_done) || breaks(Sabotage::ReleasedWhileQueued);
+        number > self.settle_after && !expected && is_idle
     }
 }
 
 impl Agent {
     /// What an earlier run of the agent held, or had ordered, is unknown until it is looked at.
     pub(super) fn remember_journal(&mut self, now: Instant) {
-        for (vm, epoch) in &self.store.journal {
-            let local = LocalVm { in_flight: true, ..LocalVm::new(*epoch, LocalPresence::Unknown, now) };
-            self.vms.insert(*vm, local);
+        for (vm, epoch) in self.store.journal.clone() {
+            let local = LocalVm { in_flight: true, ..LocalVm::new(epoch, LocalPresence::Unknown, now) };
+            self.vms.insert(vm, local);
+            // That it does not know is news, too: as long as the daemon hangs, nobody will.
+            self.touch(now, vm);
         }
     }
 

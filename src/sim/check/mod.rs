@@ -39,6 +39,7 @@ use crate::node::{NodeAction, NodeEvent};
 use crate::sim::spec::WorldSpec;
 use crate::sim::timeline::Violation;
 use crate::sim::world::fact::{Cause, Fact};
+use processes::Seen;
 use std::collections::BTreeSet;
 
 /// What was found wrong since the last time it was asked for.
@@ -130,7 +131,8 @@ impl Checks {
                     self.proofs.process_ended(*vm, *machine);
                     self.leases.process_ended(*vm, *machine);
                 }
-                let seen = (*host, *state, *epoch);
+                let process = (*host, *state, *epoch);
+                let seen = Seen { process, theirs: came, called: self.orders.called(*vm, *epoch) };
                 let began = self.processes.changed(now, *vm, *machine, seen, answers.then_some(&mut *found));
                 if began && *state == Some(ProcessState::Executing) {
                     self.doubt.came_up(*vm);
@@ -144,7 +146,7 @@ impl Checks {
                 }
             }
             Fact::StartCalled { vm, host, epoch, floor } => {
-                self.orders.start_called(*vm, *host, *epoch, *floor, found);
+                self.orders.start_called(now, (*vm, *host), *epoch, *floor, found);
             }
             Fact::PowerOffOrdered { index, machine } => {
                 self.orders.power_off(&self.log, *index, *machine, found);

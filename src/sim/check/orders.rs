@@ -12,11 +12,21 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub(super) struct Orders {
     epochs: BTreeMap<VmId, Epoch>,
+    /// When the start under that epoch was called for.
+    called: BTreeMap<(VmId, Epoch), u64>,
 }
 
 impl Orders {
     /// An agent called for a start.
-    pub(super) fn start_called(&mut self, vm: VmId, host: HostId, epoch: Epoch, floor: Epoch, found: &mut Found) {
+    pub(super) fn start_called(
+        &mut self,
+        now: u64,
+        (vm, host): (VmId, HostId),
+        epoch: Epoch,
+        floor: Epoch,
+        found: &mut Found,
+    ) {
+        self.called.insert((vm, epoch), now);
         if epoch <= floor {
             found.add("I4", format!("{host} starts {vm} under epoch {epoch}, which it refused up to {floor}"));
         }
@@ -25,6 +35,11 @@ impl Orders {
             found.add("I4", format!("{host} starts {vm} under epoch {epoch}, after a start under {newest}"));
         }
         *newest = epoch.max(*newest);
+    }
+
+    /// When an agent called for the start under this epoch, if one did.
+    pub(super) fn called(&self, vm: VmId, epoch: Option<Epoch>) -> Option<u64> {
+        self.called.get(&(vm, epoch?)).copied()
     }
 
     /// A process began under an epoch, whoever called for it.

@@ -16,8 +16,19 @@ pub(super) struct Process {
     pub(super) state: ProcessState,
     writes: Writes,
     pub(super) epoch: Epoch,
+    /// Whether people brought it here while nobody had to let it in.
+    theirs: bool,
     /// Since when it is in this state, in true time.
     pub(super) since: u64,
+}
+
+/// What is seen of a process.
+pub(super) struct Seen {
+    pub(super) process: (HostId, Option<ProcessState>, Option<Epoch>),
+    /// Whether people brought it here while nobody had to let it in.
+    pub(super) theirs: bool,
+    /// When its start was called for, if an agent did.
+    pub(super) called: Option<u64>,
 }
 
 /// Whether a process may write the VM's disks.
@@ -35,10 +46,10 @@ impl Processes {
         now: u64,
         vm: VmId,
         machine: usize,
-        seen: (HostId, Option<ProcessState>, Option<Epoch>),
+        seen: Seen,
         found: Option<&mut Found>,
     ) -> bool {
-        let (host, state, epoch) = seen;
+        let (host, state, epoch) = seen.process;
         let places = self.0.entry(vm).or_default();
         let before = places.get(&machine).map(|process| process.state);
         let wrote = places.get(&machine).map_or(Writes::Not, |process| process.writes);
@@ -51,14 +62,19 @@ impl Processes {
         match state {
             Some(state) => {
                 let epoch = epoch.unwrap_or(Epoch::NONE);
-                places.insert(machine, Process { host, state, writes, epoch, since: now });
+                let theirs = seen.theirs || places.get(&machine).is_some_and(|process| process.theirs);
+                places.insert(machine, Process { host, state, writes, epoch, theirs, since: now });
             }
             None => {
                 places.remove(&machine);
             }
         }
         let gained = writes == Writes::Maybe && wrote == Writes::Not;
-        let mut others = places.iter().filter(|(other, process)| **other != machine && process.writes == Writes::Maybe);
+        // Who starts by hand what is on its way up elsewhere already answers for that.
+        let is_ours = |process: &Process| !process.theirs || process.since <= seen.called.unwrap_or(now);
+        let mut others = places
+            .iter()
+            .filter(|(other, process)| **other != machine && process.writes == Writes::Maybe && is_ours(process));
         if let (true, Some((_, other)), Some(found)) = (gained, others.next_back(), found) {
             let verb = match other.state {
                 ProcessState::Dying => "may still write on",
