@@ -120,7 +120,7 @@ impl Master {
         if breaks(Sabotage::Silent) {
             return;
         }
-        let brief = self.timing.suspect;
+        let brief = self.timing.fence_after;
         let ids: Vec<VmId> = self.recovery.chases.keys().copied().collect();
         for vm in ids {
             let wait = self.wait(cx, vm);
