@@ -224,3 +224,54 @@ impl ClusterState {
         Change::Granted(Grant { target, vm, epoch, kind })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::state::{Response, Vm, VmDefinition};
+    use std::collections::BTreeSet;
+
+    const VM: VmId = VmId(1);
+
+    fn armed() -> ClusterState {
+        let definition = VmDefinition {
+            id: VM,
+            name: "web".to_owned(),
+            uuid: 1,
+            memory_mib: 1,
+            millicores: 1,
+            datastores: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            response: Response::Restart,
+            priority: 0,
+            home: None,
+            locked: false,
+        };
+        let vms = [(VM, Vm::new(definition, Want::Running))].into();
+        ClusterState { armed: Armed::Armed, config: ConfigVersion(7), vms, ..ClusterState::default() }
+    }
+
+    #[test]
+    fn a_request_that_is_asked_again_changes_nothing_back() {
+        let mut state = armed();
+        let mut ask = |index, want, request| {
+            let command = Command::Intend { vm: VM, want, request: Ticket(request) };
+            assert_eq!(state.apply(LogIndex(index), &command).refused, None);
+            state.wants(VM)
+        };
+        assert_eq!(ask(1, Want::Stopped, 10), Some(Want::Stopped));
+        assert_eq!(ask(2, Want::Running, 11), Some(Want::Running));
+        assert_eq!(ask(3, Want::Stopped, 10), Some(Want::Running));
+        assert_eq!(ask(4, Want::Stopped, 12), Some(Want::Stopped));
+    }
+
+    #[test]
+    fn after_a_forced_recovery_nobody_knows_what_counts() {
+        let mut state = armed();
+        state.apply(LogIndex(1), &Command::Recover { dead: vec![VoterId(1)] });
+        assert!(!state.config.is_akin_to(ConfigVersion(7)));
+        assert!(state.config > ConfigVersion(u64::from(u32::MAX)));
+        assert_eq!((state.armed_at, state.armed_since), (state.config, state.config));
+        assert_eq!(state.vms[&VM].config, state.config);
+    }
+}
