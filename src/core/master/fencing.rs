@@ -176,7 +176,8 @@ impl Master {
 
     fn tend_chain(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
         let coming_back = self.fencing.get(&host).is_some_and(|chain| self.is_coming_back(cx, chain));
-        let braked = self.brake.is_on || cx.state.armed != Armed::Armed;
+        // A master that may be deposed by now reads, and orders nothing: the host may have been let in again since.
+        let braked = self.brake.is_on || cx.state.armed != Armed::Armed || !self.has_quorum(cx);
         let Some(chain) = self.fencing.get_mut(&host) else { return };
         let goal = chain.goal;
         let begun = chain.devices.iter().any(|device| device.ordered.is_some());

@@ -296,7 +296,7 @@ impl Master {
     }
 
     /// Whether a majority answered so lately that no other master can have been elected (rule 4).
-    fn has_quorum(&self, cx: &Context<'_>) -> bool {
+    pub(super) fn has_quorum(&self, cx: &Context<'_>) -> bool {
         use crate::core::sabotage::{Sabotage, breaks};
         breaks(Sabotage::AckWithoutMajority) || cx.quorum.is_some_and(|sent| cx.now.since(sent) <= self.timing.quorum)
     }

@@ -33,6 +33,10 @@ impl Intent {
         for (id, vm) in &after.vms {
             self.wanted.insert((*id, vm.intent.want == Want::Running));
             let known = before.vms.get(id);
+            if known.is_some_and(|known| vm.intent.version > known.intent.version + 1) {
+                // Of several changes that came at once only the last is seen.
+                self.wanted.extend([(*id, true), (*id, false)]);
+            }
             if known.is_some_and(|known| known.intent == vm.intent) {
                 continue;
             }
