@@ -5,7 +5,7 @@ use crate::core::action::{Action, Warrant};
 use crate::core::ids::{DatastoreId, FenceId, HostId, Ticket};
 use crate::core::message::{FenceOp, Message, RemoteOp, RemoteResult};
 use crate::core::reason::HostState;
-use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult};
+use crate::core::record::{DatastoreCall, DatastoreOp};
 use crate::core::time::Instant;
 use crate::core::timing::Timing;
 use std::collections::BTreeMap;
@@ -144,12 +144,10 @@ impl Master {
             (Purpose::Bury(host, datastore), RemoteResult::Datastore(result)) => {
                 self.burial_answered(cx, host, datastore, result, out);
             }
-            (Purpose::Mail(host, datastore), RemoteResult::Datastore(DatastoreResult::Failed)) => {
-                self.mail_failed(host, datastore);
-            }
             (Purpose::Fence(host, device, op), RemoteResult::Fence(result)) => {
                 self.fence_answered(cx, ticket, (host, device, op), result, out);
             }
+            // Mail that could not be written is written again with the next scan.
             _ => {}
         }
     }

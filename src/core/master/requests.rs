@@ -4,7 +4,7 @@ use super::reach::Purpose;
 use super::{Context, Master, Output};
 use crate::core::action::Request;
 use crate::core::command::{Command, Proposal};
-use crate::core::ids::{DatastoreId, HostId, Incarnation, Ticket, VmId};
+use crate::core::ids::{HostId, Incarnation, Ticket, VmId};
 use crate::core::message::{Message, Order, OrderKind};
 use crate::core::placement::{Candidate, Demand, fits, usage};
 use crate::core::reason::{HostState, JudgeCause, Proof, Refusal};
@@ -130,10 +130,6 @@ impl Master {
                 self.on_datastore(cx, purpose, *datastore, op, 0, out);
             }
         }
-    }
-
-    pub(super) fn mail_failed(&mut self, _host: HostId, _datastore: DatastoreId) {
-        // The next scan writes it again, and another datastore may carry it meanwhile.
     }
 
     /// Lets another host look whether a VM's lock is held: only then does the lock count as a proof (proof 5).

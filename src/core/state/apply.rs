@@ -228,26 +228,12 @@ impl ClusterState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::state::{Response, Vm, VmDefinition};
-    use std::collections::BTreeSet;
+    use crate::core::state::{Vm, VmDefinition};
 
     const VM: VmId = VmId(1);
 
     fn armed() -> ClusterState {
-        let definition = VmDefinition {
-            id: VM,
-            name: "web".to_owned(),
-            uuid: 1,
-            memory_mib: 1,
-            millicores: 1,
-            datastores: BTreeSet::new(),
-            networks: BTreeSet::new(),
-            response: Response::Restart,
-            priority: 0,
-            home: None,
-            locked: false,
-        };
-        let vms = [(VM, Vm::new(definition, Want::Running))].into();
+        let vms = [(VM, Vm::new(VmDefinition::plain(VM), Want::Running))].into();
         ClusterState { armed: Armed::Armed, config: ConfigVersion(7), vms, ..ClusterState::default() }
     }
 

@@ -356,3 +356,23 @@ impl ClusterState {
         self.voters.values().filter_map(|host| Some(self.hosts.get(host)?.address)).collect()
     }
 }
+
+#[cfg(test)]
+impl VmDefinition {
+    /// A small one that needs nothing, for tests.
+    pub fn plain(id: VmId) -> VmDefinition {
+        VmDefinition {
+            id,
+            name: id.to_string(),
+            uuid: u128::from(id.0),
+            memory_mib: 1,
+            millicores: 1,
+            datastores: BTreeSet::new(),
+            networks: BTreeSet::new(),
+            response: Response::Restart,
+            priority: 0,
+            home: None,
+            locked: false,
+        }
+    }
+}

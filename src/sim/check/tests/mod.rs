@@ -9,9 +9,7 @@ use crate::core::ids::{BootId, ClusterGeneration, Epoch, Generation, HostId, Log
 use crate::core::message::Watchdog;
 use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::record::Tombstone;
-use crate::core::state::{
-    Armed, Holder, HolderProof, Host, Intent, Life, Policy, Response, Role, Standing, Vm, VmDefinition,
-};
+use crate::core::state::{Armed, Holder, HolderProof, Host, Intent, Life, Policy, Role, Standing, Vm, VmDefinition};
 use crate::core::timing::Profile;
 use crate::sim::spec::{HostSpec, Nature, WorldSpec};
 use std::collections::{BTreeMap, BTreeSet};
@@ -63,20 +61,7 @@ fn holder(number: u64) -> Holder {
 }
 
 fn vm() -> Vm {
-    let definition = VmDefinition {
-        id: VM,
-        name: String::new(),
-        uuid: 1,
-        memory_mib: 1,
-        millicores: 1,
-        datastores: BTreeSet::new(),
-        networks: BTreeSet::new(),
-        response: Response::Restart,
-        priority: 0,
-        home: None,
-        locked: false,
-    };
-    Vm::new(definition, Want::Running)
+    Vm::new(VmDefinition::plain(VM), Want::Running)
 }
 
 fn host(generation: u64, standing: Standing) -> Host {
