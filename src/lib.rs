@@ -4,6 +4,7 @@
 //! [`sim`] drives whole clusters of nodes through a virtual world.
 
 pub mod cli;
+pub mod clock;
 pub mod core;
 pub mod election;
 pub mod node;

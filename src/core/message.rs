@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Any message between two nodes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Message {
     /// A host to every voter: I live.
     Heartbeat(Heartbeat),
@@ -103,7 +103,7 @@ pub enum Message {
 }
 
 /// A host's sign of life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     /// Which life of which host: the last generation given in this boot, zero before the first.
     pub incarnation: Incarnation,
@@ -122,7 +122,7 @@ pub struct Heartbeat {
 }
 
 /// The answer to a heartbeat, which extends the lease from when that heartbeat was sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ack {
     /// To which life of which host.
     pub incarnation: Incarnation,
@@ -137,7 +137,7 @@ pub struct Ack {
 }
 
 /// A question that only a live session can answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Challenge {
     /// By whose authority.
     pub authority: Authority,
@@ -150,7 +150,7 @@ pub struct Challenge {
 }
 
 /// A host's answer to a challenge.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Register {
     /// Which host.
     pub host: HostId,
@@ -268,7 +268,7 @@ pub enum Exit {
 }
 
 /// The word of admission.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Welcome {
     /// The new life.
     pub incarnation: Incarnation,
@@ -285,7 +285,7 @@ pub struct Welcome {
 }
 
 /// What a host must know, or what has changed of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConfigUpdate {
     /// To which life of which host.
     pub incarnation: Incarnation,
@@ -317,7 +317,7 @@ pub enum Protection {
 }
 
 /// How a host's VMs fare.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// Which life of which host.
     pub incarnation: Incarnation,
@@ -336,7 +336,7 @@ pub struct Report {
 }
 
 /// The right to start a VM once (rule 12).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permit {
     /// To which life of which host.
     pub incarnation: Incarnation,
@@ -372,7 +372,7 @@ pub enum PermitKind {
 }
 
 /// What a host is to do with a VM that it holds, or held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
     /// To which life of which host.
     pub incarnation: Incarnation,
@@ -404,7 +404,7 @@ pub enum OrderKind {
 }
 
 /// An operator's start through the hypervisor's own tools.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wish {
     /// Which life of which host.
     pub incarnation: Incarnation,

@@ -46,7 +46,7 @@ pub struct Record {
 }
 
 /// A slot as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Slot<T> {
     /// Never written.
     Empty,
@@ -114,7 +114,7 @@ pub enum DatastoreOp {
 }
 
 /// How an operation on a heartbeat datastore ended. One that hangs never answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DatastoreResult {
     /// Written, and on stable storage.
     Written,
@@ -127,7 +127,7 @@ pub enum DatastoreResult {
 }
 
 /// An operation and its datastore.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatastoreCall {
     /// Where.
     pub datastore: DatastoreId,

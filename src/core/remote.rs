@@ -6,7 +6,7 @@ use crate::core::record::{DatastoreOp, DatastoreResult};
 use serde::{Deserialize, Serialize};
 
 /// What a host may be asked to do for the master.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RemoteOp {
     /// On a datastore.
     Datastore(DatastoreId, DatastoreOp),
@@ -15,7 +15,7 @@ pub enum RemoteOp {
 }
 
 /// How that ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RemoteResult {
     /// On a datastore.
     Datastore(DatastoreResult),

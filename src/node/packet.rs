@@ -6,10 +6,11 @@ use crate::core::ids::{Address, Authority, Ticket, VoterId};
 use crate::core::message::Message;
 use crate::core::timing::Timing;
 use crate::election::{self, StoreBatch, StoreImage};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// All that two nodes say to each other.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Packet {
     /// Of the cluster.
     Cluster(Message),
