@@ -7,5 +7,8 @@ pub mod cli;
 pub mod clock;
 pub mod core;
 pub mod election;
+pub mod explain;
+pub mod ledger;
 pub mod node;
 pub mod sim;
+pub mod words;

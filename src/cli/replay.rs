@@ -3,12 +3,12 @@
 use super::output::Output;
 use super::seeds::ShapeArgs;
 use super::{Exit, Format, Sabotage};
-use crate::sim::names::Names;
+use crate::explain::Names;
 use crate::sim::play::{Keep, play};
 use crate::sim::scenario::reader::choice;
 use crate::sim::timeline::{Happening, Moment};
-use crate::sim::words::parse_duration;
 use crate::sim::{explain, facts};
+use crate::words::parse_duration;
 use anyhow::bail;
 use clap::Args;
 use std::time::Duration;

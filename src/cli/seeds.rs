@@ -2,7 +2,7 @@
 
 use crate::core::timing::Profile;
 use crate::sim::generate::Shape;
-use crate::sim::words::{format_duration, parse_duration};
+use crate::words::{format_duration, parse_duration};
 use clap::{Args, ValueEnum};
 use std::str::FromStr;
 use std::time::Duration;

@@ -4,14 +4,15 @@
 //! simulator) carries the actions out in the order given, and none before the [`Action::Save`]s ahead of it are on
 //! stable storage.
 
-use crate::core::command::Want;
+use crate::core::command::{Said, Want};
 use crate::core::ids::{Address, Authority, Epoch, FenceId, HostId, LogIndex, Ticket, VmId, VoterId};
 use crate::core::message::{FenceOp, FenceResult, Message, Protection};
 use crate::core::reason::{Alert, HostState, JudgeCause, Proof, Refusal, Wait};
 use crate::core::record::{DatastoreCall, DatastoreResult};
-use crate::core::state::{HolderProof, Policy, VmDefinition};
+use crate::core::state::{HolderProof, Policy, Registration, VmDefinition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What happens to a node.
 #[derive(Debug, Clone)]
@@ -62,6 +63,8 @@ pub enum Event {
         ticket: Ticket,
         /// What.
         request: Request,
+        /// Who asks, and why.
+        said: Option<Box<Said>>,
     },
     /// The agent is to end, so that a newer one may start: it asks for its guards to be disarmed first.
     Upgrade,
@@ -110,6 +113,13 @@ pub enum Action {
     Kill(VmId),
     /// Force this machine down and up again.
     Reboot,
+    /// Bring a VM's definition to the hypervisor, before anything that follows is asked of it for this VM.
+    Define {
+        /// Which.
+        vm: VmId,
+        /// What the hypervisor needs to know of it.
+        payload: Arc<[u8]>,
+    },
     /// Call the hypervisor.
     Platform {
         /// Pairs the answer.
@@ -319,6 +329,8 @@ pub enum Request {
     EndQuarantine(HostId),
     /// The cluster's rules.
     SetPolicy(Box<Policy>),
+    /// A change of what people have named, and of who may speak.
+    Register(Box<Registration>),
     /// The majority is lost for good: these voters are dead.
     Recover {
         /// Which.

@@ -6,7 +6,7 @@
 use crate::core::ids::{Address, BootId, ConfigVersion, Epoch, Generation, HostId, Incarnation, Ticket, VmId, VoterId};
 use crate::core::message::{Inventory, VmCondition};
 use crate::core::reason::{JudgeCause, Proof};
-use crate::core::state::{Policy, VmDefinition};
+use crate::core::state::{Policy, Registration, VmDefinition};
 use serde::{Deserialize, Serialize};
 
 /// A command with the request of an operator that it answers, if any.
@@ -14,8 +14,28 @@ use serde::{Deserialize, Serialize};
 pub struct Proposal {
     /// The operator's request, to be answered when the command is applied; `None` for the master's own decisions.
     pub answers: Option<Ticket>,
+    /// Who asked for it, and why: for the history.
+    pub said: Option<Box<Said>>,
     /// What to do.
     pub command: Command,
+}
+
+/// A command as the log holds it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// When it was proposed, by its proposer's wall clock, in milliseconds since 1970: for people, never for decisions.
+    pub at_milliseconds: i64,
+    /// What was proposed.
+    pub proposal: Proposal,
+}
+
+/// A person's word on what was asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// Who asked.
+    pub who: String,
+    /// Why.
+    pub why: String,
 }
 
 /// One change of the replicated state.
@@ -29,6 +49,10 @@ pub enum Command {
         target: Incarnation,
         /// Why.
         cause: JudgeCause,
+        /// For how long, in milliseconds, there was no sign of it.
+        silent_milliseconds: u64,
+        /// Whether it had said that a person shuts it down.
+        planned: bool,
     },
     /// The host no longer runs what it held in that incarnation.
     ProveHost {
@@ -158,6 +182,15 @@ pub enum Command {
     RetireVoter {
         /// The store.
         voter: VoterId,
+    },
+    /// A change of what people have named, and of who may speak.
+    Register(Box<Registration>),
+    /// A master begins. It changes nothing: it stands in the log for the history's sake.
+    Begin {
+        /// Whose node it is.
+        host: HostId,
+        /// For how long, in milliseconds, this voter knew no master before.
+        blind_milliseconds: u64,
     },
     /// A forced recovery begins a new cluster generation.
     Recover {

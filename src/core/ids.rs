@@ -3,6 +3,7 @@
 //! Hosts, VMs and the like are known to people by UUID and name; the log gives each a small number, which is what
 //! messages and records carry.
 
+pub use ::core::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -72,6 +73,22 @@ number!(
 number!(
     /// Counts the forced recoveries of a cluster; it outranks every term.
     ClusterGeneration(u32), "cluster-generation-");
+
+/// The SHA-256 of a certificate or of a secret.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
 
 /// Who gives an order: the cluster generation, then the term of the election. Greater outranks lesser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]

@@ -10,6 +10,7 @@ pub use crate::core::remote::{FenceOp, FenceResult, RemoteOp, RemoteResult};
 use crate::core::state::Armed;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Any message between two nodes.
@@ -358,6 +359,8 @@ pub struct Permit {
     pub protection: Protection,
     /// Whether to start it, or let in what is being started or moved in by others.
     pub kind: PermitKind,
+    /// What the hypervisor needs to know of it.
+    pub payload: Arc<[u8]>,
 }
 
 /// What a permit allows.

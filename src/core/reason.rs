@@ -320,6 +320,14 @@ pub enum Refusal {
     DatastoreUnreachable,
     /// The VM does not fit there.
     Unfit(Unfit),
+    /// Another thing has that name or identity already.
+    NameTaken,
+    /// The invitation was used, taken back, or never given.
+    NotInvited,
+    /// A voter lives there: it must move first.
+    Votes,
+    /// Something else still refers to it.
+    InUse,
 }
 
 /// What must be said loudly.

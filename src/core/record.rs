@@ -8,6 +8,16 @@ use crate::core::message::Exit;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+/// There are so many columns for mail. Voters are at most seven, and no two that are one at the same time share one.
+pub const MAIL_COLUMNS: u64 = 8;
+
+impl VoterId {
+    /// The column that a voter writes its mail to.
+    pub fn column(self) -> u64 {
+        self.0 % MAIL_COLUMNS
+    }
+}
+
 /// A VM and one of its epochs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct VmEpoch {

@@ -10,7 +10,7 @@ use crate::core::command::{Command, Proposal};
 use crate::core::ids::{Address, Authority, HostId, LogIndex, VoterId};
 use crate::core::message::Message;
 use crate::core::reason::HostState;
-use crate::core::state::ClusterState;
+use crate::core::state::{ClusterState, Host};
 use crate::core::time::Instant;
 use crate::election::{MemberChange, Members, StoreImage};
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,9 +62,9 @@ impl Node {
                 return;
             }
             Some(Step::Forget(voter)) => Command::RetireVoter { voter },
-            Some(Step::New(host)) => Command::NewVoter { voter: VoterId(voter.state.next_voter), host },
+            Some(Step::New(host)) => Command::NewVoter { voter: voter.state.free_voter(), host },
         };
-        voter.propose(&Proposal { answers: None, command });
+        voter.propose(now, Proposal { answers: None, said: None, command });
     }
 
     /// A node says that its store is lost.
@@ -161,7 +161,9 @@ impl super::voter::Voter {
         let is_dead = |voter: &VoterId| {
             let silent = self.tending.silent.get(voter).is_some_and(|since| now.since(*since) > patience);
             let lags = self.tending.lagging.get(voter).is_some_and(|(_, since)| now.since(*since) > patience);
-            *voter != me && (silent || lags || self.tending.lost.contains(voter))
+            let home = self.state.voters.get(voter).and_then(|host| self.state.hosts.get(host));
+            let leaves = home.is_some_and(|host| host.leaving);
+            *voter != me && (silent || lags || leaves || self.tending.lost.contains(voter))
         };
         if let Some(surplus) = members_of(members).find(|id| !self.state.voters.contains_key(id) && *id != me) {
             return Some(Step::Change(MemberChange::Remove(surplus)));
@@ -172,11 +174,17 @@ impl super::voter::Voter {
         if let Some(voter) = newcomer {
             return self.step_for(voter, dead, is_dead(&voter));
         }
-        let too_few = self.state.voters.len() < self.state.policy.voters as usize;
-        if dead.is_none() && !too_few {
+        let (present, wanted) = (self.state.voters.len(), self.state.policy.voters as usize);
+        if present > wanted {
+            let first = self.state.voters.keys().copied().find(|voter| *voter != me);
+            return dead.or(first).map(|voter| Step::Change(MemberChange::Remove(voter)));
+        }
+        if dead.is_none() && present == wanted {
             return None;
         }
-        self.choose_home(dead).map(Step::New)
+        // One voter survives as many losses as two do, and of two each loss stops the cluster.
+        let alone = dead.is_none() && present % 2 == 1 && self.homes(None).count() < 2;
+        if alone { None } else { self.choose_home(dead).map(Step::New) }
     }
 
     /// The next step for a store that does not vote.
@@ -184,7 +192,8 @@ impl super::voter::Voter {
         let members = self.election.members();
         // Numbers only grow: one that is no member though younger ones are was taken out, and is not let in again.
         let was_removed = !members.is_learner(voter) && members_of(members).any(|member| member > voter);
-        if is_dead || was_removed {
+        let too_many = self.state.voters.len() > self.state.policy.voters as usize && !members.is_learner(voter);
+        if is_dead || was_removed || too_many && dead.is_none() {
             return Some(Step::Forget(voter));
         }
         if !members.is_learner(voter) {
@@ -203,12 +212,22 @@ impl super::voter::Voter {
 
     /// A living host for a new store: in a failure domain that no other voter shares, if there is one.
     fn choose_home(&self, replaces: Option<VoterId>) -> Option<HostId> {
-        let master = self.master.as_ref()?;
+        let taken = self.taken(replaces);
+        self.homes(replaces).min_by_key(|id| (crowding(&self.state, &taken, *id), *id))
+    }
+
+    /// The hosts on which voters live, but for one that is to be replaced.
+    fn taken(&self, replaces: Option<VoterId>) -> Vec<HostId> {
         let remaining = self.state.voters.iter().filter(|(voter, _)| Some(**voter) != replaces);
-        let taken: Vec<HostId> = remaining.map(|(_, host)| *host).collect();
-        let alive = |id: &HostId| master.host_state(*id) == HostState::Alive && !taken.contains(id);
-        let crowd = |id: &HostId| crowding(&self.state, &taken, *id);
-        self.state.hosts.keys().copied().filter(alive).min_by_key(|id| (crowd(id), *id))
+        remaining.map(|(_, host)| *host).collect()
+    }
+
+    /// The hosts on which a new store can live.
+    fn homes(&self, replaces: Option<VoterId>) -> impl Iterator<Item = HostId> + '_ {
+        let taken = self.taken(replaces);
+        let lives = |id: &HostId| self.master.as_ref().is_some_and(|m| m.host_state(*id) == HostState::Alive);
+        let fits = move |(id, host): &(&HostId, &Host)| !host.leaving && lives(id) && !taken.contains(id);
+        self.state.hosts.iter().filter(fits).map(|(id, _)| *id)
     }
 }
 

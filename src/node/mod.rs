@@ -8,6 +8,7 @@
 //! - [`Event::Wake`] may come early or without need; it must come no later than [`Node::next_deadline`], or the node
 //!   takes the delay for a gap in its own life.
 
+pub mod format;
 mod members;
 mod packet;
 mod recover;
@@ -18,6 +19,7 @@ pub use packet::{NodeAction, NodeEvent, Packet, Setup};
 
 use crate::core::action::{Action, Event, Note, Request};
 use crate::core::agent::Agent;
+use crate::core::command::Said;
 use crate::core::ids::{Address, Authority, HostId, Ticket, VmId, VoterId};
 use crate::core::master::MASTER_TICKETS;
 use crate::core::message::Message;
@@ -28,6 +30,7 @@ use crate::core::timing::Timing;
 use crate::election::{Members, StoreImage};
 use recover::Recovering;
 use std::sync::Arc;
+use std::time::Duration;
 use voter::Voter;
 
 /// One node.
@@ -41,6 +44,10 @@ pub struct Node {
     lost: Option<VoterId>,
     next_loss_report: Instant,
     recovering: Option<Recovering>,
+    /// What the wall clock showed when this machine's own clock read zero.
+    wall_at_zero: i64,
+    /// For how long there had been no master that this node knew of when it started.
+    blind_before: Duration,
     /// The voter's store at the start, until the mail was read that may say that it does not count any more.
     waiting_store: Option<Box<StoreImage>>,
     /// Actions of the parts, before they are passed on; kept to spare allocations.
@@ -63,6 +70,8 @@ impl Node {
             lost: None,
             next_loss_report: Instant::NEVER,
             recovering: None,
+            wall_at_zero: 0,
+            blind_before: setup.blind,
             waiting_store: None,
             buffer,
         };
@@ -82,6 +91,12 @@ impl Node {
             }
             NodeEvent::Packet { from, packet: Packet::Election { authority, from: sender, to, message } } => {
                 self.election_message(now, from, (authority, sender, to), *message, actions);
+            }
+            NodeEvent::WallClock { milliseconds } => {
+                self.wall_at_zero = milliseconds.saturating_sub(whole_milliseconds(now));
+                if let Some(voter) = &mut self.voter {
+                    voter.wall_at_zero = self.wall_at_zero;
+                }
             }
             NodeEvent::Stored { ticket, done } => self.stored(now, ticket, done, actions),
             NodeEvent::Reloaded(image) => {
@@ -129,14 +144,21 @@ impl Node {
                 self.tell_master(now, event);
             }
             Event::Pong { .. } => self.tell_master(now, event),
-            Event::Request { ticket, request } => self.request(now, ticket, request, actions),
+            Event::Request { ticket, request, said } => self.request(now, ticket, request, said, actions),
             event => self.agent.step(now, event, &mut self.buffer),
         }
     }
 
-    fn request(&mut self, now: Instant, ticket: Ticket, request: Request, actions: &mut Vec<NodeAction>) {
+    fn request(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        request: Request,
+        said: Option<Box<Said>>,
+        actions: &mut Vec<NodeAction>,
+    ) {
         match request {
-            request if self.master().is_some() => self.tell_master(now, Event::Request { ticket, request }),
+            request if self.master().is_some() => self.tell_master(now, Event::Request { ticket, request, said }),
             Request::Recover { dead } => self.begin_recovering(now, ticket, dead, actions),
             _ => self.buffer.push(Action::Reply { ticket, reply: Err(Refusal::NoMajority) }),
         }
@@ -252,4 +274,9 @@ impl Node {
         // The store stays where it is, marked as it is: so its loss is known after a restart too.
         actions.push(NodeAction::Core(Action::Note(Note::Alert(Alert::StoreLost))));
     }
+}
+
+/// An instant in whole milliseconds.
+fn whole_milliseconds(now: Instant) -> i64 {
+    i64::try_from(now.as_micros() / 1_000).unwrap_or(i64::MAX)
 }

@@ -6,8 +6,10 @@ use crate::core::ids::{Address, Authority, Ticket, VoterId};
 use crate::core::message::Message;
 use crate::core::timing::Timing;
 use crate::election::{self, StoreBatch, StoreImage};
+use crate::ledger;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// All that two nodes say to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,6 +48,11 @@ pub enum NodeEvent {
         /// Whether it is.
         done: bool,
     },
+    /// What people's clocks show now: it goes into the history and decides nothing.
+    WallClock {
+        /// In milliseconds since 1970.
+        milliseconds: i64,
+    },
     /// The voter's store, read anew after a write to it failed.
     Reloaded(Box<StoreImage>),
 }
@@ -70,6 +77,8 @@ pub enum NodeAction {
     ReloadStore,
     /// The voter's store is not needed any more.
     DropStore,
+    /// Add these to the history, before any batch that follows is on disk.
+    Ledger(Vec<ledger::Entry>),
 }
 
 /// What a node starts from.
@@ -83,6 +92,8 @@ pub struct Setup {
     pub agent: AgentStore,
     /// The voter's store, if this node votes.
     pub store: Option<StoreImage>,
+    /// For how long there has been no master that this node knew of.
+    pub blind: Duration,
     /// The time limits.
     pub timing: Arc<Timing>,
     /// Where this node's choices of chance come from: the times at which it stands for election.

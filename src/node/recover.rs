@@ -4,8 +4,8 @@
 //!  asked ─▶ refused while the named voters show life ─▶ records read twice ─▶ tombstones written ─▶ new generation
 //! ```
 
-use super::Node;
 use super::packet::NodeAction;
+use super::{Node, format};
 use crate::core::action::Action;
 use crate::core::command::Command;
 use crate::core::ids::{Authority, ClusterGeneration, DatastoreId, HostId, Ticket, VoterId};
@@ -211,7 +211,7 @@ impl Node {
     fn write_tombstones(&mut self, now: Instant) {
         let Some(voter) = &self.voter else { return };
         let next = ClusterGeneration(voter.state.generation.0 + 1);
-        let column = VoterId(voter.state.next_voter);
+        let column = voter.state.free_voter();
         let generations: BTreeMap<HostId, _> =
             voter.state.hosts.iter().map(|(id, host)| (*id, host.generation)).collect();
         let mail = move |host: HostId| {
@@ -230,9 +230,9 @@ impl Node {
         // Every old store is out, the living ones too: they belong to a log that ends here.
         let dead: Vec<VoterId> = state.voters.keys().copied().collect();
         state.apply(applied, &Command::Recover { dead });
-        let store = VoterId(state.next_voter);
+        let store = state.free_voter();
         state.apply(applied, &Command::NewVoter { voter: store, host: me });
-        let Ok(data) = postcard::to_stdvec(&state) else {
+        let Some(data) = format::write_state(&state) else {
             return self.end_recovering(Err(Refusal::NoSuchThing));
         };
         let image = StoreImage::bootstrap(store, &[store], data);

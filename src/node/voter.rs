@@ -3,11 +3,12 @@
 //! One loop, [`Node::pump`], carries out what the election wants: persist, then send, then apply, then act. Nothing
 //! the master proposes has any effect before it comes back through here as committed.
 
-use super::Node;
+use super::format;
 use super::members::Tending;
 use super::packet::{NodeAction, Packet};
+use super::{Node, whole_milliseconds};
 use crate::core::action::{Action, Event, Note};
-use crate::core::command::Proposal;
+use crate::core::command::{Command, LogEntry, Proposal};
 use crate::core::ears::Ears;
 use crate::core::ids::{Address, Authority, LogIndex, Ticket, VoterId};
 use crate::core::master::{Context, Master, Output};
@@ -17,7 +18,9 @@ use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::{Change, ClusterState};
 use crate::core::time::Instant;
 use crate::election::{self, Election, ElectionError, Role, Settings, StoreImage};
+use crate::ledger::{self, Scribe};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// The log is cut back when it has grown by so many entries since the last snapshot.
 const COMPACT_AFTER: u64 = 512;
@@ -26,6 +29,7 @@ const COMPACT_AFTER: u64 = 512;
 pub(super) struct Voter {
     pub(super) election: Election,
     pub(super) state: ClusterState,
+    pub(super) scribe: Scribe,
     pub(super) ears: Ears,
     pub(super) master: Option<Master>,
     /// Where the other voters are.
@@ -35,6 +39,9 @@ pub(super) struct Voter {
     asks_until: Instant,
     /// Since when no leader was known, and whether that was said.
     leaderless: Option<(Instant, bool)>,
+    pub(super) wall_at_zero: i64,
+    /// Nothing once a leader was known.
+    blind_before: Duration,
 }
 
 impl Voter {
@@ -58,27 +65,31 @@ impl Voter {
         let mut out = Output { actions: std::mem::take(actions), proposals: Vec::new() };
         act(&mut master, &self.context(now), &mut out);
         *actions = out.actions;
-        for proposal in &out.proposals {
-            self.propose(proposal);
+        for proposal in out.proposals {
+            self.propose(now, proposal);
         }
         self.master = Some(master);
     }
 
-    pub(super) fn propose(&mut self, proposal: &Proposal) {
-        if let Ok(data) = postcard::to_stdvec(proposal) {
+    pub(super) fn propose(&mut self, now: Instant, proposal: Proposal) {
+        let at_milliseconds = self.wall_at_zero.saturating_add(whole_milliseconds(now));
+        if let Some(data) = format::write_entry(&LogEntry { at_milliseconds, proposal }) {
             // A leader that was deposed meanwhile is told so by the election; its successor decides anew.
             let _ = self.election.propose(data);
         }
     }
 
-    fn note_leader(&mut self, now: Instant, limit: std::time::Duration, actions: &mut Vec<Action>) {
+    fn note_leader(&mut self, now: Instant, limit: Duration, actions: &mut Vec<Action>) {
         let known = match self.election.role() {
             Role::Leader { .. } => true,
             Role::Follower { leader, .. } | Role::Learner { leader, .. } => leader.is_some(),
             Role::Candidate { .. } => false,
         };
         match self.leaderless {
-            _ if known => self.leaderless = None,
+            _ if known => {
+                self.leaderless = None;
+                self.blind_before = Duration::ZERO;
+            }
             None => self.leaderless = Some((now, false)),
             Some((since, false)) if now.since(since) > limit => {
                 self.leaderless = Some((since, true));
@@ -89,7 +100,7 @@ impl Voter {
     }
 
     /// For how long no leader was known.
-    pub(super) fn leaderless_for(&self, now: Instant) -> std::time::Duration {
+    pub(super) fn leaderless_for(&self, now: Instant) -> Duration {
         self.leaderless.map_or_else(Default::default, |(since, _)| now.since(since))
     }
 }
@@ -101,11 +112,7 @@ impl Node {
             image.restored_from_backup = false;
         }
         let id = image.voter;
-        let state = if image.snapshot.data.is_empty() {
-            Some(ClusterState::default())
-        } else {
-            postcard::from_bytes(&image.snapshot.data).ok()
-        };
+        let state = format::read_state(&image.snapshot.data);
         let index = image.snapshot.index;
         let started = Election::start(now, image, Settings::new(&self.timing, self.seed ^ id.0));
         match (started, state) {
@@ -115,8 +122,19 @@ impl Node {
                 let tending = Tending::default();
                 let asks_until = now + self.timing.election_min;
                 let ears = Ears::default();
-                let mut voter =
-                    Voter { election, state, ears, master: None, peers, tending, asks_until, leaderless: None };
+                let mut voter = Voter {
+                    election,
+                    scribe: Scribe::new(&state),
+                    state,
+                    ears,
+                    master: None,
+                    peers,
+                    tending,
+                    asks_until,
+                    leaderless: None,
+                    wall_at_zero: self.wall_at_zero,
+                    blind_before: self.blind_before,
+                };
                 voter.learn_peers();
                 self.voter = Some(voter);
                 self.lost = None;
@@ -208,13 +226,21 @@ impl Node {
                 }
             }
             if let Some(install) = output.install
-                && let Ok(state) = postcard::from_bytes::<ClusterState>(&install.data)
+                && let Some(state) = format::read_state(&install.data)
             {
                 voter.state = ClusterState { applied: install.index, ..state };
+                voter.scribe = Scribe::new(&voter.state);
                 voter.learn_peers();
             }
             for entry in output.committed {
-                voter.apply(now, entry.index, &entry.data, &mut self.buffer);
+                match voter.apply(now, entry.index, &entry.data, &mut self.buffer) {
+                    Some(facts) if facts.is_empty() => {}
+                    Some(facts) => actions.push(NodeAction::Ledger(facts)),
+                    None => {
+                        let id = voter.election.id();
+                        return self.lose_store(now, id, actions);
+                    }
+                }
             }
             voter.compact_if_due(output.snapshot_wanted);
             if output.behind.is_some() {
@@ -242,8 +268,11 @@ impl Node {
                 let mut out = Output { actions: std::mem::take(&mut self.buffer), proposals: Vec::new() };
                 let master = Master::start(&voter.context(now), self.timing.clone(), me, column, term, &mut out);
                 self.buffer = out.actions;
-                for proposal in &out.proposals {
-                    voter.propose(proposal);
+                let blind = blind(voter.leaderless_for(now), voter.blind_before);
+                let command = Command::Begin { host: me, blind_milliseconds: blind };
+                voter.propose(now, Proposal { answers: None, said: None, command });
+                for proposal in out.proposals {
+                    voter.propose(now, proposal);
                 }
                 voter.master = Some(master);
                 voter.tending = Tending::default();
@@ -262,20 +291,27 @@ impl Node {
 }
 
 impl Voter {
-    fn apply(&mut self, now: Instant, index: LogIndex, data: &[u8], actions: &mut Vec<Action>) {
+    /// Applies a committed entry, and returns what happened by it. `None`: it can not be read, so that nothing of what
+    /// follows may be believed either.
+    fn apply(
+        &mut self,
+        now: Instant,
+        index: LogIndex,
+        data: &[u8],
+        actions: &mut Vec<Action>,
+    ) -> Option<Vec<ledger::Entry>> {
         if data.is_empty() {
             self.state.applied = index;
-            return;
+            return Some(Vec::new());
         }
-        let Ok(proposal) = postcard::from_bytes::<Proposal>(data) else {
-            self.state.applied = index;
-            return;
-        };
-        let applied = self.state.apply(index, &proposal.command);
+        let entry = format::read_entry(data)?;
+        let applied = self.state.apply(index, &entry.proposal.command);
+        let facts = self.scribe.note(&self.state, &entry, &applied);
         if applied.changes.iter().any(|change| matches!(change, Change::Voters | Change::Admitted(_))) {
             self.learn_peers();
         }
-        self.with_master(now, actions, |master, cx, out| master.applied(cx, index, &proposal, &applied, out));
+        self.with_master(now, actions, |master, cx, out| master.applied(cx, index, &entry.proposal, &applied, out));
+        Some(facts)
     }
 
     pub(super) fn learn_peers(&mut self) {
@@ -290,9 +326,14 @@ impl Voter {
         let applied = self.state.applied;
         let grown = applied.0.saturating_sub(self.election.snapshot_index().0);
         if (wanted || grown > COMPACT_AFTER)
-            && let Ok(data) = postcard::to_stdvec(&self.state)
+            && let Some(data) = format::write_state(&self.state)
         {
             self.election.compact(applied, data);
         }
     }
+}
+
+/// For how long nobody saw what happened, in milliseconds.
+fn blind(leaderless: Duration, before: Duration) -> u64 {
+    u64::try_from(leaderless.saturating_add(before).as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,9 +2,9 @@
 
 use crate::core::action::Note;
 use crate::core::reason::{Alert, NoProof, Proof, Refusal, Unfit, Wait};
+use crate::explain::Names;
 use crate::sim::explain;
 use crate::sim::kinds::kind_of;
-use crate::sim::names::Names;
 use crate::sim::spelling::{fault_fields, fault_kind};
 use crate::sim::timeline::{Happening, Moment, Violation};
 use serde_json::{Map, Value, json};

@@ -1,8 +1,8 @@
 //! One seed of a soak: a random world, played to its end. Whoever plays a seed of a shape gets the same world.
 
+use crate::explain::Names;
 use crate::sim::coverage::Counts;
 use crate::sim::generate::{self, Shape};
-use crate::sim::names::Names;
 use crate::sim::timeline::Violation;
 use crate::sim::world::Simulation;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -43,7 +43,7 @@ impl Played {
 /// What is left of the world's time is calm, and nothing may happen in it that need not.
 pub fn play(seed: u64, shape: &Shape, keep: Keep) -> (Simulation, Names) {
     let world = generate::world(seed, shape);
-    let names = Names::of(&world.spec);
+    let names = world.spec.names();
     let mut simulation = Simulation::new(world.spec);
     simulation.record(keep == Keep::Everything);
     for (at, fault) in world.faults {

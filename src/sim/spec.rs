@@ -4,6 +4,7 @@ use crate::core::ids::{DatastoreId, FenceId, HostId, NetworkId};
 use crate::core::message::Watchdog;
 use crate::core::state::{Policy, VmDefinition};
 use crate::core::timing::Profile;
+use crate::explain::Names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -114,6 +115,19 @@ pub struct Nature {
     pub kill: (Duration, Duration),
     /// The time that a live migration takes.
     pub migration: (Duration, Duration),
+}
+
+impl WorldSpec {
+    /// The names in this world.
+    pub fn names(&self) -> Names {
+        Names {
+            hosts: self.hosts.iter().map(|(id, host)| (*id, host.name.clone())).collect(),
+            vms: self.vms.iter().map(|vm| (vm.definition.id, vm.definition.name.clone())).collect(),
+            datastores: self.datastores.iter().map(|(id, datastore)| (*id, datastore.name.clone())).collect(),
+            networks: self.networks.clone(),
+            fences: self.fences.iter().map(|(id, fence)| (*id, fence.name.clone())).collect(),
+        }
+    }
 }
 
 impl Default for Nature {

@@ -6,9 +6,9 @@
 use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::HostId;
+use crate::explain::Names;
 use crate::sim::fault::{DatastoreFault, Fault, FenceFault, LinkFault};
-use crate::sim::names::Names;
-use crate::sim::words::format_duration;
+use crate::words::format_duration;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
 
@@ -146,6 +146,7 @@ fn request_kind(request: &Request) -> &'static str {
         Request::ResolveConflict(_) => "resolve-conflict",
         Request::EndQuarantine(_) => "end-quarantine",
         Request::SetPolicy(_) => "set-policy",
+        Request::Register(_) => "register",
         Request::Recover { .. } => "recover",
     }
 }
@@ -234,7 +235,7 @@ fn request_fields(request: &Request, names: &Names) -> Value {
         Request::Intend { vm, .. } | Request::Unprotect(vm) | Request::Remove(vm) => json!({ "vm": names.vm(*vm) }),
         Request::Move { vm, to } => json!({ "vm": names.vm(*vm), "to": names.host(*to) }),
         Request::Protect(definition) => json!({ "vm": definition.name, "response": definition.response }),
-        Request::Arm | Request::Disarm => json!({}),
+        Request::Arm | Request::Disarm | Request::Register(_) => json!({}),
         Request::ConfirmDead(host) | Request::ResolveConflict(host) | Request::EndQuarantine(host) => {
             json!({ "host": names.host(*host) })
         }

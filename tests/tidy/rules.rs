@@ -39,10 +39,16 @@ struct Layer {
     modules: Option<&'static [&'static str]>,
 }
 
-const LAYERS: [Layer; 4] = [
+const LAYERS: [Layer; 6] = [
     Layer { folder: "src/core/", forbidden: &[&WORLD, &CHANCE, &["raft", "protobuf"]], modules: Some(&["core"]) },
     Layer { folder: "src/election/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "election"]) },
-    Layer { folder: "src/node/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "election", "node"]) },
+    Layer {
+        folder: "src/node/",
+        forbidden: &[&WORLD, &CHANCE],
+        modules: Some(&["core", "election", "ledger", "node"]),
+    },
+    Layer { folder: "src/ledger/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "ledger"]) },
+    Layer { folder: "src/explain/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "explain", "words"]) },
     Layer { folder: "src/sim/", forbidden: &[&CHANCE], modules: None },
 ];
 

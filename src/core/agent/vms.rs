@@ -10,6 +10,7 @@ use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::core::message::{Exit, Permit, Presence, VmCondition};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
+use std::sync::Arc;
 
 /// A VM that is here, was here, or may yet come to be.
 #[derive(Debug)]
@@ -365,6 +366,9 @@ impl Agent {
         let ticket = self.ticket();
         local.call = Some((ticket, call));
         self.take_on(permit, local, actions);
+        if !permit.payload.is_empty() {
+            actions.push(Action::Define { vm, payload: Arc::clone(&permit.payload) });
+        }
         actions.push(Action::Platform { ticket, call });
         self.touch(now, vm);
     }

@@ -247,7 +247,11 @@ impl Master {
         if let Some(watched) = self.watched_mut(target.host) {
             watched.is_acknowledged = false;
         }
-        out.propose(Command::Judge { target, cause });
+        let heard = cx.ears.newest(target.host);
+        let silence = heard.map_or(Duration::ZERO, |heard| cx.now.since(heard.at));
+        let planned = heard.is_some_and(|heard| heard.heartbeat.leaving);
+        let silent_milliseconds = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
+        out.propose(Command::Judge { target, cause, silent_milliseconds, planned });
         if breaks(Sabotage::JudgementNotCommitted) {
             self.seek_proof(cx, target, out);
         }

@@ -73,7 +73,7 @@ impl Output {
     }
 
     fn propose(&mut self, command: Command) {
-        self.proposals.push(Proposal { answers: None, command });
+        self.proposals.push(Proposal { answers: None, said: None, command });
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Result<(), Refusal>) {
@@ -175,7 +175,7 @@ impl Master {
                 self.reached(cx, ticket, RemoteResult::Datastore(result), out);
             }
             Event::Fence { ticket, result } => self.reached(cx, ticket, RemoteResult::Fence(result), out),
-            Event::Request { ticket, request } => self.requested(cx, ticket, request, out),
+            Event::Request { ticket, request, said } => self.requested(cx, ticket, request, said, out),
             Event::Pong { from } => self.pong(cx, from),
             Event::Platform(_) | Event::Hook { .. } | Event::Upgrade | Event::ShuttingDown => {}
         }

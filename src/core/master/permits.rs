@@ -7,6 +7,7 @@ use crate::core::ids::{Address, HostId, Incarnation, VmId};
 use crate::core::message::{Message, Order, OrderKind, Permit, PermitKind, Wish};
 use crate::core::reason::Refusal;
 use crate::core::state::{Grant, Holder, Role};
+use std::sync::Arc;
 
 impl Master {
     /// A host became a holder: it is told at once.
@@ -56,6 +57,7 @@ impl Master {
                 config: holder.config,
                 protection: super::admission::protection(vm),
                 kind,
+                payload: Arc::clone(&vm.definition.payload),
             }),
         );
     }

@@ -3,7 +3,7 @@
 use super::reach::Purpose;
 use super::{Context, Master, Output};
 use crate::core::action::Request;
-use crate::core::command::{Command, Proposal};
+use crate::core::command::{Command, Proposal, Said};
 use crate::core::ids::{HostId, Incarnation, Ticket, VmId};
 use crate::core::message::{Message, Order, OrderKind};
 use crate::core::placement::{Candidate, Demand, fits, usage};
@@ -12,9 +12,16 @@ use crate::core::record::{DatastoreOp, VmEpoch};
 use crate::core::state::{Armed, Isolation, Role, Standing};
 
 impl Master {
-    pub(super) fn requested(&mut self, cx: &Context<'_>, ticket: Ticket, request: Request, out: &mut Output) {
+    pub(super) fn requested(
+        &mut self,
+        cx: &Context<'_>,
+        ticket: Ticket,
+        request: Request,
+        said: Option<Box<Said>>,
+        out: &mut Output,
+    ) {
         match self.command_for(cx, ticket, request, out) {
-            Ok(command) => out.proposals.push(Proposal { answers: Some(ticket), command }),
+            Ok(command) => out.proposals.push(Proposal { answers: Some(ticket), said, command }),
             Err(refusal) => out.reply(ticket, Err(refusal)),
         }
     }
@@ -46,6 +53,7 @@ impl Master {
                 Ok(Command::Quarantine { host, on: false })
             }
             Request::SetPolicy(policy) => Ok(Command::SetPolicy(policy)),
+            Request::Register(change) => Ok(Command::Register(change)),
             // There is a majority, so nothing is to be recovered.
             Request::Recover { .. } => Err(Refusal::NothingToDo),
         }

@@ -82,6 +82,8 @@ fn host(memory_mib: u64, millicores: u64, domain: &str) -> Host {
         name: String::new(),
         uuid: 0,
         address: Address(0),
+        endpoints: Vec::new(),
+        fingerprint: Default::default(),
         failure_domain: domain.to_owned(),
         tags: BTreeSet::new(),
         memory_mib,
@@ -94,6 +96,7 @@ fn host(memory_mib: u64, millicores: u64, domain: &str) -> Host {
         acknowledged: ConfigVersion(0),
         quarantined: false,
         accounted: true,
+        leaving: false,
     }
 }
 
@@ -110,6 +113,7 @@ fn vm(id: u32, memory_mib: u64, millicores: u64, priority: u8) -> Waiting {
         priority,
         home: None,
         locked: false,
+        payload: Default::default(),
     };
     Waiting { definition, avoid: None, first_start: false, exclude: BTreeSet::new(), lost_in: BTreeSet::new() }
 }

@@ -5,6 +5,7 @@ use crate::core::command::{Command, Want};
 use crate::core::ids::{Authority, ConfigVersion, Epoch, HostId, Incarnation, LogIndex, Ticket, VmId, VoterId};
 use crate::core::message::PermitKind;
 use crate::core::reason::{JudgeCause, Proof, Refusal};
+use crate::core::record::MAIL_COLUMNS;
 
 /// What came of a command.
 #[derive(Debug, Clone, Default)]
@@ -69,7 +70,7 @@ impl ClusterState {
     fn change(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<(), Refusal> {
         match command {
             Command::Admit(admission) => self.admit(admission, changes),
-            Command::Judge { target, cause } => self.judge(*target, *cause, changes),
+            Command::Judge { target, cause, .. } => self.judge(*target, *cause, changes),
             Command::ProveHost { target, proof } => self.prove_host(*target, *proof, changes),
             Command::Quarantine { host, on } => {
                 self.host_mut(*host)?.quarantined = *on;
@@ -106,6 +107,8 @@ impl ClusterState {
             Command::NewVoter { voter, host } => self.new_voter(*voter, *host, changes),
             Command::RetireVoter { voter } => self.retire_voter(*voter, changes),
             Command::Recover { dead } => self.recover(dead, changes),
+            Command::Register(change) => self.register(change, changes),
+            Command::Begin { .. } => Ok(()),
         }
     }
 
@@ -152,10 +155,10 @@ impl ClusterState {
 
     fn new_voter(&mut self, voter: VoterId, host: HostId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
         // Numbers are given once: a store that comes back under an old one could vote twice in one term.
-        if voter.0 != self.next_voter || !self.hosts.contains_key(&host) {
+        if voter != self.free_voter() || !self.hosts.contains_key(&host) {
             return Err(Refusal::NothingToDo);
         }
-        self.next_voter += 1;
+        self.next_voter = voter.0 + 1;
         self.voters.insert(voter, host);
         self.raise_config(changes);
         changes.push(Change::Voters);
@@ -197,6 +200,13 @@ impl ClusterState {
         changes.push(Change::Voters);
         changes.push(Change::Recovered);
         Ok(())
+    }
+
+    /// The number for the next new store: one never given, whose column for mail no present voter uses.
+    pub fn free_voter(&self) -> VoterId {
+        let is_free = |number: &u64| self.voters.keys().all(|other| VoterId(*number).column() != other.column());
+        let candidates = self.next_voter..self.next_voter.saturating_add(MAIL_COLUMNS);
+        VoterId(candidates.clone().find(is_free).unwrap_or(candidates.start))
     }
 
     /// Whether this is the will of a person as the log has it now.
@@ -249,6 +259,14 @@ mod tests {
         assert_eq!(ask(2, Want::Running, 11), Some(Want::Running));
         assert_eq!(ask(3, Want::Stopped, 10), Some(Want::Running));
         assert_eq!(ask(4, Want::Stopped, 12), Some(Want::Stopped));
+    }
+
+    #[test]
+    fn no_two_voters_share_a_column() {
+        let mut state = armed();
+        state.next_voter = 9;
+        state.voters = [(VoterId(1), HostId(1)), (VoterId(2), HostId(2))].into();
+        assert_eq!(state.free_voter(), VoterId(11));
     }
 
     #[test]

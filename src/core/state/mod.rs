@@ -5,19 +5,22 @@
 
 mod apply;
 mod hosts;
+mod registry;
 mod veto;
 mod vms;
 
 pub use apply::{Applied, Change, Grant};
+pub use registry::{Access, FenceEntry, Identity, Invitation, Named, Newcomer, Registration, Registry, Right, Secret};
 
 use crate::core::ids::{
-    Address, Authority, BootId, ClusterGeneration, ConfigVersion, DatastoreId, Epoch, FenceId, Generation, HostId,
-    Incarnation, LogIndex, NetworkId, Ticket, VmId, VoterId,
+    Address, Authority, BootId, ClusterGeneration, ConfigVersion, DatastoreId, Epoch, FenceId, Fingerprint, Generation,
+    HostId, Incarnation, LogIndex, NetworkId, SocketAddr, Ticket, VmId, VoterId,
 };
 use crate::core::message::Guards;
 use crate::core::reason::{JudgeCause, Proof};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// So many proofs are kept with each VM.
 pub const PROOFS_KEPT: usize = 8;
@@ -51,6 +54,8 @@ pub struct ClusterState {
     pub next_voter: u64,
     /// The number of the next epoch in this cluster generation.
     pub next_epoch: u64,
+    /// What people have named, and who may speak.
+    pub registry: Registry,
     /// The last requests that changed what people want, the youngest last.
     pub heeded: VecDeque<Ticket>,
 }
@@ -128,6 +133,10 @@ pub struct Host {
     pub uuid: u128,
     /// Where its agent is reached.
     pub address: Address,
+    /// What that is on each of its networks.
+    pub endpoints: Vec<SocketAddr>,
+    /// The print of the certificate that its agent shows.
+    pub fingerprint: Fingerprint,
     /// What fails together with it: a rack, a room.
     pub failure_domain: String,
     /// Free words, for rules.
@@ -152,6 +161,8 @@ pub struct Host {
     pub quarantined: bool,
     /// Whether, since the last forced recovery, it has said what it runs or been proven dead.
     pub accounted: bool,
+    /// Whether it is about to go for good: no voter stays on it.
+    pub leaving: bool,
 }
 
 /// What the log holds of a host's present life (rule 3).
@@ -234,6 +245,8 @@ pub struct VmDefinition {
     pub home: Option<HostId>,
     /// Whether all its disks lie where a lock lives as long as the process that took it (proof 5).
     pub locked: bool,
+    /// What the hypervisor needs to know of it, in its own words.
+    pub payload: Arc<[u8]>,
 }
 
 /// What is done for a VM when its host dies.
@@ -373,6 +386,7 @@ impl VmDefinition {
             priority: 0,
             home: None,
             locked: false,
+            payload: Arc::default(),
         }
     }
 }

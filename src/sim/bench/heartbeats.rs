@@ -10,6 +10,7 @@ use crate::core::state::{Armed, ClusterState, Policy};
 use crate::core::time::Instant;
 use crate::core::timing::{Profile, Timing};
 use crate::election::StoreImage;
+use crate::node::format;
 use crate::node::{Node, NodeAction, NodeEvent, Packet, Setup};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -52,13 +53,14 @@ impl Heartbeats {
             policy: Policy { voters: 1, ..Policy::default() },
             ..rack_example(hosts, hosts * VMS, 40).state
         };
-        let snapshot = postcard::to_stdvec(&state).unwrap_or_default();
+        let snapshot = format::write_state(&state).unwrap_or_default();
         let setup = Setup {
             machine: machine(&state),
             session: 1,
             agent: AgentStore::default(),
             store: Some(StoreImage::bootstrap(VoterId(1), &[VoterId(1)], snapshot)),
             timing: Arc::clone(&timing),
+            blind: Default::default(),
             seed: 1,
         };
         let now = Instant::from_micros(1);

@@ -52,6 +52,8 @@ fn example_host(number: u32, rack: u32) -> Host {
         name: format!("host-{number:04}"),
         uuid: 0x1000_0000 + u128::from(number),
         address: Address(number),
+        endpoints: Vec::new(),
+        fingerprint: Default::default(),
         failure_domain: format!("rack-{rack:02}"),
         tags: BTreeSet::new(),
         memory_mib: gibibytes * 1024,
@@ -73,6 +75,7 @@ fn example_host(number: u32, rack: u32) -> Host {
         acknowledged: ConfigVersion(1),
         quarantined: false,
         accounted: true,
+        leaving: false,
     }
 }
 
@@ -94,6 +97,7 @@ fn example_vm(number: u32, host: HostId) -> Vm {
         priority: [50, 100, 100, 100, 200][stirred as usize % 5],
         home: None,
         locked: false,
+        payload: Default::default(),
     };
     let holder = Holder {
         boot: BootId(u64::from(host.0) + 1),

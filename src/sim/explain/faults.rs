@@ -1,7 +1,7 @@
 //! Faults in words: the scenario's own word, what it befalls, and its figures.
 
+use crate::explain::Names;
 use crate::sim::fault::Fault;
-use crate::sim::names::Names;
 use crate::sim::spelling::{fault_fields, fault_kind};
 use serde_json::Value;
 

@@ -1,14 +1,12 @@
 //! What happened, in words: one line for each moment, as an operator would read it.
 
 mod faults;
-mod reasons;
 
-pub use reasons::{alert, proof, refusal, unfit, wait};
+pub use crate::explain::{Names, alert, proof, refusal, unfit, wait};
 
 use crate::core::action::Note;
 use crate::core::ids::Epoch;
 use crate::core::reason::JudgeCause;
-use crate::sim::names::Names;
 use crate::sim::timeline::{Happening, Moment, Violation};
 
 /// A moment as a line: `   12.345 s  host-2 judged: silent`.

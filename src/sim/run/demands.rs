@@ -3,15 +3,15 @@
 use crate::core::action::Note;
 use crate::core::ids::{HostId, VmId};
 use crate::core::reason::{HostState, Wait};
+use crate::explain::Names;
 use crate::sim::facts;
 use crate::sim::kinds::kind_of;
-use crate::sim::names::Names;
 use crate::sim::run::Failure;
 use crate::sim::run::finals::FinalStates;
 use crate::sim::scenario::Scenario;
 use crate::sim::scenario::expect::{Demand, EndState, Expectation, Polarity, Saying, Window};
 use crate::sim::timeline::{Happening, Moment};
-use crate::sim::words::{format_duration, listed};
+use crate::words::{format_duration, listed};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -8,7 +8,7 @@ pub mod record;
 
 pub use finals::{FinalStates, FinalVm};
 
-use crate::sim::names::Names;
+use crate::explain::Names;
 use crate::sim::scenario::Scenario;
 use crate::sim::timeline::{Moment, Violation};
 use crate::sim::world::Simulation;
@@ -67,7 +67,7 @@ pub fn run(scenario: &Scenario) -> Outcome {
         simulation.schedule(event.at, event.fault.clone());
     }
     simulation.run_until(scenario.duration);
-    let names = Names::of(&scenario.world);
+    let names = scenario.world.names();
     let (events, violations) = (simulation.timeline().to_vec(), simulation.violations().to_vec());
     let finals = FinalStates::of(&simulation, &scenario.world, &events);
     let mut failures = demands::unmet(scenario, &events, &finals, &names);

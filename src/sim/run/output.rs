@@ -1,7 +1,7 @@
 //! An outcome as JSON, for machines.
 
+use crate::explain::Names;
 use crate::sim::facts;
-use crate::sim::names::Names;
 use crate::sim::run::finals::FinalStates;
 use crate::sim::run::{Failure, Outcome};
 use serde_json::{Map, Value, json};

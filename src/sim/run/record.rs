@@ -5,10 +5,10 @@
 
 use crate::core::action::Note;
 use crate::core::reason::{Alert, Wait};
+use crate::explain::Names;
 use crate::sim::explain;
 use crate::sim::facts;
 use crate::sim::kinds::kind_of;
-use crate::sim::names::Names;
 use crate::sim::run::finals::FinalStates;
 use crate::sim::spelling::fault_kind;
 use crate::sim::timeline::{Happening, Moment};

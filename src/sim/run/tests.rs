@@ -65,7 +65,7 @@ fn finals() -> FinalStates {
 
 fn unmet(expect: &str) -> Vec<String> {
     let scenario = scenario(expect);
-    let names = Names::of(&scenario.world);
+    let names = scenario.world.names();
     demands::unmet(&scenario, &story(), &finals(), &names).into_iter().map(|failure| failure.what).collect()
 }
 
@@ -128,7 +128,7 @@ fn what_did_not_come_true_is_told() {
 
 #[test]
 fn every_moment_is_a_line_for_people() {
-    let names = Names::of(&scenario("restarts = 0").world);
+    let names = scenario("restarts = 0").world.names();
     let lines: Vec<String> = story().iter().map(|moment| explain::line(moment, &names)).collect();
     assert_eq!(lines[2], "   10.000 s  event: host-1 power-off");
     assert_eq!(lines[4].trim(), "11.600 s  host-1 judged: silent");
@@ -141,7 +141,7 @@ fn every_moment_is_a_line_for_people() {
 
 #[test]
 fn every_moment_is_an_object_for_machines() {
-    let names = Names::of(&scenario("restarts = 0").world);
+    let names = scenario("restarts = 0").world.names();
     let events: Vec<_> = story().iter().map(|moment| facts::event(moment, &names)).collect();
     assert_eq!(events[2], json!({ "t_ms": 10_000, "kind": "fault", "do": "power-off", "host": "host-1" }));
     assert_eq!(
@@ -170,7 +170,7 @@ fn an_outcome_has_its_shape() {
 
 #[test]
 fn the_record_holds_decisions_and_how_it_ended() {
-    let names = Names::of(&scenario("restarts = 0").world);
+    let names = scenario("restarts = 0").world.names();
     let record = record::of(&story(), &finals(), &names);
     let expected = [
         "     500 ms  host-2 master",

@@ -3,7 +3,6 @@
 use crate::core::ids::{DatastoreId, FenceId, HostId, NetworkId};
 use crate::core::state::Policy;
 use crate::core::timing::Profile;
-use crate::sim::names::Names;
 use crate::sim::scenario::problem::Problem;
 use crate::sim::scenario::reader::{Found, Reader, choice};
 use crate::sim::scenario::{hosts, vms};
@@ -112,7 +111,7 @@ fn datastores(file: &mut Reader<'_>, template: &Template, world: &mut WorldSpec)
     }
     for mut entry in file.tables("datastore")? {
         let name = name_of(&mut entry, "datastore")?;
-        let names = Names::of(world).datastores;
+        let names = world.names().datastores;
         let id = find(&names, &name).unwrap_or_else(|| DatastoreId(small(names.len() + 1)));
         let datastore = world.datastores.entry(id).or_insert_with(|| alike(name));
         datastore.heartbeat = entry.maybe("heartbeat", Found::boolean)?.unwrap_or(datastore.heartbeat);
@@ -147,7 +146,7 @@ fn fences(file: &mut Reader<'_>, template: &Template, world: &mut WorldSpec) -> 
     }
     for mut entry in file.tables("fence")? {
         let name = name_of(&mut entry, "fence")?;
-        let names = Names::of(world);
+        let names = world.names();
         let controls = entry.maybe("controls", |found| found.named("host", &names.hosts))?;
         let id = match (find(&names.fences, &name), controls) {
             (Some(id), _) => id,

@@ -5,8 +5,8 @@
 use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::{DatastoreId, FenceId, HostId, VmId, VoterId};
+use crate::explain::Names;
 use crate::sim::fault::{DatastoreFault, Fault, FenceFault, LinkFault};
-use crate::sim::names::Names;
 use crate::sim::scenario::cluster;
 use crate::sim::scenario::problem::Problem;
 use crate::sim::scenario::reader::{Found, Reader, choice};
@@ -28,7 +28,7 @@ pub struct Event {
 
 /// Reads the events of a file, in their order in time.
 pub fn read_all(file: &mut Reader<'_>, world: &WorldSpec) -> Result<Vec<Event>, Problem> {
-    let names = Names::of(world);
+    let names = world.names();
     let mut events: Vec<Event> = Vec::new();
     for mut entry in file.tables("event")? {
         let at = entry.must("at", Found::duration)?;

@@ -97,7 +97,7 @@ fn requests(definition: VmDefinition) -> [Request; 14] {
 #[test]
 fn every_fault_has_a_spelling_that_reads_as_itself() {
     let world = parse(WORLD).expect("a valid world").world;
-    let names = Names::of(&world);
+    let names = world.names();
     for fault in samples(&world) {
         let text = format!("{WORLD}{}", fault_as_toml(Duration::from_secs(3), &fault, &names));
         let scenario = parse(&text).unwrap_or_else(|problem| panic!("{problem}\n{text}"));

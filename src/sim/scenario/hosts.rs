@@ -3,7 +3,7 @@
 use crate::core::ids::{FenceId, HostId};
 use crate::core::message::Watchdog;
 use crate::core::timing::{Profile, Timing};
-use crate::sim::names::Names;
+use crate::explain::Names;
 use crate::sim::scenario::cluster::{Template, find, name_of};
 use crate::sim::scenario::problem::Problem;
 use crate::sim::scenario::reader::{Found, Reader};
@@ -83,7 +83,7 @@ pub fn name_all(entries: &mut [Reader<'_>], template: &Template, world: &mut Wor
     let mut seen = BTreeSet::new();
     for entry in entries {
         let name = name_of(entry, "host")?;
-        let known = find(&Names::of(world).hosts, &name);
+        let known = find(&world.names().hosts, &name);
         let id = known.unwrap_or_else(|| add(name.clone(), template, world));
         if !seen.insert(id) {
             return Err(entry.problem(format!("host \"{name}\" has an entry already")));
@@ -131,7 +131,7 @@ fn add(name: String, template: &Template, world: &mut WorldSpec) -> HostId {
 
 /// Reads what the entries say of the hosts.
 pub fn read_all(entries: Vec<Reader<'_>>, template: &Template, world: &mut WorldSpec) -> Result<(), Problem> {
-    let names = Names::of(world);
+    let names = world.names();
     for (id, host) in &mut world.hosts {
         let own = own_fence(&host.name);
         let own = world.fences.iter().find(|(fence, spec)| fence.0 == id.0 && spec.name == own);

@@ -15,7 +15,6 @@ pub use event::Event;
 pub use expect::{Expectation, Expectations};
 pub use problem::Problem;
 
-use crate::sim::names::Names;
 use crate::sim::scenario::problem::Source;
 use crate::sim::scenario::reader::{Found, Reader};
 use crate::sim::spec::WorldSpec;
@@ -52,7 +51,7 @@ impl Scenario {
         let mut file = Reader::new(source, "a scenario", 0..0, table.get_ref());
         let world = cluster::read(&mut file)?;
         let events = event::read_all(&mut file, &world)?;
-        let expectations = expect::read_all(&mut file, &Names::of(&world), &events)?;
+        let expectations = expect::read_all(&mut file, &world.names(), &events)?;
         let last = events.last().map_or(Duration::ZERO, |event| event.at);
         let demanded = expectations.each.iter().map(|each| each.window.latest()).max().unwrap_or_default();
         let duration = file.maybe("duration", |found| match found.duration()? {

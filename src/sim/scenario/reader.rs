@@ -4,7 +4,7 @@
 //! by construction: no list of valid keys is kept anywhere that could fall behind.
 
 use crate::sim::scenario::problem::{Problem, Source};
-use crate::sim::words::{listed, nearest, parse_duration, parse_memory};
+use crate::words::{listed, nearest, parse_duration, parse_memory};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;

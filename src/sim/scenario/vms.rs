@@ -2,7 +2,7 @@
 
 use crate::core::ids::{HostId, VmId};
 use crate::core::state::{Response, VmDefinition};
-use crate::sim::names::Names;
+use crate::explain::Names;
 use crate::sim::scenario::cluster::{Template, find, name_of};
 use crate::sim::scenario::hosts::each;
 use crate::sim::scenario::problem::Problem;
@@ -28,7 +28,7 @@ pub fn read_all(file: &mut Reader<'_>, template: &Template, world: &mut WorldSpe
     let mut seen = BTreeSet::new();
     for mut entry in file.tables("vm")? {
         let name = name_of(&mut entry, "vm")?;
-        let names = Names::of(world);
+        let names = world.names();
         let id = find(&names.vms, &name).unwrap_or_else(|| add(name.clone(), world));
         if !seen.insert(id) {
             return Err(entry.problem(format!("vm \"{name}\" has an entry already")));
@@ -62,6 +62,7 @@ fn add(name: String, world: &mut WorldSpec) -> VmId {
         priority: 100,
         home,
         locked: false,
+        payload: Default::default(),
     };
     let mut vm = VmSpec { definition, wanted: true, protected: true };
     vm.definition.locked = locked(&vm, world);

@@ -5,7 +5,6 @@ use crate::core::action::Note;
 use crate::core::ids::{DatastoreId, HostId};
 use crate::sim::dice::Dice;
 use crate::sim::fault::{DatastoreFault, Fault, LinkFault};
-use crate::sim::names::Names;
 use crate::sim::timeline::Happening;
 use crate::sim::world::Simulation;
 use std::time::Duration;
@@ -25,7 +24,7 @@ const DATASTORES: u16 = 2;
 /// Every VM runs when the bad time begins, so each that ends or is placed from then on is a failure.
 pub fn calm(seed: u64, lasts: Duration, keep: bool) -> Trial {
     let spec = world(seed, Storage(DATASTORES), true);
-    let names = Names::of(&spec);
+    let names = spec.names();
     let mut simulation = Simulation::new(spec);
     simulation.record(true);
     simulation.run_until(SETTLED);

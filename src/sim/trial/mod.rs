@@ -14,9 +14,9 @@ use crate::core::ids::{DatastoreId, FenceId, HostId, VmId};
 use crate::core::message::Watchdog;
 use crate::core::state::{Policy, Response, VmDefinition};
 use crate::core::timing::{Profile, Timing};
+use crate::explain::Names;
 use crate::sim::dice::Dice;
 use crate::sim::fault::{Fault, LinkFault};
-use crate::sim::names::Names;
 use crate::sim::spec::{DatastoreSpec, FenceSpec, HostSpec, Nature, VmSpec, WorldSpec};
 use crate::sim::timeline::{Happening, Moment};
 use crate::sim::world::Simulation;
@@ -100,6 +100,7 @@ fn vm(id: VmId, stores: &[DatastoreId]) -> VmSpec {
         priority: 100,
         home: None,
         locked: false,
+        payload: Default::default(),
     };
     VmSpec { definition, wanted: true, protected: true }
 }

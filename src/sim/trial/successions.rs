@@ -6,7 +6,6 @@ use crate::core::ids::HostId;
 use crate::core::reason::HostState;
 use crate::sim::dice::Dice;
 use crate::sim::fault::{Fault, LinkFault};
-use crate::sim::names::Names;
 use crate::sim::timeline::{Happening, Moment};
 use crate::sim::world::{MachineState, Simulation};
 use std::time::Duration;
@@ -28,7 +27,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// A VM that ends on a host with power, or a lease that ends there, is a failure.
 pub fn successions(seed: u64, deaths: u64, keep: bool) -> Trial {
     let spec = world(seed, Storage(0), false);
-    let names = Names::of(&spec);
+    let names = spec.names();
     let mut simulation = Simulation::new(spec);
     simulation.record(true);
     impair(&mut simulation, LinkFault::Loss(LOSS), EVER);

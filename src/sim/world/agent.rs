@@ -49,6 +49,7 @@ impl World {
             agent: agent.store.clone(),
             store: target.disk.image.clone(),
             timing: Arc::clone(&self.timing),
+            blind: Default::default(),
             seed,
         };
         self.outbox.push_back(ToNode::Start { machine, setup: Box::new(setup) });
@@ -154,6 +155,8 @@ impl World {
             NodeAction::Store(batch) => self.write_batch(machine, batch),
             NodeAction::NewStore(image) => self.replace_store(machine, Some(*image)),
             NodeAction::DropStore => self.replace_store(machine, None),
+            // The checkers hold what happened against the truth themselves.
+            NodeAction::Ledger(_) => {}
             NodeAction::ReloadStore => self.reload_store(machine, self.machines[machine].agent.session),
             NodeAction::Core(action) => self.perform_core(machine, action),
         }
@@ -175,6 +178,8 @@ impl World {
             Action::Watchdog(op) => self.work_watchdog(machine, op),
             Action::Kill(vm) => self.kill(machine, vm),
             Action::Reboot => self.reset(machine, "forced-reboot"),
+            // What a VM is made of is the same for all hypervisors of this world.
+            Action::Define { .. } => {}
             Action::Platform { ticket, call } => self.call_hypervisor(machine, ticket, call),
             Action::Hook { ticket, answer } => self.hook_answered(machine, ticket, answer),
             Action::Reply { ticket, reply } => self.replied(machine, ticket, reply),

@@ -7,6 +7,7 @@ use crate::core::message::Protection;
 use crate::core::state::{Armed, ClusterState, Host, Life, Response, Standing, Vm};
 use crate::core::timing::Timing;
 use crate::election::StoreImage;
+use crate::node::format;
 use crate::sim::dice::Dice;
 use crate::sim::spec::{HostSpec, WorldSpec};
 use crate::sim::world::datastore::Datastore;
@@ -131,6 +132,8 @@ fn host(place: usize, machine: &Machine) -> Host {
         name: machine.spec.name.clone(),
         uuid: machine.uuid,
         address: Address(place as u32),
+        endpoints: Vec::new(),
+        fingerprint: Default::default(),
         failure_domain: machine.spec.failure_domain.clone(),
         tags: machine.spec.tags.clone(),
         memory_mib: machine.spec.memory_mib,
@@ -143,6 +146,7 @@ fn host(place: usize, machine: &Machine) -> Host {
         acknowledged: ConfigVersion(0),
         quarantined: false,
         accounted: true,
+        leaving: false,
     }
 }
 
@@ -154,7 +158,7 @@ fn vm(entry: &crate::sim::spec::VmSpec) -> Vm {
 /// Gives every voter its store, and every agent what it must know before it hears a master.
 fn found(machines: &mut [Machine], state: &ClusterState) {
     // A state of plain numbers, maps and words can always be serialised; an empty snapshot would be refused at once.
-    let snapshot = postcard::to_stdvec(state).unwrap_or_default();
+    let snapshot = format::write_state(state).unwrap_or_default();
     let voters: Vec<VoterId> = state.voters.keys().copied().collect();
     let protection = |vm: &Vm| match vm.definition.response {
         Response::Restart => Protection::Lease,

@@ -256,6 +256,10 @@ fn refusal_name(refusal: &Refusal) -> &'static str {
         Refusal::NoMajority => "no-majority",
         Refusal::NothingToDo => "nothing-to-do",
         Refusal::DatastoreUnreachable => "datastore-unreachable",
+        Refusal::NameTaken => "name-taken",
+        Refusal::NotInvited => "not-invited",
+        Refusal::Votes => "votes",
+        Refusal::InUse => "in-use",
         Refusal::Unfit(_) => "unfit",
     }
 }

@@ -84,7 +84,7 @@ impl World {
         errand.tried.extend(chosen);
         let request = errand.request.clone();
         if let Some(node) = chosen.filter(|node| !self.network.is_isolated(*node, self.now)) {
-            self.deliver(node, NodeEvent::Core(Event::Request { ticket, request }));
+            self.deliver(node, NodeEvent::Core(Event::Request { ticket, request, said: None }));
         }
         self.after(REPLY, Occurrence::ReplyOverdue { ticket, attempt });
     }

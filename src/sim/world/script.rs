@@ -81,6 +81,7 @@ pub(super) fn spec() -> WorldSpec {
         priority: 0,
         home: Some(HostId(1)),
         locked: false,
+        payload: Default::default(),
     };
     let fence = |number| FenceSpec { name: "f".into(), controls: HostId(number), latency: s(1) };
     WorldSpec {

@@ -156,6 +156,7 @@ fn a_start_needs_a_permit_that_is_fresh() {
         config: Default::default(),
         protection: Protection::Lease,
         kind: PermitKind::Start,
+        payload: Default::default(),
     };
     for (answered, finds) in [(400, vec![]), (401, vec!["rule 12"])] {
         let mut checks = running();

@@ -69,6 +69,8 @@ fn host(generation: u64, standing: Standing) -> Host {
         name: String::new(),
         uuid: 0,
         address: Default::default(),
+        endpoints: Vec::new(),
+        fingerprint: Default::default(),
         failure_domain: String::new(),
         tags: BTreeSet::new(),
         memory_mib: 1,
@@ -81,6 +83,7 @@ fn host(generation: u64, standing: Standing) -> Host {
         acknowledged: Default::default(),
         quarantined: false,
         accounted: true,
+        leaving: false,
     }
 }
 

@@ -1,8 +1,8 @@
 //! Proofs, waits, refusals and alerts in words.
 
 use crate::core::reason::{Alert, NoProof, Proof, Refusal, Unfit, Wait};
-use crate::sim::names::Names;
-use crate::sim::words::{format_duration, listed};
+use crate::explain::Names;
+use crate::words::{format_duration, listed};
 use std::time::Duration;
 
 /// A proof, as what proves it.
@@ -124,6 +124,10 @@ pub fn refusal(refusal: &Refusal, names: &Names) -> String {
         Refusal::NoMajority => "there is no majority",
         Refusal::DatastoreUnreachable => "a datastore that must carry the order cannot be reached",
         Refusal::NothingToDo => "the state is as asked already",
+        Refusal::NameTaken => "another thing has that name or identity already",
+        Refusal::NotInvited => "the invitation was used, taken back, or never given",
+        Refusal::Votes => "a voter lives there and must move first",
+        Refusal::InUse => "something else still refers to it",
         Refusal::Unfit(why) => return format!("the host {}", unfit(why, names)),
     };
     text.to_owned()

@@ -1,10 +1,10 @@
-//! The names of a world's things, both ways: people read and write names, the core counts numbers.
+//! The names of things: people read names, the core counts numbers.
 
 use crate::core::ids::{DatastoreId, FenceId, HostId, NetworkId, VmId, VoterId};
-use crate::sim::spec::WorldSpec;
+use crate::core::state::ClusterState;
 use std::collections::BTreeMap;
 
-/// The names of everything in a world.
+/// The names of everything in a cluster.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
     /// Hosts, witnesses too.
@@ -20,15 +20,15 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names in a world.
-    pub fn of(spec: &WorldSpec) -> Names {
-        let vms = spec.vms.iter().map(|vm| (vm.definition.id, vm.definition.name.clone()));
+    /// The names that the log holds.
+    pub fn of(state: &ClusterState) -> Names {
+        let registry = &state.registry;
         Names {
-            hosts: spec.hosts.iter().map(|(id, host)| (*id, host.name.clone())).collect(),
-            vms: vms.collect(),
-            datastores: spec.datastores.iter().map(|(id, datastore)| (*id, datastore.name.clone())).collect(),
-            networks: spec.networks.clone(),
-            fences: spec.fences.iter().map(|(id, fence)| (*id, fence.name.clone())).collect(),
+            hosts: state.hosts.iter().map(|(id, host)| (*id, host.name.clone())).collect(),
+            vms: state.vms.iter().map(|(id, vm)| (*id, vm.definition.name.clone())).collect(),
+            datastores: registry.datastores.iter().map(|(id, named)| (*id, named.name.clone())).collect(),
+            networks: registry.networks.iter().map(|(id, named)| (*id, named.name.clone())).collect(),
+            fences: registry.fences.iter().map(|(id, entry)| (*id, entry.name.clone())).collect(),
         }
     }
 

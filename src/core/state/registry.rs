@@ -1,0 +1,371 @@
+//! What people have named: the cluster itself, its members, and what hosts and VMs refer to by number.
+//!
+//! None of this takes part in a decision about who runs what; it says who may speak, and what a number means.
+
+use super::{ClusterState, Host, Life, Standing};
+use crate::core::ids::{
+    Address, ConfigVersion, DatastoreId, FenceId, Fingerprint, Generation, HostId, LogIndex, NetworkId, SocketAddr,
+};
+use crate::core::reason::Refusal;
+use crate::core::state::Change;
+use crate::core::timing::Profile;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// The cluster, its names and its members' keys.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Registry {
+    /// The cluster itself.
+    pub cluster: Identity,
+    /// The shared datastores.
+    pub datastores: BTreeMap<DatastoreId, Named>,
+    /// The networks of guests.
+    pub networks: BTreeMap<NetworkId, Named>,
+    /// The fence devices.
+    pub fences: BTreeMap<FenceId, FenceEntry>,
+    /// Invitations to join, by their public part.
+    pub invitations: BTreeMap<u128, Invitation>,
+    /// Who may use the operators' interface, by certificate or by the print of a secret.
+    pub accesses: BTreeMap<Fingerprint, Access>,
+    /// The last place in the log at which a member came, went or moved.
+    pub roster: LogIndex,
+    /// The number of the next host.
+    pub next_host: u32,
+}
+
+/// What a cluster is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Identity {
+    /// Its name for ever.
+    pub uuid: u128,
+    /// Its name for people.
+    pub name: String,
+    /// Which time limits hold in it.
+    pub profile: Profile,
+    /// The certificate of its authority, in DER.
+    pub certificate: Vec<u8>,
+    /// The key of its authority. Every voter has it, so that any master can let a host join.
+    pub key: Secret,
+}
+
+/// Something that never shows in a log or message.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Secret(pub Vec<u8>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Something with a name and an identity of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// Its identity, as it carries it itself; zero where it carries none.
+    pub uuid: u128,
+}
+
+/// A fence device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FenceEntry {
+    /// Its name.
+    pub name: String,
+    /// How it is reached and spoken to: opaque here, for it holds passwords and belongs to the adapter.
+    pub settings: Arc<Secret>,
+}
+
+/// An invitation to join, which works once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// The print of its secret part.
+    pub secret: Fingerprint,
+    /// Until when it is good, in milliseconds since 1970: whoever takes it checks that before it proposes.
+    pub expires_milliseconds: i64,
+}
+
+/// The right to use the operators' interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// Whose.
+    pub name: String,
+    /// To do what.
+    pub right: Right,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Right {
+    /// Look.
+    Viewer,
+    /// Look and act.
+    Operator,
+}
+
+/// A host that joins.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Newcomer {
+    /// The invitation that it uses up; none for the first host.
+    pub invitation: Option<u128>,
+    /// Its name.
+    pub name: String,
+    /// Its machine's UUID.
+    pub uuid: u128,
+    /// The print of its certificate.
+    pub fingerprint: Fingerprint,
+    /// Where its agent is reached, on each of its networks.
+    pub endpoints: Vec<SocketAddr>,
+    /// What fails together with it.
+    pub failure_domain: String,
+    /// Free words, for rules.
+    pub tags: BTreeSet<String>,
+    /// Memory for VMs, in MiB. None: a witness.
+    pub memory_mib: u64,
+    /// CPU for VMs, in thousandths of a core.
+    pub millicores: u64,
+}
+
+/// A change of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Registration {
+    /// A host joins.
+    Join(Box<Newcomer>),
+    /// A host goes for good. It must hold nothing and not vote.
+    RemoveHost(HostId),
+    /// A host is about to go for good: no voter stays on it.
+    LeaveHost(HostId),
+    /// A host is reached elsewhere from now on.
+    Endpoints(HostId, Vec<SocketAddr>),
+    /// These devices fence a host, in levels.
+    HostFences(HostId, Vec<Vec<FenceId>>),
+    /// A datastore gets a name and a number.
+    Datastore(Named),
+    /// A network of guests gets a name and a number.
+    Network(Named),
+    /// A fence device is added, or its settings change.
+    Fence(FenceEntry),
+    /// A fence device goes.
+    RemoveFence(FenceId),
+    /// Somebody is invited to join.
+    Invite(u128, Invitation),
+    /// An invitation is taken back.
+    Uninvite(u128),
+    /// Somebody may use the operators' interface.
+    Grant(Fingerprint, Access),
+    /// Somebody may no longer do so.
+    Revoke(Fingerprint),
+}
+
+impl ClusterState {
+    /// The host, datastore or the like that has a name, if there is just one.
+    pub fn host_by_name(&self, name: &str) -> Option<HostId> {
+        self.hosts.iter().find(|(_, host)| host.name == name).map(|(id, _)| *id)
+    }
+
+    pub(super) fn register(&mut self, change: &Registration, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        match change {
+            Registration::Join(newcomer) => self.join(newcomer, changes),
+            Registration::RemoveHost(host) => self.remove_host(*host, changes),
+            Registration::LeaveHost(host) => {
+                self.host_mut(*host)?.leaving = true;
+                changes.push(Change::Host(*host));
+                Ok(())
+            }
+            Registration::Endpoints(host, endpoints) => {
+                self.host_mut(*host)?.endpoints.clone_from(endpoints);
+                self.registry.roster = self.applied;
+                Ok(())
+            }
+            Registration::HostFences(host, levels) => self.set_fences(*host, levels, changes),
+            Registration::Datastore(named) => name(&mut self.registry.datastores, named, |id| DatastoreId(id as u16)),
+            Registration::Network(named) => name(&mut self.registry.networks, named, |id| NetworkId(id as u16)),
+            Registration::Fence(entry) => {
+                self.add_fence(entry);
+                Ok(())
+            }
+            Registration::RemoveFence(id) => self.remove_fence(*id),
+            Registration::Invite(id, invitation) => {
+                self.registry.invitations.insert(*id, invitation.clone());
+                Ok(())
+            }
+            Registration::Uninvite(id) => self.registry.invitations.remove(id).map(drop).ok_or(Refusal::NoSuchThing),
+            Registration::Grant(print, access) => {
+                self.registry.accesses.insert(*print, access.clone());
+                Ok(())
+            }
+            Registration::Revoke(print) => self.registry.accesses.remove(print).map(drop).ok_or(Refusal::NoSuchThing),
+        }
+    }
+
+    fn join(&mut self, newcomer: &Newcomer, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        let is_taken = |host: &Host| host.name == newcomer.name || host.uuid == newcomer.uuid;
+        if self.hosts.values().any(is_taken) {
+            return Err(Refusal::NameTaken);
+        }
+        if let Some(invitation) = newcomer.invitation
+            && self.registry.invitations.remove(&invitation).is_none()
+        {
+            return Err(Refusal::NotInvited);
+        }
+        let id = HostId(self.registry.next_host);
+        self.registry.next_host += 1;
+        self.hosts.insert(id, newcomer.host(id));
+        self.registry.roster = self.applied;
+        changes.push(Change::Host(id));
+        Ok(())
+    }
+
+    fn remove_host(&mut self, id: HostId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        let host = self.hosts.get(&id).ok_or(Refusal::NoSuchThing)?;
+        if !self.held_on(id).is_empty() || !host.accounted {
+            return Err(Refusal::Held);
+        }
+        if self.voters.values().any(|home| *home == id) {
+            return Err(Refusal::Votes);
+        }
+        self.hosts.remove(&id);
+        self.registry.roster = self.applied;
+        changes.push(Change::Host(id));
+        Ok(())
+    }
+
+    fn set_fences(&mut self, host: HostId, levels: &[Vec<FenceId>], changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        let known = levels.iter().flatten().all(|id| self.registry.fences.contains_key(id));
+        if !known {
+            return Err(Refusal::NoSuchThing);
+        }
+        self.host_mut(host)?.fences = levels.to_vec();
+        changes.push(Change::Host(host));
+        Ok(())
+    }
+
+    fn add_fence(&mut self, entry: &FenceEntry) {
+        let fences = &mut self.registry.fences;
+        let same = fences.iter().find(|(_, old)| old.name == entry.name).map(|(id, _)| *id);
+        let next = FenceId(fences.keys().next_back().map_or(1, |last| last.0 + 1));
+        fences.insert(same.unwrap_or(next), entry.clone());
+    }
+
+    fn remove_fence(&mut self, id: FenceId) -> Result<(), Refusal> {
+        if self.hosts.values().any(|host| host.fences.iter().flatten().any(|fence| *fence == id)) {
+            return Err(Refusal::InUse);
+        }
+        self.registry.fences.remove(&id).map(drop).ok_or(Refusal::NoSuchThing)
+    }
+}
+
+impl Newcomer {
+    /// The host that it becomes.
+    pub fn host(&self, id: HostId) -> Host {
+        Host {
+            name: self.name.clone(),
+            uuid: self.uuid,
+            address: Address(id.0),
+            endpoints: self.endpoints.clone(),
+            fingerprint: self.fingerprint,
+            failure_domain: self.failure_domain.clone(),
+            tags: self.tags.clone(),
+            memory_mib: self.memory_mib,
+            millicores: self.millicores,
+            fences: Vec::new(),
+            generation: Generation(0),
+            life: Life::default(),
+            standing: Standing::New,
+            past_boots: Vec::new(),
+            acknowledged: ConfigVersion(0),
+            quarantined: false,
+            accounted: true,
+            leaving: false,
+        }
+    }
+}
+
+/// Gives a name the next free number, or keeps the one that it has under the same identity.
+fn name<Id: Ord + Copy>(
+    names: &mut BTreeMap<Id, Named>,
+    named: &Named,
+    number: impl Fn(usize) -> Id,
+) -> Result<(), Refusal> {
+    match names.values().find(|old| old.name == named.name) {
+        Some(old) if old.uuid == named.uuid => Err(Refusal::NothingToDo),
+        Some(_) => Err(Refusal::NameTaken),
+        None if names.len() >= usize::from(u16::MAX) - 1 => Err(Refusal::InUse),
+        None => {
+            names.insert(number(names.len() + 1), named.clone());
+            Ok(())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::command::Command;
+
+    fn newcomer(name: &str, uuid: u128, invitation: Option<u128>) -> Command {
+        Command::Register(Box::new(Registration::Join(Box::new(Newcomer {
+            invitation,
+            name: name.to_owned(),
+            uuid,
+            fingerprint: Fingerprint([1; 32]),
+            endpoints: Vec::new(),
+            failure_domain: String::new(),
+            tags: BTreeSet::new(),
+            memory_mib: 1,
+            millicores: 1,
+        }))))
+    }
+
+    fn register(change: Registration) -> Command {
+        Command::Register(Box::new(change))
+    }
+
+    #[test]
+    fn an_invitation_works_once() {
+        let mut state = ClusterState::default();
+        let invitation = Invitation { secret: Fingerprint([7; 32]), expires_milliseconds: 1 };
+        let mut apply = |index, command| state.apply(LogIndex(index), &command).refused;
+        assert_eq!(apply(1, register(Registration::Invite(5, invitation))), None);
+        assert_eq!(apply(2, newcomer("a", 1, Some(5))), None);
+        assert_eq!(apply(3, newcomer("b", 2, Some(5))), Some(Refusal::NotInvited));
+        assert_eq!(state.registry.roster, LogIndex(2));
+    }
+
+    #[test]
+    fn a_name_and_a_machine_are_taken_once() {
+        let mut state = ClusterState::default();
+        let mut apply = |index, command| state.apply(LogIndex(index), &command).refused;
+        assert_eq!(apply(1, newcomer("a", 1, None)), None);
+        assert_eq!(apply(2, newcomer("a", 2, None)), Some(Refusal::NameTaken));
+        assert_eq!(apply(3, newcomer("b", 1, None)), Some(Refusal::NameTaken));
+        assert_eq!(apply(4, newcomer("b", 2, None)), None);
+        assert_eq!(state.hosts.keys().copied().collect::<Vec<_>>(), [HostId(0), HostId(1)]);
+    }
+
+    #[test]
+    fn a_number_once_given_is_not_given_again() {
+        let mut state = ClusterState::default();
+        let mut apply = |index, command| state.apply(LogIndex(index), &command).refused;
+        assert_eq!(apply(1, newcomer("a", 1, None)), None);
+        assert_eq!(apply(2, register(Registration::RemoveHost(HostId(0)))), None);
+        assert_eq!(apply(3, newcomer("a", 1, None)), None);
+        assert_eq!(state.hosts.keys().copied().collect::<Vec<_>>(), [HostId(1)]);
+    }
+
+    #[test]
+    fn a_host_that_votes_stays() {
+        let mut state = ClusterState::default();
+        state.apply(LogIndex(1), &newcomer("a", 1, None));
+        state.voters.insert(crate::core::ids::VoterId(1), HostId(0));
+        let refused = state.apply(LogIndex(2), &register(Registration::RemoveHost(HostId(0)))).refused;
+        assert_eq!(refused, Some(Refusal::Votes));
+    }
+
+    #[test]
+    fn a_secret_is_not_printed() {
+        assert_eq!(format!("{:?}", Secret(vec![1, 2, 3])), "Secret");
+    }
+}

@@ -1,0 +1,214 @@
+//! The ledger: what happened to each VM and host, when, why, and by which proof. Append-only.
+//!
+//! Nobody writes the ledger: each voter derives it from the log that all voters agree on, so that all have the same
+//! one. [`Scribe`] watches the replicated state change and writes down each change as a plain fact; what the facts mean
+//! (how long a VM was down, how long each stage of its recovery took) is worked out by whoever reads them.
+//!
+//! Times are those of the proposing master's wall clock: good for people, and for the length of what one master saw.
+
+mod scribe;
+
+pub use scribe::Scribe;
+
+use crate::core::command::{Said, Want};
+use crate::core::ids::{BootId, Epoch, HostId, LogIndex, VmId, VoterId};
+use crate::core::message::Exit;
+use crate::core::reason::{JudgeCause, Proof};
+use crate::core::state::{Armed, HolderProof};
+use serde::{Deserialize, Serialize};
+
+/// The place of a fact: its log entry, and its number among those that follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key {
+    /// The cluster generation, which a forced recovery raises: its log begins anew.
+    pub generation: u32,
+    /// The log entry.
+    pub index: LogIndex,
+    /// The number within it.
+    pub part: u32,
+}
+
+/// A fact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its place.
+    pub key: Key,
+    /// When it was proposed, in milliseconds since 1970.
+    pub at_milliseconds: i64,
+    /// Who asked for it, if a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<Said>,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum What {
+    /// A host became a member.
+    HostJoined {
+        /// Which.
+        host: HostId,
+        /// Its name.
+        name: String,
+    },
+    /// A host is a member no more.
+    HostLeft {
+        /// Which.
+        host: HostId,
+    },
+    /// A host was admitted: it lives and is heard.
+    HostUp {
+        /// Which.
+        host: HostId,
+        /// In which boot.
+        boot: BootId,
+    },
+    /// A host was judged to be out.
+    HostJudged {
+        /// Which.
+        host: HostId,
+        /// Why.
+        cause: JudgeCause,
+        /// For how long there had been no sign of it.
+        silent_milliseconds: u64,
+        /// Whether it had said before that a person shuts it down.
+        planned: bool,
+    },
+    /// A proof for a host stands.
+    HostProven {
+        /// Which.
+        host: HostId,
+        /// What proves it.
+        proof: Proof,
+    },
+    /// A host gets no VMs, or gets some again.
+    HostQuarantined {
+        /// Which.
+        host: HostId,
+        /// Whether it is kept out.
+        on: bool,
+    },
+    /// A VM came under protection.
+    VmProtected {
+        /// Which.
+        vm: VmId,
+        /// Its name.
+        name: String,
+        /// Whether it should run.
+        want: Want,
+    },
+    /// A VM's protection ended.
+    VmUnprotected {
+        /// Which.
+        vm: VmId,
+    },
+    /// A person changed what a VM should do.
+    VmWanted {
+        /// Which.
+        vm: VmId,
+        /// What it should do.
+        want: Want,
+    },
+    /// A host may start, or receive, a VM.
+    VmPlaced {
+        /// Which.
+        vm: VmId,
+        /// Where.
+        host: HostId,
+        /// Under which epoch.
+        epoch: Epoch,
+        /// What proved the last holders gone.
+        proofs: Vec<HolderProof>,
+    },
+    /// A host says that a VM runs on it.
+    VmUp {
+        /// Which.
+        vm: VmId,
+        /// Where.
+        host: HostId,
+        /// Under which epoch.
+        epoch: Epoch,
+        /// Whether it ran there before the host was out of sight, and nobody knows whether it ran in between.
+        again: bool,
+    },
+    /// A VM is proven to be gone from a host.
+    VmGone {
+        /// Which.
+        vm: VmId,
+        /// From where.
+        host: HostId,
+        /// Which epoch.
+        epoch: Epoch,
+        /// Whether it was known to run there.
+        ran: bool,
+        /// What proves it.
+        proof: Option<Proof>,
+        /// How it ended, if the host could say so.
+        exit: Option<Exit>,
+        /// Whether a person meant it to end.
+        planned: bool,
+    },
+    /// A VM failed everywhere, too often.
+    VmGaveUp {
+        /// Which.
+        vm: VmId,
+    },
+    /// The cluster acts from now on, or only observes.
+    Armed {
+        /// Which of the two.
+        armed: Armed,
+    },
+    /// A master began its work.
+    MasterBegan {
+        /// On which host.
+        host: HostId,
+        /// For how long before that its node had known no master: what happened then was seen by nobody.
+        blind_milliseconds: u64,
+    },
+    /// The voters have changed.
+    Voters {
+        /// Who votes from now on, and where.
+        voters: Vec<(VoterId, HostId)>,
+    },
+    /// After the loss of a majority a person gave up these voters.
+    Recovered {
+        /// Which.
+        dead: Vec<VoterId>,
+    },
+}
+
+impl What {
+    /// The VM that it is about, if it is about one.
+    pub fn vm(&self) -> Option<VmId> {
+        match self {
+            What::VmProtected { vm, .. }
+            | What::VmUnprotected { vm }
+            | What::VmWanted { vm, .. }
+            | What::VmPlaced { vm, .. }
+            | What::VmUp { vm, .. }
+            | What::VmGone { vm, .. }
+            | What::VmGaveUp { vm } => Some(*vm),
+            _ => None,
+        }
+    }
+
+    /// The host that it is about, if it is about one.
+    pub fn host(&self) -> Option<HostId> {
+        match self {
+            What::HostJoined { host, .. }
+            | What::HostLeft { host }
+            | What::HostUp { host, .. }
+            | What::HostJudged { host, .. }
+            | What::HostProven { host, .. }
+            | What::HostQuarantined { host, .. }
+            | What::VmPlaced { host, .. }
+            | What::VmUp { host, .. }
+            | What::VmGone { host, .. }
+            | What::MasterBegan { host, .. } => Some(*host),
+            _ => None,
+        }
+    }
+}

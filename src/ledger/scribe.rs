@@ -1,0 +1,189 @@
+//! Derives the ledger from the log: the replicated state before and after each command, told apart.
+
+use crate::core::command::{Command, LogEntry};
+use crate::core::ids::{Epoch, HostId, VmId};
+use crate::core::message::{Exit, Presence};
+use crate::core::state::{Applied, Change, ClusterState, Registration, Role, Vm};
+use crate::ledger::{Entry, Key, What};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Watches the replicated state. It remembers of each VM what the next change is told apart from.
+#[derive(Debug, Clone, Default)]
+pub struct Scribe {
+    vms: BTreeMap<VmId, Seen>,
+    hosts: BTreeSet<HostId>,
+}
+
+/// A VM as it was.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Seen {
+    protected: bool,
+    intent: u64,
+    gave_up: bool,
+    holders: BTreeMap<HostId, (Epoch, Role)>,
+}
+
+impl Seen {
+    fn of(vm: &Vm) -> Seen {
+        let holders = vm.holders.iter().map(|(host, holder)| (*host, (holder.epoch, holder.role))).collect();
+        Seen { protected: vm.protected, intent: vm.intent.version, gave_up: vm.gave_up, holders }
+    }
+}
+
+fn runs(role: Role) -> bool {
+    matches!(role, Role::Running | Role::Outgoing)
+}
+
+impl Scribe {
+    /// Begins from a state whose past is written down already.
+    pub fn new(state: &ClusterState) -> Scribe {
+        let vms = state.vms.iter().map(|(id, vm)| (*id, Seen::of(vm))).collect();
+        Scribe { vms, hosts: state.hosts.keys().copied().collect() }
+    }
+
+    /// What follows from a command that was applied just now.
+    pub fn note(&mut self, state: &ClusterState, entry: &LogEntry, applied: &Applied) -> Vec<Entry> {
+        let command = &entry.proposal.command;
+        let mut facts = Vec::new();
+        if applied.refused.is_none() {
+            self.of_command(state, command, &mut facts);
+        }
+        for change in &applied.changes {
+            self.of_change(state, command, change, &mut facts);
+        }
+        let key = |part: usize| Key {
+            generation: state.generation.0,
+            index: state.applied,
+            part: u32::try_from(part).unwrap_or(u32::MAX),
+        };
+        let at_milliseconds = entry.at_milliseconds;
+        let said = entry.proposal.said.as_deref();
+        let whole = |(part, what)| Entry { key: key(part), at_milliseconds, said: said.cloned(), what };
+        facts.into_iter().enumerate().map(whole).collect()
+    }
+
+    fn of_command(&self, state: &ClusterState, command: &Command, facts: &mut Vec<What>) {
+        match command {
+            Command::Judge { target, cause, silent_milliseconds, planned } => facts.push(What::HostJudged {
+                host: target.host,
+                cause: *cause,
+                silent_milliseconds: *silent_milliseconds,
+                planned: *planned,
+            }),
+            Command::Quarantine { host, on } => facts.push(What::HostQuarantined { host: *host, on: *on }),
+            Command::Arm | Command::Disarm => facts.push(What::Armed { armed: state.armed }),
+            Command::Begin { host, blind_milliseconds } => {
+                facts.push(What::MasterBegan { host: *host, blind_milliseconds: *blind_milliseconds });
+            }
+            Command::Recover { dead } => facts.push(What::Recovered { dead: dead.clone() }),
+            Command::NewVoter { .. } | Command::RetireVoter { .. } => {
+                let voters = state.voters.iter().map(|(voter, host)| (*voter, *host)).collect();
+                facts.push(What::Voters { voters });
+            }
+            Command::Register(change) => {
+                if let (Registration::Join(newcomer), Some(host)) = (&**change, state.hosts.keys().next_back()) {
+                    facts.push(What::HostJoined { host: *host, name: newcomer.name.clone() });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn of_change(&mut self, state: &ClusterState, command: &Command, change: &Change, facts: &mut Vec<What>) {
+        match change {
+            Change::Admitted(life) => {
+                facts.push(What::HostUp { host: life.host, boot: life.boot });
+                self.seen_again(state, life.host, facts);
+            }
+            Change::Proven(target, proof) => facts.push(What::HostProven { host: target.host, proof: *proof }),
+            Change::Host(host) => match state.hosts.contains_key(host) {
+                true => drop(self.hosts.insert(*host)),
+                false if self.hosts.remove(host) => facts.push(What::HostLeft { host: *host }),
+                false => {}
+            },
+            Change::Vm(vm) => self.of_vm(state, command, *vm, facts),
+            _ => {}
+        }
+    }
+
+    /// A host is back, and VMs that it held before it was out of sight are still there.
+    fn seen_again(&self, state: &ClusterState, host: HostId, facts: &mut Vec<What>) {
+        for (id, seen) in &self.vms {
+            let Some((epoch, role)) = seen.holders.get(&host) else { continue };
+            let holder = state.vms.get(id).and_then(|vm| vm.holders.get(&host));
+            if runs(*role) && holder.is_some_and(|now| runs(now.role) && now.epoch == *epoch) {
+                facts.push(What::VmUp { vm: *id, host, epoch: *epoch, again: true });
+            }
+        }
+    }
+
+    fn of_vm(&mut self, state: &ClusterState, command: &Command, id: VmId, facts: &mut Vec<What>) {
+        let before = self.vms.get(&id).cloned().unwrap_or_default();
+        let Some(vm) = state.vms.get(&id) else {
+            self.vms.remove(&id);
+            if before.protected {
+                facts.push(What::VmUnprotected { vm: id });
+            }
+            return;
+        };
+        let after = Seen::of(vm);
+        if before == after {
+            return;
+        }
+        match (before.protected, after.protected) {
+            (false, true) => {
+                let (name, want) = (vm.definition.name.clone(), vm.intent.want);
+                facts.push(What::VmProtected { vm: id, name, want });
+            }
+            (true, false) => facts.push(What::VmUnprotected { vm: id }),
+            _ if before.intent != after.intent => facts.push(What::VmWanted { vm: id, want: vm.intent.want }),
+            _ => {}
+        }
+        if after.protected {
+            holders_told_apart(id, vm, command, (&before, &after), facts);
+        }
+        if after.gave_up && !before.gave_up {
+            facts.push(What::VmGaveUp { vm: id });
+        }
+        self.vms.insert(id, after);
+    }
+}
+
+fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&Seen, &Seen), facts: &mut Vec<What>) {
+    for (host, (epoch, role)) in &before.holders {
+        if after.holders.get(host).is_some_and(|(now, _)| now == epoch) || *role == Role::Unaccounted {
+            continue;
+        }
+        let proven = vm.proofs.iter().rev().find(|proven| proven.host == *host && proven.epoch == *epoch);
+        let exit = exit_told(command, id, *host);
+        let planned = exit.is_some_and(|exit| {
+            matches!(exit, Exit::ByPerson | Exit::Ordered | Exit::HostShutdown | Exit::Moved | Exit::NeverStarted)
+        });
+        let proof = proven.map(|proven| proven.proof);
+        facts.push(What::VmGone { vm: id, host: *host, epoch: *epoch, ran: runs(*role), proof, exit, planned });
+    }
+    for (host, (epoch, role)) in &after.holders {
+        let old = before.holders.get(host).filter(|(old, _)| old == epoch).map(|(_, role)| *role);
+        if old.is_none() && matches!(role, Role::Starting | Role::Incoming) {
+            facts.push(What::VmPlaced { vm: id, host: *host, epoch: *epoch, proofs: vm.proofs.clone() });
+        }
+        if runs(*role) && !old.is_some_and(runs) {
+            facts.push(What::VmUp { vm: id, host: *host, epoch: *epoch, again: false });
+        }
+    }
+}
+
+/// How a host said, with this very command, that a VM ended on it.
+fn exit_told(command: &Command, vm: VmId, host: HostId) -> Option<Exit> {
+    let seen = match command {
+        Command::Observe { source, seen, .. } if source.host == host && seen.vm == vm => Some(seen),
+        Command::Admit(admission) if admission.incarnation.host == host => {
+            admission.inventory.vms.iter().find(|seen| seen.vm == vm)
+        }
+        _ => None,
+    };
+    match seen?.presence {
+        Presence::Gone { exit, .. } => Some(exit),
+        _ => None,
+    }
+}
