@@ -5,10 +5,12 @@
 
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod core;
 pub mod election;
 pub mod explain;
 pub mod ledger;
 pub mod node;
+pub mod reader;
 pub mod sim;
 pub mod words;

@@ -117,7 +117,7 @@ impl Sabotage {
     #[cfg(feature = "sabotage")]
     fn named(name: &str) -> anyhow::Result<crate::core::sabotage::Sabotage> {
         use crate::core::sabotage::Sabotage;
-        use crate::sim::scenario::reader::choice;
+        use crate::reader::choice;
         use anyhow::Context;
         let known = Sabotage::ALL.map(|sabotage| format!("{sabotage:?}"));
         let unknown = || format!("no rule is called \"{name}\"; {}", choice(name, known.iter().map(String::as_str)));

@@ -3,8 +3,8 @@
 use crate::core::ids::{DatastoreId, FenceId, HostId, NetworkId};
 use crate::core::state::Policy;
 use crate::core::timing::Profile;
-use crate::sim::scenario::problem::Problem;
-use crate::sim::scenario::reader::{Found, Reader, choice};
+use crate::reader::Problem;
+use crate::reader::{Found, Reader, choice};
 use crate::sim::scenario::{hosts, vms};
 use crate::sim::spec::{DatastoreSpec, FenceSpec, Nature, WorldSpec};
 use std::collections::BTreeMap;

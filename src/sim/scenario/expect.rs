@@ -5,11 +5,11 @@
 use crate::core::ids::{HostId, VmId};
 use crate::core::reason::{Alert, HostState, NoProof, PROOF_KINDS, Refusal, Unfit, Wait};
 use crate::explain::Names;
+use crate::reader::Problem;
+use crate::reader::{Found, Reader, choice};
 use crate::sim::kinds::kinds_of;
 use crate::sim::scenario::event::Event;
 use crate::sim::scenario::hosts::each;
-use crate::sim::scenario::problem::Problem;
-use crate::sim::scenario::reader::{Found, Reader, choice};
 use crate::words::parse_duration;
 use std::collections::BTreeSet;
 use std::time::Duration;

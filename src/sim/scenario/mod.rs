@@ -7,16 +7,14 @@ pub mod cluster;
 pub mod event;
 pub mod expect;
 pub mod hosts;
-pub mod problem;
-pub mod reader;
 pub mod vms;
 
+pub use crate::reader::Problem;
 pub use event::Event;
 pub use expect::{Expectation, Expectations};
-pub use problem::Problem;
 
-use crate::sim::scenario::problem::Source;
-use crate::sim::scenario::reader::{Found, Reader};
+use crate::reader::Source;
+use crate::reader::{Found, Reader};
 use crate::sim::spec::WorldSpec;
 use std::path::Path;
 use std::time::Duration;

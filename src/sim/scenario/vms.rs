@@ -3,10 +3,10 @@
 use crate::core::ids::{HostId, VmId};
 use crate::core::state::{Response, VmDefinition};
 use crate::explain::Names;
+use crate::reader::Problem;
+use crate::reader::{Found, Reader};
 use crate::sim::scenario::cluster::{Template, find, name_of};
 use crate::sim::scenario::hosts::each;
-use crate::sim::scenario::problem::Problem;
-use crate::sim::scenario::reader::{Found, Reader};
 use crate::sim::spec::{VmSpec, WorldSpec};
 use std::collections::BTreeSet;
 

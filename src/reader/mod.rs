@@ -3,7 +3,10 @@
 //! A [`Reader`] remembers which keys it was asked for. What remains when it is [finished](Reader::finish) is unknown
 //! by construction: no list of valid keys is kept anywhere that could fall behind.
 
-use crate::sim::scenario::problem::{Problem, Source};
+mod problem;
+
+pub use problem::{Problem, Source};
+
 use crate::words::{listed, nearest, parse_duration, parse_memory};
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -1,0 +1,292 @@
+//! Reading the file, key by key.
+
+use super::{Capacity, Config, DatastoreConfig, LogConfig, LogFormat, PlatformConfig, WatchdogConfig};
+use crate::core::ids::SocketAddr;
+use crate::reader::{Found, Problem, Reader, Source};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use toml::de::DeTable;
+
+/// At most so many networks of the cluster, datastores and networks of guests.
+const LIST_LIMIT: usize = 64;
+/// A name is shown in tables, written on datastores and sent about.
+const NAME_LIMIT: usize = 64;
+
+pub(super) fn config(path: &Path, text: &str) -> Result<Config, Problem> {
+    let source = Source { path, text };
+    let table = DeTable::parse(text)
+        .map_err(|error| source.problem(error.span().unwrap_or(0..0), error.message().replace('\n', ", ")))?;
+    let mut reader = Reader::new(source, "the configuration", table.span(), table.get_ref());
+    let config = top(&mut reader)?;
+    reader.finish()?;
+    Ok(config)
+}
+
+fn top(reader: &mut Reader<'_>) -> Result<Config, Problem> {
+    let platform = match reader.get("platform") {
+        Some(found) => platform(found.table("[platform]")?)?,
+        None => PlatformConfig::None,
+    };
+    let listen = reader.must("listen", addresses)?;
+    let advertise = advertise(reader, &listen)?;
+    let api = reader.must("api", address)?;
+    Ok(Config {
+        name: reader.must("name", name)?,
+        uuid: reader.must("uuid", uuid)?,
+        state: reader.must("state", absolute)?,
+        advertise,
+        listen,
+        api,
+        failure_domain: reader.maybe("failure_domain", name)?.unwrap_or_default(),
+        tags: reader.maybe("tags", names)?.unwrap_or_default(),
+        capacity: capacity(reader, &platform)?,
+        datastores: datastores(reader)?,
+        networks: reader.maybe("networks", names)?.unwrap_or_default(),
+        watchdog: match reader.get("watchdog") {
+            Some(found) => watchdog(found.table("[watchdog]")?)?,
+            None => WatchdogConfig::None,
+        },
+        alert_command: reader.maybe("alert_command", command)?.unwrap_or_default(),
+        log: match reader.get("log") {
+            Some(found) => log(found.table("[log]")?)?,
+            None => LogConfig { format: LogFormat::Text, level: "info".to_owned() },
+        },
+        platform,
+    })
+}
+
+/// Where peers find the host is what it listens on, unless that is every address.
+fn advertise(reader: &mut Reader<'_>, listen: &[SocketAddr]) -> Result<Vec<SocketAddr>, Problem> {
+    let Some(found) = reader.get("advertise") else {
+        return match listen.iter().find(|address| address.ip().is_unspecified()) {
+            None => Ok(listen.to_vec()),
+            Some(address) => Err(reader
+                .problem(format!("`listen` has {address}, which no peer can call"))
+                .hint("say with `advertise` by which addresses peers reach this host")),
+        };
+    };
+    let addresses = addresses(&found)?;
+    if addresses.len() != listen.len() {
+        return Err(found.problem(format!("`advertise` must have as many addresses as `listen`: {}", listen.len())));
+    }
+    match addresses.iter().find(|address| address.ip().is_unspecified()) {
+        Some(address) => Err(found.problem(format!("no peer can call {address}"))),
+        None => Ok(addresses),
+    }
+}
+
+fn capacity(reader: &mut Reader<'_>, platform: &PlatformConfig) -> Result<Capacity, Problem> {
+    let memory = reader.maybe("memory", Found::memory)?;
+    let millicores = reader.maybe("cores", Found::cores)?;
+    if *platform == PlatformConfig::None {
+        return match memory {
+            Some(1..) => Err(reader
+                .problem("a host without [platform] is a witness and has no `memory` for VMs")
+                .hint("take `memory` out, or add [platform]")),
+            _ => Ok(Capacity { memory_mib: 0, millicores: 0 }),
+        };
+    }
+    match (memory, millicores) {
+        (Some(memory_mib @ 1..), Some(millicores @ 1..)) => Ok(Capacity { memory_mib, millicores }),
+        _ => Err(reader
+            .problem("the configuration needs `memory` and `cores`: what the host has for VMs")
+            .hint("such as memory = \"64GiB\" and cores = 16, less than the machine has: the host itself needs some")),
+    }
+}
+
+fn datastores(reader: &mut Reader<'_>) -> Result<Vec<DatastoreConfig>, Problem> {
+    let mut datastores: Vec<DatastoreConfig> = Vec::new();
+    for mut entry in reader.tables("datastore")? {
+        let datastore = DatastoreConfig {
+            name: entry.must("name", name)?,
+            path: entry.must("path", absolute)?,
+            heartbeat: entry.maybe("heartbeat", Found::boolean)?.unwrap_or(true),
+        };
+        if datastores.iter().any(|other| other.name == datastore.name || other.path == datastore.path) {
+            return Err(entry.problem(format!("the datastore \"{}\" or its path is named twice", datastore.name)));
+        }
+        if datastores.len() >= LIST_LIMIT {
+            return Err(entry.problem(format!("there are more than {LIST_LIMIT} datastores")));
+        }
+        entry.finish()?;
+        datastores.push(datastore);
+    }
+    Ok(datastores)
+}
+
+fn platform(mut reader: Reader<'_>) -> Result<PlatformConfig, Problem> {
+    #[derive(Clone)]
+    enum Kind {
+        None,
+        Process,
+    }
+    let kind = reader.must("kind", |found| found.word(&[("none", Kind::None), ("process", Kind::Process)]))?;
+    let platform = match kind {
+        Kind::None => PlatformConfig::None,
+        Kind::Process => PlatformConfig::Process { run: reader.must("run", absolute)? },
+    };
+    reader.finish()?;
+    Ok(platform)
+}
+
+fn watchdog(mut reader: Reader<'_>) -> Result<WatchdogConfig, Problem> {
+    #[derive(Clone)]
+    enum Kind {
+        None,
+        Machine,
+    }
+    let kind = reader.must("kind", |found| found.word(&[("none", Kind::None), ("machine", Kind::Machine)]))?;
+    let watchdog = match kind {
+        Kind::None => WatchdogConfig::None,
+        Kind::Machine => WatchdogConfig::Machine { socket: reader.must("socket", absolute)? },
+    };
+    reader.finish()?;
+    Ok(watchdog)
+}
+
+fn log(mut reader: Reader<'_>) -> Result<LogConfig, Problem> {
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    let format = reader.maybe("format", |found| found.word(&formats))?.unwrap_or(LogFormat::Text);
+    let level = reader.maybe("level", level)?.unwrap_or_else(|| "info".to_owned());
+    reader.finish()?;
+    Ok(LogConfig { format, level })
+}
+
+fn level(found: &Found<'_>) -> Result<String, Problem> {
+    let text = found.text()?;
+    match text.parse::<tracing_subscriber::EnvFilter>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => {
+            Err(found.problem(format!("`level`: {error}")).hint("such as info, debug or warn,holdfast=debug"))
+        }
+    }
+}
+
+fn name(found: &Found<'_>) -> Result<String, Problem> {
+    let text = found.text()?;
+    let sound = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || text.len() > NAME_LIMIT || !text.chars().all(sound) {
+        return Err(found
+            .problem(format!("\"{text}\" is no name"))
+            .hint(format!("letters, digits, `-`, `_` and `.`, at most {NAME_LIMIT} of them")));
+    }
+    Ok(text.to_owned())
+}
+
+fn names(found: &Found<'_>) -> Result<BTreeSet<String>, Problem> {
+    found.list()?.iter().take(LIST_LIMIT + 1).map(name).collect::<Result<_, _>>().and_then(|names: BTreeSet<_>| {
+        if names.len() > LIST_LIMIT { Err(found.problem(format!("more than {LIST_LIMIT} of them"))) } else { Ok(names) }
+    })
+}
+
+fn uuid(found: &Found<'_>) -> Result<u128, Problem> {
+    let text = found.text()?;
+    match text.parse::<uuid::Uuid>() {
+        Ok(uuid) if !uuid.is_nil() => Ok(uuid.as_u128()),
+        _ => Err(found
+            .problem(format!("\"{text}\" is no UUID of a machine"))
+            .hint("take what /sys/class/dmi/id/product_uuid says: fence devices show the same")),
+    }
+}
+
+fn absolute(found: &Found<'_>) -> Result<PathBuf, Problem> {
+    let path = PathBuf::from(found.text()?);
+    if path.is_absolute() {
+        Ok(path)
+    } else {
+        Err(found.problem(format!("{} must be a path from the root", path.display())))
+    }
+}
+
+fn address(found: &Found<'_>) -> Result<SocketAddr, Problem> {
+    let text = found.text()?;
+    text.parse().map_err(|_| {
+        found.problem(format!("\"{text}\" is no address")).hint("an address and its port, such as \"192.0.2.7:7770\"")
+    })
+}
+
+fn addresses(found: &Found<'_>) -> Result<Vec<SocketAddr>, Problem> {
+    let list = found.one_or_more()?;
+    if list.is_empty() || list.len() > 8 {
+        return Err(found.problem("between one and eight addresses are needed, one for each network of the cluster"));
+    }
+    list.iter().map(address).collect()
+}
+
+fn command(found: &Found<'_>) -> Result<Vec<String>, Problem> {
+    let words: Vec<String> =
+        found.one_or_more()?.iter().map(|word| word.text().map(str::to_owned)).collect::<Result<_, _>>()?;
+    match words.first() {
+        Some(program) if Path::new(program).is_absolute() => Ok(words),
+        _ => Err(found.problem("`alert_command` must begin with the full path of a program")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"
+name = "host-1"
+uuid = "6f3c1a52-2f70-4a8b-8d6e-0c9b1c5f7a01"
+state = "/var/lib/holdfast"
+listen = ["0.0.0.0:7770"]
+advertise = ["192.0.2.1:7770"]
+api = "192.0.2.1:7771"
+memory = "64GiB"
+cores = 16
+networks = ["guests"]
+
+[[datastore]]
+name = "shared"
+path = "/mnt/shared"
+
+[platform]
+kind = "process"
+run = "/run/holdfast"
+
+[log]
+format = "json"
+"#;
+
+    fn wrong(text: &str) -> String {
+        config(Path::new("holdfast.toml"), text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_whole_file_is_read() {
+        let config = config(Path::new("holdfast.toml"), WHOLE).unwrap();
+        assert_eq!((config.name.as_str(), config.capacity.memory_mib), ("host-1", 65_536));
+        assert_eq!((config.capacity.millicores, config.datastores.len()), (16_000, 1));
+        assert!(config.datastores[0].heartbeat && config.log.format == LogFormat::Json);
+    }
+
+    #[test]
+    fn what_is_wrong_is_found_in_its_line() {
+        let samples = [
+            ("name = \"host-1\"", "nmae = \"host-1\"", "holdfast.toml:1: the configuration needs `name`"),
+            ("cores = 16", "cores = 16\ncoers = 2", "holdfast.toml:10: the configuration has no key `coers`"),
+            ("advertise = [\"192.0.2.1:7770\"]\n", "", "which no peer can call"),
+            ("[\"192.0.2.1:7770\"]", "[\"192.0.2.1\"]", "holdfast.toml:6: \"192.0.2.1\" is no address"),
+            ("\"/var/lib/holdfast\"", "\"lib\"", "holdfast.toml:4: lib must be a path from the root"),
+            ("6f3c1a52-2f70-4a8b-8d6e-0c9b1c5f7a01", "no", "holdfast.toml:3: \"no\" is no UUID"),
+            ("kind = \"process\"", "kind = \"kvmm\"", "holdfast.toml:17: `kind` cannot be \"kvmm\""),
+            ("memory = \"64GiB\"\n", "", "needs `memory` and `cores`"),
+            ("name = \"host-1\"", "name = \"a b\"", "holdfast.toml:2: \"a b\" is no name"),
+            ("format = \"json\"", "level = \"=,=\"", "`level`: "),
+        ];
+        for (from, to, expected) in samples {
+            assert!(WHOLE.contains(from), "{from}");
+            let found = wrong(&WHOLE.replace(from, to));
+            assert!(found.contains(expected), "{from} -> {to}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_host_without_a_hypervisor_is_a_witness() {
+        let text = WHOLE.replace("[platform]\nkind = \"process\"\nrun = \"/run/holdfast\"", "");
+        assert!(wrong(&text).contains("is a witness"));
+        let text = text.replace("memory = \"64GiB\"\ncores = 16\n", "");
+        assert_eq!(config(Path::new("x"), &text).unwrap().capacity, Capacity { memory_mib: 0, millicores: 0 });
+    }
+}
