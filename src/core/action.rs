@@ -13,6 +13,7 @@ use crate::core::state::{HolderProof, Policy, Registration, VmDefinition};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What happens to a node.
 #[derive(Debug, Clone)]
@@ -70,6 +71,8 @@ pub enum Event {
     Upgrade,
     /// The machine is being shut down by a person: what ends now ends because of that.
     ShuttingDown,
+    /// The shutdown of the machine was called off.
+    ShutdownCalledOff,
 }
 
 /// What a node does.
@@ -321,8 +324,12 @@ pub enum Request {
     Arm,
     /// From acting to observing.
     Disarm,
+    /// A cluster that only observes acts again after this; none: not by itself.
+    RearmAfter(Option<Duration>),
     /// A host is dead, by a person's word.
     ConfirmDead(HostId),
+    /// Have a host that runs nothing powered off and on, to see that its fence devices work.
+    Drill(HostId),
     /// Only one machine with this host's UUID is left.
     ResolveConflict(HostId),
     /// A host may have VMs again.

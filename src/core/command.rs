@@ -152,6 +152,9 @@ pub enum Command {
     Arm,
     /// From acting to observing.
     Disarm,
+    /// A cluster that only observes acts again when this many milliseconds are over; none: not by itself. It is said
+    /// again now and then with what is left, so that a new master goes on from there.
+    RearmAfter(Option<u64>),
     /// A host asks that its guards stop counting, so that it may close its watchdog.
     DisarmGuards {
         /// Which host.

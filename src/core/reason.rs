@@ -17,6 +17,15 @@ pub enum JudgeCause {
     Unanswered,
     /// A person said that it is dead.
     Operator,
+    /// A person wants to see that its fence devices work.
+    Drill,
+}
+
+impl JudgeCause {
+    /// Whether the host was judged although it lives: it is fenced all the same.
+    pub fn is_meant(self) -> bool {
+        matches!(self, JudgeCause::Unanswered | JudgeCause::Drill)
+    }
 }
 
 /// What proves that a host no longer runs a VM.

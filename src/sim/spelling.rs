@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// The word of every fault, in the order in which the scenarios' documentation lists them.
-pub const FAULT_KINDS: [&str; 61] = [
+pub const FAULT_KINDS: [&str; 63] = [
     "power-off",
     "power-on",
     "power-blip",
@@ -69,6 +69,8 @@ pub const FAULT_KINDS: [&str; 61] = [
     "remove",
     "arm",
     "disarm",
+    "rearm-after",
+    "drill",
     "confirm-dead",
     "resolve-conflict",
     "end-quarantine",
@@ -142,6 +144,8 @@ fn request_kind(request: &Request) -> &'static str {
         Request::Remove(_) => "remove",
         Request::Arm => "arm",
         Request::Disarm => "disarm",
+        Request::RearmAfter(_) => "rearm-after",
+        Request::Drill(_) => "drill",
         Request::ConfirmDead(_) => "confirm-dead",
         Request::ResolveConflict(_) => "resolve-conflict",
         Request::EndQuarantine(_) => "end-quarantine",
@@ -235,8 +239,12 @@ fn request_fields(request: &Request, names: &Names) -> Value {
         Request::Intend { vm, .. } | Request::Unprotect(vm) | Request::Remove(vm) => json!({ "vm": names.vm(*vm) }),
         Request::Move { vm, to } => json!({ "vm": names.vm(*vm), "to": names.host(*to) }),
         Request::Protect(definition) => json!({ "vm": definition.name, "response": definition.response }),
-        Request::Arm | Request::Disarm | Request::Register(_) => json!({}),
-        Request::ConfirmDead(host) | Request::ResolveConflict(host) | Request::EndQuarantine(host) => {
+        Request::Arm | Request::Disarm | Request::RearmAfter(None) | Request::Register(_) => json!({}),
+        Request::RearmAfter(Some(after)) => json!({ "takes": format_duration(*after) }),
+        Request::ConfirmDead(host)
+        | Request::Drill(host)
+        | Request::ResolveConflict(host)
+        | Request::EndQuarantine(host) => {
             json!({ "host": names.host(*host) })
         }
         Request::SetPolicy(policy) => json!({ "policy": policy }),

@@ -162,6 +162,7 @@ impl Agent {
             Event::Hook { ticket, vm, from } => self.hook_asks(now, ticket, vm, from, actions),
             Event::Upgrade => self.begin_upgrade(actions),
             Event::ShuttingDown => self.shutting_down = true,
+            Event::ShutdownCalledOff => self.shutting_down = false,
             Event::Request { .. } | Event::Pong { .. } => {}
         }
         self.send_report_if_due(now, actions);

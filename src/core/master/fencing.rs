@@ -36,6 +36,8 @@ pub(super) struct Chain {
     goal: Goal,
     began: Instant,
     proposed: Option<Instant>,
+    /// It is only to show that the devices work.
+    is_drill: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +120,7 @@ impl Master {
             goal: Goal::Off,
             began: cx.now,
             proposed: None,
+            is_drill: matches!(host.standing, Standing::Judged { cause: JudgeCause::Drill }),
         };
         self.fencing.insert(target.host, chain);
     }
@@ -146,7 +149,7 @@ impl Master {
         let ordered = chain.devices.iter().any(|device| device.ordered.is_some());
         // What was judged although it lives is not let in again before its chain has failed once.
         let cause = cx.state.hosts.get(&host).map(|host| host.standing);
-        let meant = matches!(cause, Some(Standing::Judged { cause: JudgeCause::Unanswered }));
+        let meant = matches!(cause, Some(Standing::Judged { cause }) if cause.is_meant());
         chain.goal == Goal::Off && (ordered || (meant && chain.rounds == 0))
     }
 
@@ -169,7 +172,7 @@ impl Master {
     fn is_coming_back(&self, cx: &Context<'_>, chain: &Chain) -> bool {
         let host = chain.target.host;
         let standing = cx.state.hosts.get(&host).map(|host| host.standing);
-        let meant = matches!(standing, Some(Standing::Judged { cause: JudgeCause::Unanswered }));
+        let meant = matches!(standing, Some(Standing::Judged { cause }) if cause.is_meant());
         let heard = cx.ears.newest(host).is_some_and(|heard| cx.now.since(heard.at) < self.timing.suspect);
         heard && !meant && cx.now.since(chain.began) < self.timing.agent_patience
     }
@@ -346,14 +349,17 @@ impl Master {
         for device in &chain.devices {
             self.device_troubles.remove(&device.id);
         }
+        let was_drill = chain.is_drill;
         let lately = self.fenced_lately.entry(host).or_default();
         lately.retain(|at| cx.now.since(*at) < window);
-        lately.push(cx.now);
+        if !was_drill {
+            lately.push(cx.now);
+        }
         if lately.len() > policy.max_fences as usize {
             out.propose(Command::Quarantine { host, on: true });
             out.note(Note::Alert(Alert::Quarantined { host }));
             self.fencing.remove(&host);
-        } else if policy.power_on_after_fence && !leaving {
+        } else if was_drill || policy.power_on_after_fence && !leaving {
             chain.goal = Goal::On;
             chain.devices = chain.devices.iter().map(|device| Device::new(device.id, cx.now)).collect();
             self.tend_chain(cx, host, out);

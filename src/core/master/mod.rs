@@ -106,6 +106,7 @@ pub struct Master {
     device_troubles: BTreeMap<crate::core::ids::FenceId, crate::core::reason::NoProof>,
     recovery: recovery::Recovery,
     alerted: BTreeSet<Alert>,
+    rearm: requests::Rearm,
     last_ticket: u64,
 }
 
@@ -141,6 +142,7 @@ impl Master {
             device_troubles: BTreeMap::new(),
             recovery: recovery::Recovery::default(),
             alerted: BTreeSet::new(),
+            rearm: requests::Rearm::default(),
             last_ticket: MASTER_TICKETS | (term << 32),
         };
         out.note(Note::Master(authority));
@@ -177,7 +179,11 @@ impl Master {
             Event::Fence { ticket, result } => self.reached(cx, ticket, RemoteResult::Fence(result), out),
             Event::Request { ticket, request, said } => self.requested(cx, ticket, request, said, out),
             Event::Pong { from } => self.pong(cx, from),
-            Event::Platform(_) | Event::Hook { .. } | Event::Upgrade | Event::ShuttingDown => {}
+            Event::Platform(_)
+            | Event::Hook { .. }
+            | Event::Upgrade
+            | Event::ShuttingDown
+            | Event::ShutdownCalledOff => {}
         }
         self.recover(cx, out);
     }
@@ -212,6 +218,7 @@ impl Master {
             self.tend_fences(cx, out);
             self.tend_vms(cx, out);
             self.alert_waiting(cx, out);
+            self.tend_rearm(cx, out);
         }
         if cx.now >= self.next_poll {
             self.next_poll = cx.now + self.timing.record_interval;

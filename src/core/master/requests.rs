@@ -10,6 +10,24 @@ use crate::core::placement::{Candidate, Demand, fits, usage};
 use crate::core::reason::{HostState, JudgeCause, Proof, Refusal};
 use crate::core::record::{DatastoreOp, VmEpoch};
 use crate::core::state::{Armed, Isolation, Role, Standing};
+use crate::core::time::Instant;
+use std::time::Duration;
+
+/// What is left of a time without arms is written into the log this often.
+const SAY_REARM_AGAIN: Duration = Duration::from_secs(60);
+
+/// When this master is to arm the cluster.
+#[derive(Debug, Default)]
+pub(super) struct Rearm {
+    /// What the log said was left, when this was begun.
+    told: Option<u64>,
+    at: Instant,
+    said: Instant,
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
 
 impl Master {
     pub(super) fn requested(
@@ -46,6 +64,8 @@ impl Master {
             Request::Remove(vm) => Ok(Command::Remove { vm }),
             Request::Arm => Ok(Command::Arm),
             Request::Disarm => Ok(Command::Disarm),
+            Request::RearmAfter(after) => Ok(Command::RearmAfter(after.map(milliseconds))),
+            Request::Drill(host) => self.drill(cx, host),
             Request::ConfirmDead(host) => self.confirm_dead(cx, host, out),
             Request::ResolveConflict(host) => Ok(Command::ResolveConflict { host }),
             Request::EndQuarantine(host) => {
@@ -90,6 +110,48 @@ impl Master {
                 self.propose_judgement(cx, target, JudgeCause::Operator, out);
                 Ok(Command::ProveHost { target, proof: Proof::Operator })
             }
+        }
+    }
+
+    /// Has a host fenced that lives and runs nothing: so its devices are known to work before they are needed.
+    fn drill(&self, cx: &Context<'_>, host: HostId) -> Result<Command, Refusal> {
+        let entry = cx.state.hosts.get(&host).ok_or(Refusal::NoSuchThing)?;
+        let votes = cx.state.voters.values().any(|home| *home == host);
+        let alive = self.host_state(host) == HostState::Alive;
+        if cx.state.armed != Armed::Armed {
+            return Err(Refusal::NotArmed);
+        }
+        if !cx.state.held_on(host).is_empty() {
+            return Err(Refusal::Held);
+        }
+        if entry.fences.is_empty() || host == self.me || self.brake.is_on {
+            return Err(Refusal::Busy);
+        }
+        // A voter may be missed for the time of a reboot only while all others are there.
+        let others_alive = cx.state.voters.values().all(|home| self.host_state(*home) == HostState::Alive);
+        if !alive || votes && !others_alive {
+            return Err(Refusal::TargetGone);
+        }
+        let target = entry.incarnation(host);
+        Ok(Command::Judge { target, cause: JudgeCause::Drill, silent_milliseconds: 0, planned: true })
+    }
+
+    /// Arms a cluster that was disarmed for a time.
+    pub(super) fn tend_rearm(&mut self, cx: &Context<'_>, out: &mut Output) {
+        let asked = cx.state.rearm_milliseconds.filter(|_| cx.state.armed == Armed::Observe);
+        let Some(left) = asked else {
+            self.rearm = Rearm::default();
+            return;
+        };
+        if self.rearm.told != Some(left) {
+            self.rearm = Rearm { told: Some(left), at: cx.now + Duration::from_millis(left), said: cx.now };
+        }
+        if cx.now >= self.rearm.at {
+            self.rearm.at = cx.now + self.timing.resend;
+            out.propose(Command::Arm);
+        } else if cx.now.since(self.rearm.said) >= SAY_REARM_AGAIN {
+            self.rearm.said = cx.now;
+            out.propose(Command::RearmAfter(Some(milliseconds(self.rearm.at.since(cx.now)))));
         }
     }
 

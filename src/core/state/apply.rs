@@ -94,6 +94,10 @@ impl ClusterState {
             Command::GiveUp { vm } => self.give_up(*vm, changes),
             Command::Arm => self.set_armed(Armed::Armed, changes),
             Command::Disarm => self.set_armed(Armed::Observe, changes),
+            Command::RearmAfter(milliseconds) => {
+                self.rearm_milliseconds = *milliseconds;
+                Ok(())
+            }
             Command::DisarmGuards { target } => self.disarm_guards(*target, changes),
             Command::SetPolicy(policy) => {
                 let counts_more = policy.accept_software_guards && !self.policy.accept_software_guards;
@@ -130,6 +134,9 @@ impl ClusterState {
             return Err(Refusal::NothingToDo);
         }
         self.armed = armed;
+        if armed == Armed::Armed {
+            self.rearm_milliseconds = None;
+        }
         self.raise_config(changes);
         self.armed_since = self.config;
         self.armed_at = self.config;

@@ -115,6 +115,10 @@ impl ClusterState {
         if host.incarnation(target.host) != target || host.standing != Standing::Admitted {
             return Err(Refusal::OtherIncarnation);
         }
+        if cause == JudgeCause::Drill && !self.held_on(target.host).is_empty() {
+            return Err(Refusal::Held);
+        }
+        let host = self.host_mut(target.host)?;
         host.standing = Standing::Judged { cause };
         changes.push(Change::Judged(target, cause));
         let mut held = self.held_on(target.host);

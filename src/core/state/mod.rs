@@ -34,6 +34,8 @@ pub struct ClusterState {
     pub applied: LogIndex,
     /// Whether the cluster acts.
     pub armed: Armed,
+    /// In how many milliseconds it is to act again by itself.
+    pub rearm_milliseconds: Option<u64>,
     /// The version of what hosts must know; each change that matters to them raises it.
     pub config: ConfigVersion,
     /// The version since which the cluster is armed or not, as it is.

@@ -46,6 +46,7 @@ pub fn cause(cause: JudgeCause) -> &'static str {
         JudgeCause::Conflict => "two machines use its UUID",
         JudgeCause::Unanswered => "an operation on it is not answered",
         JudgeCause::Operator => "a person says that it is dead",
+        JudgeCause::Drill => "a drill",
     }
 }
 

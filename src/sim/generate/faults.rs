@@ -399,6 +399,7 @@ impl Chooser<'_> {
                 // People who say what is not true, now and then: what follows is theirs.
                 96 => Fault::Request(Request::ResolveConflict(host)),
                 97 => Fault::Request(Request::ConfirmDead(host)),
+                98 => Fault::Request(Request::Drill(host)),
                 _ => Fault::Request(Request::Recover { dead: vec![VoterId(1), VoterId(2)] }),
             },
             _ => return Vec::new(),

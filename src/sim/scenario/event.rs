@@ -189,6 +189,8 @@ impl Fields<'_, '_> {
             "remove" => Request::Remove(self.vm()?),
             "arm" => Request::Arm,
             "disarm" => Request::Disarm,
+            "rearm-after" => Request::RearmAfter(self.entry.maybe("takes", Found::duration)?),
+            "drill" => Request::Drill(self.host()?),
             "confirm-dead" => Request::ConfirmDead(self.host()?),
             "resolve-conflict" => Request::ResolveConflict(self.host()?),
             "end-quarantine" => Request::EndQuarantine(self.host()?),

@@ -73,7 +73,7 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
     faults
 }
 
-fn requests(definition: VmDefinition) -> [Request; 14] {
+fn requests(definition: VmDefinition) -> [Request; 16] {
     let (host, vm) = (HostId(1), VmId(2));
     let policy = Policy { brake_percent: 25, accept_software_guards: true, ..Policy::default() };
     [
@@ -86,6 +86,8 @@ fn requests(definition: VmDefinition) -> [Request; 14] {
         Request::Remove(vm),
         Request::Arm,
         Request::Disarm,
+        Request::RearmAfter(Some(Duration::from_secs(9))),
+        Request::Drill(host),
         Request::ConfirmDead(host),
         Request::ResolveConflict(host),
         Request::EndQuarantine(host),

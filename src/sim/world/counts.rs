@@ -191,6 +191,7 @@ fn judged_name(cause: JudgeCause) -> &'static str {
         JudgeCause::Conflict => "conflict",
         JudgeCause::Unanswered => "unanswered",
         JudgeCause::Operator => "operator",
+        JudgeCause::Drill => "drill",
     }
 }
 
