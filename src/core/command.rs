@@ -5,7 +5,7 @@
 
 use crate::core::ids::{Address, BootId, ConfigVersion, Epoch, Generation, HostId, Incarnation, Ticket, VmId, VoterId};
 use crate::core::message::{Inventory, VmCondition};
-use crate::core::reason::{JudgeCause, Proof};
+use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::state::{Policy, Registration, VmDefinition};
 use serde::{Deserialize, Serialize};
 
@@ -195,6 +195,8 @@ pub enum Command {
         /// For how long, in milliseconds, this voter knew no master before.
         blind_milliseconds: u64,
     },
+    /// A master says something loudly. It changes nothing: it stands in the log for the history's sake.
+    Alert(Box<Alert>),
     /// A forced recovery begins a new cluster generation.
     Recover {
         /// The voters that a person named dead.

@@ -6,14 +6,18 @@
 //!
 //! Times are those of the proposing master's wall clock: good for people, and for the length of what one master saw.
 
+mod history;
 mod scribe;
+#[cfg(test)]
+mod tests;
 
+pub use history::{Availability, Condition, History, Recovery, Span};
 pub use scribe::Scribe;
 
 use crate::core::command::{Said, Want};
 use crate::core::ids::{BootId, Epoch, HostId, LogIndex, VmId, VoterId};
 use crate::core::message::Exit;
-use crate::core::reason::{JudgeCause, Proof};
+use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::state::{Armed, HolderProof};
 use serde::{Deserialize, Serialize};
 
@@ -167,6 +171,11 @@ pub enum What {
         host: HostId,
         /// For how long before that its node had known no master: what happened then was seen by nobody.
         blind_milliseconds: u64,
+    },
+    /// Something had to be said loudly.
+    Alert {
+        /// What.
+        alert: Alert,
     },
     /// The voters have changed.
     Voters {

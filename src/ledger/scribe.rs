@@ -75,6 +75,7 @@ impl Scribe {
             Command::Begin { host, blind_milliseconds } => {
                 facts.push(What::MasterBegan { host: *host, blind_milliseconds: *blind_milliseconds });
             }
+            Command::Alert(alert) => facts.push(What::Alert { alert: (**alert).clone() }),
             Command::Recover { dead } => facts.push(What::Recovered { dead: dead.clone() }),
             Command::NewVoter { .. } | Command::RetireVoter { .. } => {
                 let voters = state.voters.iter().map(|(voter, host)| (*voter, *host)).collect();

@@ -63,7 +63,9 @@ impl Voter {
     ) {
         let Some(mut master) = self.master.take() else { return };
         let mut out = Output { actions: std::mem::take(actions), proposals: Vec::new() };
+        let said_before = out.actions.len();
         act(&mut master, &self.context(now), &mut out);
+        out.proposals.extend(out.actions.iter().skip(said_before).filter_map(loud));
         *actions = out.actions;
         for proposal in out.proposals {
             self.propose(now, proposal);
@@ -336,4 +338,14 @@ impl Voter {
 /// For how long nobody saw what happened, in milliseconds.
 fn blind(leaderless: Duration, before: Duration) -> u64 {
     u64::try_from(leaderless.saturating_add(before).as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What a master says loudly goes into the log, so that it can be read afterwards.
+fn loud(action: &Action) -> Option<Proposal> {
+    match action {
+        Action::Note(Note::Alert(alert)) => {
+            Some(Proposal { answers: None, said: None, command: Command::Alert(Box::new(alert.clone())) })
+        }
+        _ => None,
+    }
 }

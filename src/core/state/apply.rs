@@ -112,7 +112,7 @@ impl ClusterState {
             Command::RetireVoter { voter } => self.retire_voter(*voter, changes),
             Command::Recover { dead } => self.recover(dead, changes),
             Command::Register(change) => self.register(change, changes),
-            Command::Begin { .. } => Ok(()),
+            Command::Begin { .. } | Command::Alert(_) => Ok(()),
         }
     }
 

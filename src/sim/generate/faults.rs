@@ -391,15 +391,19 @@ impl Chooser<'_> {
                 6 | 7 => Fault::Request(Request::Unprotect(vm)),
                 _ => return vec![Fault::Request(Request::Unprotect(vm)), Fault::Request(Request::Remove(vm))],
             },
-            Kind::Arm => match self.dice.range(0, 99) {
+            Kind::Arm => match self.dice.range(0, 103) {
                 0..=49 => Fault::Request(Request::Arm),
-                50..=79 => Fault::Request(Request::Disarm),
+                50..=75 => Fault::Request(Request::Disarm),
+                76..=79 => {
+                    let after = Duration::from_secs(self.dice.range(5, 90));
+                    return vec![Fault::Request(Request::RearmAfter(Some(after))), Fault::Request(Request::Disarm)];
+                }
                 80..=89 => Fault::Request(Request::EndQuarantine(host)),
                 90..=95 => Fault::Request(Request::SetPolicy(Box::new(self.policy()))),
                 // People who say what is not true, now and then: what follows is theirs.
                 96 => Fault::Request(Request::ResolveConflict(host)),
                 97 => Fault::Request(Request::ConfirmDead(host)),
-                98 => Fault::Request(Request::Drill(host)),
+                98..=101 => Fault::Request(Request::Drill(host)),
                 _ => Fault::Request(Request::Recover { dead: vec![VoterId(1), VoterId(2)] }),
             },
             _ => return Vec::new(),

@@ -1,0 +1,128 @@
+//! What the ledger says of simulated lives: each test writes facts by hand and reads the history.
+
+use crate::core::command::Want;
+use crate::core::ids::{BootId, Epoch, FenceId, HostId, LogIndex, VmId};
+use crate::core::message::Exit;
+use crate::core::reason::{JudgeCause, Proof};
+use crate::ledger::history::{Availability, History};
+use crate::ledger::{Entry, Key, What};
+
+const VM: VmId = VmId(1);
+const ONE: HostId = HostId(1);
+const TWO: HostId = HostId(2);
+
+fn history(facts: &[(i64, What)]) -> History {
+    let entry = |(place, (at, what)): (usize, &(i64, What))| Entry {
+        key: Key { generation: 0, index: LogIndex(place as u64), part: 0 },
+        at_milliseconds: *at,
+        said: None,
+        what: what.clone(),
+    };
+    let entries: Vec<Entry> = facts.iter().enumerate().map(entry).collect();
+    History::read(&entries)
+}
+
+fn protected() -> What {
+    What::VmProtected { vm: VM, name: "vm-1".to_owned(), want: Want::Running }
+}
+
+fn up(host: HostId, again: bool) -> What {
+    What::VmUp { vm: VM, host, epoch: Epoch::NONE, again }
+}
+
+fn placed(host: HostId) -> What {
+    What::VmPlaced { vm: VM, host, epoch: Epoch::NONE, proofs: Vec::new() }
+}
+
+fn gone(host: HostId, proof: Proof, exit: Option<Exit>, planned: bool) -> What {
+    What::VmGone { vm: VM, host, epoch: Epoch::NONE, ran: true, proof: Some(proof), exit, planned }
+}
+
+fn judged(host: HostId, silent_milliseconds: u64) -> What {
+    What::HostJudged { host, cause: JudgeCause::Silent, silent_milliseconds, planned: false }
+}
+
+const FENCED: Proof = Proof::Fenced { device: FenceId(1) };
+
+#[test]
+fn a_dead_host_is_down_from_its_last_sign_and_each_stage_is_told() {
+    let history = history(&[
+        (0, protected()),
+        (0, placed(ONE)),
+        (1_000, up(ONE, false)),
+        (101_500, judged(ONE, 1_500)),
+        (103_500, gone(ONE, FENCED, None, false)),
+        (103_510, placed(TWO)),
+        (104_000, up(TWO, false)),
+    ]);
+    let sum = history.vm(VM, 0, 200_000);
+    assert_eq!(sum, Availability { up: 99_000 + 96_000, planned: 1_000, unplanned: 4_000, unseen: 0, failures: 1 });
+    let [recovery] = history.recoveries() else { panic!("one recovery: {:?}", history.recoveries()) };
+    assert_eq!((recovery.from, recovery.to, recovery.proof), (Some(ONE), TWO, Some(FENCED)));
+    assert_eq!((recovery.detect, recovery.prove, recovery.queue, recovery.start), (1_500, 2_000, 10, 490));
+    assert_eq!((recovery.down_at, recovery.up_at), (100_000, 104_000));
+}
+
+#[test]
+fn what_a_person_stopped_is_planned() {
+    let history = history(&[
+        (0, protected()),
+        (0, up(ONE, false)),
+        (10_000, What::VmWanted { vm: VM, want: Want::Stopped }),
+        (11_000, gone(ONE, Proof::Released { refuses: Epoch::NONE }, Some(Exit::Ordered), true)),
+        (21_000, What::VmWanted { vm: VM, want: Want::Running }),
+        (22_000, up(TWO, false)),
+    ]);
+    let sum = history.vm(VM, 0, 32_000);
+    assert_eq!(sum, Availability { up: 21_000, planned: 11_000, unplanned: 0, unseen: 0, failures: 0 });
+    assert_eq!((sum.percent(), sum.nines()), (Some(100.0), None));
+}
+
+#[test]
+fn a_host_out_of_sight_that_comes_back_with_its_vms_was_unseen() {
+    let history = history(&[
+        (0, protected()),
+        (0, up(ONE, false)),
+        (10_000, judged(ONE, 2_000)),
+        (20_000, What::HostUp { host: ONE, boot: BootId(1) }),
+        (20_000, up(ONE, true)),
+    ]);
+    let sum = history.vm(VM, 0, 30_000);
+    assert_eq!(sum, Availability { up: 18_000, planned: 0, unplanned: 0, unseen: 12_000, failures: 0 });
+    let host = history.host(ONE, 0, 30_000);
+    assert_eq!((host.unplanned, host.up, host.failures), (12_000, 10_000, 1));
+}
+
+#[test]
+fn while_there_was_no_master_nobody_saw() {
+    let blind = What::MasterBegan { host: ONE, blind_milliseconds: 60_000 };
+    let history = history(&[(0, protected()), (0, up(ONE, false)), (100_000, blind)]);
+    let sum = history.vm(VM, 0, 110_000);
+    assert_eq!(sum, Availability { up: 50_000, planned: 0, unplanned: 0, unseen: 60_000, failures: 0 });
+}
+
+#[test]
+fn a_crash_is_unplanned_and_a_move_is_no_fall() {
+    let history = history(&[
+        (0, protected()),
+        (0, up(ONE, false)),
+        (5_000, up(TWO, false)),
+        (5_100, gone(ONE, Proof::Released { refuses: Epoch::NONE }, Some(Exit::Moved), true)),
+        (10_000, gone(TWO, Proof::Released { refuses: Epoch::NONE }, Some(Exit::Crashed), false)),
+        (10_500, placed(TWO)),
+        (11_000, up(TWO, false)),
+    ]);
+    let sum = history.vm(VM, 0, 12_000);
+    assert_eq!(sum, Availability { up: 11_000, planned: 0, unplanned: 1_000, unseen: 0, failures: 1 });
+    assert_eq!(history.recoveries().len(), 1);
+    assert_eq!(history.recoveries()[0].exit, Some(Exit::Crashed));
+}
+
+#[test]
+fn a_window_counts_what_lies_in_it() {
+    let history = history(&[(0, protected()), (0, up(ONE, false)), (10_000, judged(ONE, 0))]);
+    let sum = history.vm(VM, 9_000, 11_000);
+    assert_eq!((sum.up, sum.unplanned, sum.failures), (1_000, 1_000, 1));
+    assert_eq!(history.vm(VM, 20_000, 21_000).failures, 0);
+    assert_eq!(history.vm(VM, 20_000, 21_000).percent(), Some(0.0));
+}
