@@ -104,6 +104,26 @@ pub enum HostState {
 }
 
 impl Wait {
+    /// The name of its kind, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Wait::Nothing => "nothing",
+            Wait::Stopped => "stopped",
+            Wait::LeftAlone => "left-alone",
+            Wait::NotProtected => "not-protected",
+            Wait::NotArmed => "not-armed",
+            Wait::Proof(_) => "proof",
+            Wait::Starting { .. } => "starting",
+            Wait::Unknown { .. } => "unknown",
+            Wait::Locked => "locked",
+            Wait::Retry { .. } => "retry",
+            Wait::NoRoom(_) => "no-room",
+            Wait::GaveUp { .. } => "gave-up",
+            Wait::Recovering(_) => "recovering",
+            Wait::Moving { .. } => "moving",
+        }
+    }
+
     /// The same wait without what changes all the time, to tell a new reason from an old one that goes on.
     pub fn shape(&self) -> Wait {
         let timeless = |no: &NoProof| match no {

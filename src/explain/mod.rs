@@ -1,7 +1,9 @@
 //! Every judgement, proof, wait and refusal in words, as an operator reads them.
 
 mod names;
+mod notes;
 mod reasons;
 
 pub use names::Names;
-pub use reasons::{alert, proof, refusal, unfit, wait};
+pub use notes::{cause, note_of, under_epoch};
+pub use reasons::{alert, no_proof, proof, refusal, unfit, wait};

@@ -61,7 +61,8 @@ pub fn wait(wait: &Wait, names: &Names) -> String {
     }
 }
 
-fn no_proof(reason: &NoProof, names: &Names) -> String {
+/// Why one way to a proof is closed for now.
+pub fn no_proof(reason: &NoProof, names: &Names) -> String {
     match reason {
         NoProof::AskedToRelease => "it lives, and was asked to let go".to_owned(),
         NoProof::NotJudged => "it is not judged yet".to_owned(),

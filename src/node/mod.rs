@@ -9,25 +9,26 @@
 //!   takes the delay for a gap in its own life.
 
 pub mod format;
+mod look;
 mod members;
 mod packet;
 mod recover;
 mod voter;
 
 pub use crate::core::agent::Machine;
+pub use look::Signs;
 pub use packet::{NodeAction, NodeEvent, Packet, Setup};
 
 use crate::core::action::{Action, Event, Note, Request};
 use crate::core::agent::Agent;
 use crate::core::command::Said;
-use crate::core::ids::{Address, Authority, HostId, Ticket, VmId, VoterId};
+use crate::core::ids::{Address, Ticket, VoterId};
 use crate::core::master::MASTER_TICKETS;
 use crate::core::message::Message;
-use crate::core::reason::{Alert, HostState, Refusal, Wait};
-use crate::core::state::ClusterState;
+use crate::core::reason::{Alert, Refusal};
 use crate::core::time::Instant;
 use crate::core::timing::Timing;
-use crate::election::{Members, StoreImage};
+use crate::election::StoreImage;
 use recover::Recovering;
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,42 +220,6 @@ impl Node {
         let voter = self.voter.as_ref().map_or(Instant::NEVER, Voter::next_deadline);
         let recovering = self.recovering.as_ref().map_or(Instant::NEVER, |recovering| recovering.next);
         self.agent.next_deadline().min(voter).min(recovering).min(self.next_loss_report)
-    }
-
-    /// The replicated state as this node has it, if it votes.
-    pub fn state(&self) -> Option<&ClusterState> {
-        self.voter.as_ref().map(|voter| &voter.state)
-    }
-
-    /// Its authority, if it is the master and has applied all that its predecessors decided.
-    pub fn master(&self) -> Option<Authority> {
-        self.voter.as_ref()?.master.as_ref().map(|master| master.authority())
-    }
-
-    /// How the master sees a host; `None` if this is not the master.
-    pub fn host_state(&self, host: HostId) -> Option<HostState> {
-        Some(self.voter.as_ref()?.master.as_ref()?.host_state(host))
-    }
-
-    /// What the master knows a VM to wait for; `None` if this is not the master.
-    pub fn wait(&self, now: Instant, vm: VmId) -> Option<Wait> {
-        let voter = self.voter.as_ref()?;
-        Some(voter.master.as_ref()?.wait(&voter.context(now), vm))
-    }
-
-    /// Who votes, as far as this node knows, if it takes part.
-    pub fn electorate(&self) -> Option<&Members> {
-        self.voter.as_ref().map(|voter| voter.election.members())
-    }
-
-    /// The voter's store that this node takes part with.
-    pub fn voter(&self) -> Option<VoterId> {
-        self.voter.as_ref().map(|voter| voter.election.id())
-    }
-
-    /// The agent, for those who check it.
-    pub fn agent(&self) -> &Agent {
-        &self.agent
     }
 
     fn report_loss(&mut self, now: Instant) {

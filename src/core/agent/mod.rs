@@ -359,6 +359,11 @@ impl Agent {
         self.machine.boot
     }
 
+    /// Where it takes the master to be.
+    pub fn master(&self) -> Option<Address> {
+        self.master
+    }
+
     /// Where it takes the voters to be.
     pub fn voters(&self) -> &[Address] {
         &self.store.voters

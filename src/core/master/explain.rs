@@ -8,6 +8,7 @@ use crate::core::message::Presence;
 use crate::core::reason::{Alert, HostState, NoProof, Wait};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::{Armed, Response, Role, Standing, Vm};
+use std::time::Duration;
 
 impl Master {
     /// What a VM waits for.
@@ -31,6 +32,22 @@ impl Master {
         } else {
             self.wait_for_place(cx, id, vm)
         }
+    }
+
+    /// For how long a host's record has not changed, and why nothing proves its death yet, if it is judged.
+    pub fn signs(&self, cx: &Context<'_>, id: HostId) -> (Option<Duration>, Vec<NoProof>) {
+        let record = self.records.last_moved(id).map(|moved| cx.now.since(moved));
+        let judged = cx
+            .state
+            .hosts
+            .get(&id)
+            .is_some_and(|host| matches!(host.standing, Standing::Judged { .. } | Standing::Conflicted));
+        if !judged {
+            return (record, Vec::new());
+        }
+        let mut ways = self.why_no_fence_proof(cx, id);
+        ways.extend(self.why_no_lease_proof(cx, id));
+        (record, ways)
     }
 
     fn is_running(&self, cx: &Context<'_>, vm: &Vm) -> bool {

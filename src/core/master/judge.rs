@@ -7,7 +7,7 @@ use crate::core::ids::{Address, HostId, Incarnation};
 use crate::core::message::Message;
 use crate::core::reason::{Alert, HostState, JudgeCause};
 use crate::core::sabotage::{Sabotage, breaks};
-use crate::core::state::Standing;
+use crate::core::state::{Policy, Standing};
 use crate::core::time::Instant;
 use std::time::Duration;
 
@@ -116,8 +116,7 @@ impl Master {
     }
 
     fn set_brake(&mut self, cx: &Context<'_>, suspects: u32, hosts: u32, out: &mut Output) {
-        let too_many = suspects > 1 && suspects * 100 > hosts * cx.state.policy.brake_percent;
-        let is_on = too_many && !breaks(Sabotage::NoBrake);
+        let is_on = too_many(suspects, hosts, &cx.state.policy) && !breaks(Sabotage::NoBrake);
         if is_on && (!self.brake.is_on || self.brake.hosts == 0) {
             out.note(Note::Alert(Alert::Brake { suspects, hosts }));
         }
@@ -280,4 +279,9 @@ impl Master {
             watched.last_pong = Some(cx.now);
         }
     }
+}
+
+/// Whether so many hosts are silent that the fault may lie here (rule 10).
+pub(super) fn too_many(suspects: u32, hosts: u32, policy: &Policy) -> bool {
+    suspects > 1 && suspects * 100 > hosts * policy.brake_percent
 }

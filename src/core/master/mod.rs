@@ -17,6 +17,7 @@
 mod admission;
 mod explain;
 mod fencing;
+mod forecast;
 mod judge;
 mod permits;
 mod reach;
@@ -25,6 +26,8 @@ mod recovery;
 mod reports;
 mod requests;
 mod tombstones;
+
+pub use forecast::{Fate, Forecast, Way};
 
 use crate::core::action::{Action, Event, Note};
 use crate::core::command::{Command, Proposal};
@@ -280,6 +283,10 @@ impl Master {
             }
             Change::Host(host) => {
                 self.refresh_host(cx, *host);
+                if !cx.state.hosts.contains_key(host) {
+                    self.fencing.remove(host);
+                    self.tombstones.remove(host);
+                }
                 self.recovery.try_again();
             }
             Change::Vm(vm) => self.recovery.consider(*vm),

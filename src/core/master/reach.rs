@@ -96,7 +96,9 @@ impl Master {
     ) -> Ticket {
         let ticket = self.begin(cx, Purpose::Fence(target, device, op));
         let warrant = Warrant { authority: self.authority, index: self.warrant_index(cx, target, op) };
-        match self.way(cx, attempt, |id| *id != target) {
+        // Only voters know how to speak to a device: its password is in the log, and on no other host.
+        let knows = |id: &HostId| *id != target && cx.state.voters.values().any(|home| home == id);
+        match self.way(cx, attempt, knows) {
             None => out.actions.push(Action::Fence { ticket, warrant, device, op }),
             Some(to) => {
                 let op = RemoteOp::Fence(warrant, device, op);

@@ -1,0 +1,86 @@
+//! What others may see of a node. Nothing here changes anything.
+
+use super::Node;
+use crate::core::agent::Agent;
+use crate::core::ids::{Address, Authority, HostId, VmId, VoterId};
+use crate::core::master::Forecast;
+use crate::core::reason::{HostState, NoProof, Wait};
+use crate::core::state::ClusterState;
+use crate::core::time::Instant;
+use crate::election::{Members, Role};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// The signs of a host's life, as one voter knows them: for how long each has been missing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Signs {
+    /// Its newest heartbeat.
+    pub heartbeat: Option<Duration>,
+    /// The last change of its liveness record on any datastore, as the master reads them.
+    pub record: Option<Duration>,
+    /// What stands in the way of a proof of its death, if it is judged.
+    pub no_proof: Vec<NoProof>,
+}
+
+impl Node {
+    /// The replicated state as this node has it, if it votes.
+    pub fn state(&self) -> Option<&ClusterState> {
+        self.voter.as_ref().map(|voter| &voter.state)
+    }
+
+    /// Its authority, if it is the master and has applied all that its predecessors decided.
+    pub fn master(&self) -> Option<Authority> {
+        self.voter.as_ref()?.master.as_ref().map(|master| master.authority())
+    }
+
+    /// Where the master is, as far as this node knows.
+    pub fn master_address(&self) -> Option<Address> {
+        let Some(voter) = &self.voter else { return self.agent.master() };
+        match voter.election.role() {
+            Role::Leader { .. } => Some(self.address),
+            Role::Follower { leader, .. } | Role::Learner { leader, .. } => voter.peers.get(&leader?).copied(),
+            Role::Candidate { .. } => None,
+        }
+    }
+
+    /// How the master sees a host; `None` if this is not the master.
+    pub fn host_state(&self, host: HostId) -> Option<HostState> {
+        Some(self.voter.as_ref()?.master.as_ref()?.host_state(host))
+    }
+
+    /// What the master knows a VM to wait for; `None` if this is not the master.
+    pub fn wait(&self, now: Instant, vm: VmId) -> Option<Wait> {
+        let voter = self.voter.as_ref()?;
+        Some(voter.master.as_ref()?.wait(&voter.context(now), vm))
+    }
+
+    /// Who votes, as far as this node knows, if it takes part.
+    pub fn electorate(&self) -> Option<&Members> {
+        self.voter.as_ref().map(|voter| voter.election.members())
+    }
+
+    /// The voter's store that this node takes part with.
+    pub fn voter(&self) -> Option<VoterId> {
+        self.voter.as_ref().map(|voter| voter.election.id())
+    }
+
+    /// The agent, for those who check it.
+    pub fn agent(&self) -> &Agent {
+        &self.agent
+    }
+
+    /// The signs of a host's life.
+    pub fn signs(&self, now: Instant, host: HostId) -> Signs {
+        let Some(voter) = &self.voter else { return Signs::default() };
+        let heartbeat = voter.ears.newest(host).map(|heard| now.since(heard.at));
+        let Some(master) = &voter.master else { return Signs { heartbeat, ..Signs::default() } };
+        let (record, no_proof) = master.signs(&voter.context(now), host);
+        Signs { heartbeat, record, no_proof }
+    }
+
+    /// What would happen if these hosts died now; `None` if this is not the master.
+    pub fn forecast(&self, now: Instant, failing: &BTreeSet<HostId>) -> Option<Vec<Forecast>> {
+        let voter = self.voter.as_ref()?;
+        Some(voter.master.as_ref()?.forecast(&voter.context(now), failing))
+    }
+}
