@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use uuid::Uuid;
 
 const FORMAT_HELP: &str = "\
-PATH is a folder on a shared file system, a block device, or a file that is treated like one. Storage that holds anything
-is refused unless --force is given; storage on which hosts live is refused in any case.
+PATH is a folder on a shared file system, a block device, or a file that is treated like one. Storage that holds
+anything is refused unless --force is given; storage on which hosts live is refused in any case.
 
 Examples:
   holdfast datastore format /mnt/shared/heartbeat --cluster 6f1c... --id 1 --name rack-a
@@ -163,7 +163,10 @@ fn as_json(inspection: &Inspection) -> Value {
     let header = &inspection.header;
     let record =
         |seen: &RecordSeen| json!({ "host": seen.host, "state": state(&seen.slot), "record": whole(&seen.slot) });
-    let mail = |seen: &MailSeen| json!({ "host": seen.host, "voter": seen.voter, "state": state(&seen.slot), "mail": whole(&seen.slot) });
+    let mail = |seen: &MailSeen| {
+        let (state, mail) = (state(&seen.slot), whole(&seen.slot));
+        json!({ "host": seen.host, "voter": seen.voter, "state": state, "mail": mail })
+    };
     json!({
         "cluster": Uuid::from_u128(header.cluster).to_string(),
         "id": header.id,

@@ -1,6 +1,6 @@
 //! A datastore by its path: opened with the first operation that finds it there, and opened anew after trouble.
 
-use super::errors::OpenError;
+use super::errors::{OpenError, in_full};
 use super::header::Header;
 use super::open::{Complaints, Datastore, open};
 use super::thread::Perform;
@@ -81,7 +81,7 @@ impl Attached {
         if self.open.is_none() {
             match self.reopen() {
                 Ok(datastore) => self.open = Some(datastore),
-                Err(error) => self.note_trouble(error.to_string()),
+                Err(error) => self.note_trouble(in_full(&error)),
             }
         }
         self.open.as_mut()

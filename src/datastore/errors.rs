@@ -1,6 +1,7 @@
 //! What can go wrong, in words for the operator.
 
 use crate::core::ids::{DatastoreId, HostId, VoterId};
+use std::error::Error as StdError;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use uuid::Uuid;
 #[derive(Debug, Error)]
 pub enum OpenError {
     /// The system refuses.
-    #[error("{} cannot be opened: {source}; see that it is mounted, or attached, and belongs to this user", path.display())]
+    #[error("{} cannot be opened; see that it is mounted, or attached, and belongs to this user", path.display())]
     Io {
         /// What.
         path: PathBuf,
@@ -105,7 +106,10 @@ pub enum OpenError {
 #[derive(Debug, Error)]
 pub enum FormatError {
     /// The system refuses.
-    #[error("{} cannot be {doing}: {source}; see that it is mounted, that this user may write to it, and that nothing else uses it", path.display())]
+    #[error(
+        "{} cannot be {doing}; see that it is mounted, that this user may write to it, and that nothing else uses it",
+        path.display()
+    )]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -121,7 +125,7 @@ pub enum FormatError {
         path: PathBuf,
     },
     /// The room can not be had.
-    #[error("{} needs {needed} bytes, which cannot be had: {source}; make room, or name a lower --capacity", path.display())]
+    #[error("{} needs {needed} bytes, which cannot be had; make room, or name a lower --capacity", path.display())]
     NoRoom {
         /// What.
         path: PathBuf,
@@ -150,8 +154,8 @@ pub enum FormatError {
     },
     /// Hosts use it.
     #[error(
-        "{} is in use: {what} changed within {} seconds; stop the agents that use it first, for without its tombstones VMs \
-         could run twice", path.display(), watch.as_secs_f32()
+        "{} is in use: {what} changed within {} seconds; stop the agents that use it first, for without its tombstones \
+         VMs could run twice", path.display(), watch.as_secs_f32()
     )]
     InUse {
         /// What.
@@ -181,7 +185,7 @@ pub enum FormatError {
 #[derive(Debug, Error)]
 pub enum OperationError {
     /// The system refuses.
-    #[error("{} cannot be {doing}: {source}; it is opened anew with the next operation", path.display())]
+    #[error("{} cannot be {doing}; it is opened anew with the next operation", path.display())]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -191,14 +195,17 @@ pub enum OperationError {
         source: io::Error,
     },
     /// It is no longer what it was.
-    #[error("{} was replaced or formatted since it was opened; it is opened anew with the next operation", path.display())]
+    #[error(
+        "{} was replaced or formatted since it was opened; it is opened anew with the next operation", path.display()
+    )]
     Replaced {
         /// What.
         path: PathBuf,
     },
     /// The host has no row.
     #[error(
-        "{host} has no place on {}, which was formatted for {capacity} hosts; format another one with a greater --capacity",
+        "{host} has no place on {}, which was formatted for {capacity} hosts; format another one with a greater \
+         --capacity",
         path.display()
     )]
     BeyondCapacity {
@@ -211,7 +218,8 @@ pub enum OperationError {
     },
     /// The record does not fit.
     #[error(
-        "the record of {host} has {bytes} bytes and {} takes {largest}; the host renews no lease there until it holds fewer VMs",
+        "the record of {host} has {bytes} bytes and {} takes {largest}; the host renews no lease there \
+         until it holds fewer VMs",
         path.display()
     )]
     TooLarge {
@@ -226,7 +234,8 @@ pub enum OperationError {
     },
     /// A greater authority has spoken there.
     #[error(
-        "the mail to {host} on {} was left as it is: {owner} wrote a tombstone there by a greater authority than {writer}'s",
+        "the mail to {host} on {} was left as it is: {owner} wrote a tombstone there by a greater authority \
+         than {writer}'s",
         path.display()
     )]
     Outranked {
@@ -246,4 +255,15 @@ impl OperationError {
     pub(super) fn is_of_datastore(&self) -> bool {
         matches!(self, OperationError::Io { .. } | OperationError::Replaced { .. })
     }
+}
+
+/// An error with all that led to it, for those who are shown one line.
+pub(super) fn in_full(error: &dyn StdError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
 }

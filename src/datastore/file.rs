@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 /// The file in a folder.
 pub(super) const FILE_NAME: &str = "holdfast.records";
 
-/// `O_DSYNC` of Linux. The name that rustix has for it stands for `O_SYNC`, which also syncs the time of each change and
-/// so makes every write of a record one of the file system's journal too.
+/// `O_DSYNC` of Linux. The name that rustix has for it stands for `O_SYNC`, which also syncs the time of each change
+/// and so makes every write of a record one of the file system's journal too.
 const DSYNC: u32 = 0o10_000;
 
 /// What a path leads to.

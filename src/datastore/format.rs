@@ -3,8 +3,8 @@
 //! ```text
 //!  what is there? ─▶ does anybody use it? ─▶ room for all ─▶ zeros, synced ─▶ the header, synced
 //! ```
-//! An old header is the first thing to go and the new one the last to come: whatever happens in between leaves something
-//! that nobody opens.
+//! An old header is the first thing to go and the new one the last to come: whatever happens in between leaves
+//! something that nobody opens.
 
 use super::errors::FormatError;
 use super::file::{Access, PageFile, Place, find};

@@ -17,12 +17,13 @@
 //! ```
 //!
 //! A host has the row of its number; mail to it lies in the column of the voter's number modulo 8. A slot of all zeros
-//! was never written. A slot is whole only if all its pages are, and name the same writing: every writing draws a random
-//! name, so that pages of two writings never pass for one, not even if two processes write at once. Further pages are
-//! written and synced before the first one, so a reader finds the old slot, a torn one, or the new one.
+//! was never written. A slot is whole only if all its pages are, and name the same writing: every writing draws a
+//! random name, so that pages of two writings never pass for one, not even if two processes write at once. Further
+//! pages are written and synced before the first one, so a reader finds the old slot, a torn one, or the new one.
 //!
-//! A record may have 32 pages, which is 4,000 VMs in the longest encoding there is, with 2,300 more that are gone. One that is
-//! larger is refused; it is never cut. Mail may have 4 pages: its tombstone always fits, and of its releases as many as do.
+//! A record may have 32 pages, which is 4,000 VMs in the longest encoding there is, with 2,300 more that are gone. One
+//! that is larger is refused; it is never cut. Mail may have 4 pages: its tombstone always fits, and of its releases
+//! at least 800.
 //!
 //! [`Datastore`] is one that is open, [`Attached`] opens it again after trouble, and [`DatastoreThread`] keeps all of
 //! that away from whoever must not hang. [`format()`] makes one, [`inspect`] shows one to people.

@@ -1,6 +1,6 @@
 //! An open datastore, and the operations on it.
 
-use super::errors::{OpenError, OperationError};
+use super::errors::{OpenError, OperationError, in_full};
 use super::file::{Access, PageFile, find};
 use super::header::{Header, HeaderFault, decode_header};
 use super::layout::{Column, PAGE, Row};
@@ -108,7 +108,7 @@ impl Datastore {
             }
             Err(error) => {
                 self.is_broken |= error.is_of_datastore();
-                let why = error.to_string();
+                let why = in_full(&error);
                 if self.complaints.get(what) != Some(&why) {
                     tracing::error!(datastore = %self.header.id, why, "{what}");
                     self.complaints.insert(what, why);
@@ -176,8 +176,8 @@ impl Datastore {
                 let path = self.rows.file.path().to_owned();
                 return Err(OperationError::Outranked { path, host, owner, writer: voter });
             }
-            // No greater authority need ever come to end this, so it is no reason to refuse the mail. It may say more than
-            // was asked for, and never less than was said.
+            // No greater authority need ever come to end this, so it is no reason to refuse the mail. It says more
+            // than was asked for, and no less than was said.
             mail.tombstone = older.tombstone;
         }
         let pages = encode_mail(host, voter, &mail, name_of_a_writing())

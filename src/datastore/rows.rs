@@ -122,3 +122,27 @@ impl Rows {
         self.file.write(first, first_at)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::{Access, Place};
+    use super::*;
+    use std::cell::Cell;
+
+    #[test]
+    fn a_slot_is_torn_only_if_it_stays_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = PageFile::open(&folder.path().join("f"), Access::Fill(Place::InFolder)).expect("it opens");
+        file.write(&Pages::zeroed(1), 0).expect("written");
+        let rows = Rows { file, layout: Layout::new(1).expect("a layout") };
+        for (whole_after, expected) in [(0, true), (1, true), (REREADS, true), (REREADS + 1, false)] {
+            let reads = Cell::new(0);
+            let read = |_: &[u8]| {
+                reads.set(reads.get() + 1);
+                Ok(reads.get() >= whole_after)
+            };
+            let is_whole = rows.until_whole(whole_after == 0, |is_whole| !is_whole, 0, read).expect("it is read");
+            assert_eq!((is_whole, reads.get()), (expected, whole_after.min(REREADS)));
+        }
+    }
+}

@@ -24,8 +24,9 @@ type Answer = Box<dyn Fn(Ticket, DatastoreResult) + Send + Sync>;
 
 /// The handle of a datastore's thread.
 ///
-/// Every operation that is submitted is answered exactly once, in the order of submission but for those that are refused, unless
-/// it hangs for ever or the handle is dropped first. After that nothing is begun, and nothing is answered any more.
+/// Every operation that is submitted is answered exactly once, unless it hangs for ever or the handle is dropped first.
+/// Those that fail because too many wait are answered at once, all others in the order of submission. After the drop
+/// nothing is begun, and nothing is answered any more.
 pub struct DatastoreThread {
     queue: SyncSender<(Ticket, DatastoreOp)>,
     shared: Arc<Shared>,

@@ -15,7 +15,7 @@ const TURNS: u64 = 150;
 
 /// As many VMs as make the pages come and go.
 fn size_of(round: u64) -> usize {
-    [0, 150, 250, 900, 190][(round % 5) as usize]
+    [0, 150, 250, 900, 900, 900, 190, 250][(round % 8) as usize]
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_reader_beside_a_writer_never_sees_a_mix_and_never_goes_back() {
                 last_mail = serial;
             }
         }
-        assert!(seen > 50, "the reader saw only {seen} of {ROUNDS} writings");
+        assert!(seen > 20, "the reader saw only {seen} of {ROUNDS} writings");
     });
 }
 

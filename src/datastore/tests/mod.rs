@@ -43,18 +43,23 @@ fn opened(path: &Path) -> Datastore {
     open(path, CLUSTER).expect("it opens")
 }
 
-/// Numbers without any pattern, as long as they can be in postcard.
+/// Numbers without any pattern, each as long in postcard as one of its type can be. So all VMs take the same room, and
+/// pages of two writings fit together but for what guards against that.
 struct Numbers(u64);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        self.0 ^ (self.0 >> 29)
+        (self.0 ^ (self.0 >> 29)) | 1 << 63
+    }
+
+    fn next_small(&mut self) -> u32 {
+        (self.next() >> 32) as u32
     }
 
     fn vm(&mut self) -> VmEpoch {
-        let generation = ClusterGeneration(self.next() as u32);
-        VmEpoch { vm: VmId(self.next() as u32), epoch: Epoch { generation, number: self.next() } }
+        let generation = ClusterGeneration(self.next_small());
+        VmEpoch { vm: VmId(self.next_small()), epoch: Epoch { generation, number: self.next() } }
     }
 }
 

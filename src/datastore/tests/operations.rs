@@ -104,7 +104,7 @@ fn a_tombstone_is_never_replaced_by_less() {
     let mut datastore = opened(folder.path());
     let stands = mail(Some(tombstone(1, 5, 7)), 1, 1);
     assert_eq!(write_mail(&mut datastore, 3, 0, &stands), DatastoreResult::Written);
-    // An older term, an older cluster generation however high its term, and no tombstone at all; from any of the column.
+    // An older term, an older cluster generation however high its term, and no tombstone at all.
     for lesser in [Some(tombstone(1, 4, 99)), Some(tombstone(0, 99, 99)), None] {
         for column in [3, 11] {
             assert_eq!(write_mail(&mut datastore, column, 0, &mail(lesser, 9, 2)), DatastoreResult::Failed);

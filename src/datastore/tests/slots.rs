@@ -157,8 +157,8 @@ proptest! {
             let is_first = sector < PAGE / SECTOR;
             // The first page is begun only when all others are on stable storage.
             let lands = match losing_first {
-                true => !is_first || numbers.next() & 1 == 0,
-                false => !is_first && numbers.next() & 1 == 0,
+                true => !is_first || numbers.next() & 8 == 0,
+                false => !is_first && numbers.next() & 8 == 0,
             };
             if lands {
                 let there = sector * SECTOR..(sector + 1) * SECTOR;
