@@ -1,6 +1,7 @@
 //! The command line: reads what a person wants, calls what does it, and says how it went.
 
 mod bench;
+mod datastore;
 mod output;
 mod replay;
 mod run;
@@ -59,6 +60,9 @@ enum Command {
     /// Plays whole clusters through faults, in virtual time: the same code that decides on real hosts
     #[command(subcommand, after_help = EXIT_CODES)]
     Simulate(Simulate),
+    /// Makes heartbeat datastores, and shows what is on them
+    #[command(subcommand)]
+    Datastore(datastore::Datastore),
     /// Measures how quick the simulator, the planner and the master are
     #[command(hide = true, after_help = bench::HELP)]
     Bench(bench::BenchArgs),
@@ -135,6 +139,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
     let mut output = Output::new();
     let result = match &cli.command {
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
+        Command::Datastore(command) => datastore::datastore(command, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),
     };
     result.and_then(|exit| output.finish().map(|()| exit)).unwrap_or_else(|error| {

@@ -1,0 +1,234 @@
+//! `holdfast datastore`.
+
+use super::Exit;
+use super::output::Output;
+use crate::core::ids::DatastoreId;
+use crate::core::record::Slot;
+use crate::datastore::{DEFAULT_CAPACITY, FormatOptions, Header, Inspection, MailSeen, RecordSeen, format, inspect};
+use clap::{Args, Subcommand, ValueEnum};
+use comfy_table::{Table, presets};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use uuid::Uuid;
+
+const FORMAT_HELP: &str = "\
+PATH is a folder on a shared file system, a block device, or a file that is treated like one. Storage that holds
+anything is refused unless --force is given; storage on which hosts live is refused in any case.
+
+Examples:
+  holdfast datastore format /mnt/shared/heartbeat --cluster 6f1c... --id 1 --name rack-a
+  holdfast datastore format /dev/mapper/heartbeat --cluster 6f1c... --id 2 --name san --capacity 256
+
+Exit codes: 0 done, 2 refused or failed.";
+
+const INSPECT_HELP: &str = "\
+Examples:
+  holdfast datastore inspect /mnt/shared/heartbeat
+  holdfast datastore inspect /dev/mapper/heartbeat -o json
+
+Exit codes: 0 read, 2 it could not be read.";
+
+#[derive(Debug, Subcommand)]
+pub enum Datastore {
+    /// Makes a heartbeat datastore of a folder, a file or a block device
+    #[command(after_help = FORMAT_HELP)]
+    Format(FormatArgs),
+    /// Shows the header, the records and the mail of a heartbeat datastore, and changes nothing
+    #[command(after_help = INSPECT_HELP)]
+    Inspect(InspectArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct FormatArgs {
+    /// The folder, file or block device
+    path: PathBuf,
+    /// The UUID of the cluster
+    #[arg(long, value_name = "UUID")]
+    cluster: Uuid,
+    /// The datastore's number in the cluster
+    #[arg(long, value_name = "N")]
+    id: u16,
+    /// What people call it
+    #[arg(long)]
+    name: String,
+    /// For how many hosts there is room
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_CAPACITY)]
+    capacity: u32,
+    /// Whatever is there may be lost for ever
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The folder, file or block device
+    path: PathBuf,
+    /// In which form it is shown
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Form,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people.
+    Table,
+    /// For machines: one JSON object.
+    Json,
+}
+
+/// Does what is asked for.
+pub fn datastore(command: &Datastore, output: &mut Output) -> anyhow::Result<Exit> {
+    match command {
+        Datastore::Format(args) => {
+            let id = DatastoreId(args.id);
+            let options = FormatOptions {
+                capacity: args.capacity,
+                force: args.force,
+                ..FormatOptions::new(args.cluster.as_u128(), id, &args.name)
+            };
+            let header = format(&args.path, &options)?;
+            output.line(&format!("{} is a heartbeat datastore now:", args.path.display()))?;
+            output.line(&about(&header))?;
+        }
+        Datastore::Inspect(args) => {
+            let inspection = inspect(&args.path)?;
+            match args.output {
+                Form::Table => show(&inspection, output)?,
+                Form::Json => output.line(&as_json(&inspection).to_string())?,
+            }
+        }
+    }
+    Ok(Exit::Good)
+}
+
+fn about(header: &Header) -> String {
+    format!(
+        "{} \"{}\", uuid {}, of cluster {}, with room for {} hosts in {} MiB",
+        header.id,
+        header.name,
+        Uuid::from_u128(header.uuid),
+        Uuid::from_u128(header.cluster),
+        header.layout.capacity(),
+        header.layout.size() >> 20,
+    )
+}
+
+fn show(inspection: &Inspection, output: &mut Output) -> anyhow::Result<()> {
+    output.line(&about(&inspection.header))?;
+    if !inspection.direct {
+        output.line("the file system refuses O_DIRECT: good for tests, but no lease may rest on this datastore")?;
+    }
+    let mut records = table(&["record of", "state", "boot", "generation", "sequence", "held", "gone"]);
+    for RecordSeen { host, slot } in &inspection.records {
+        let mut row = vec![host.to_string(), state(slot).to_owned()];
+        if let Slot::Whole(record) = slot {
+            let life = record.incarnation;
+            let numbers = [life.boot.0, life.generation.0, record.sequence];
+            row.extend(numbers.map(|number| number.to_string()));
+            row.extend([record.held.len(), record.released.len()].map(|count| count.to_string()));
+        }
+        records.add_row(row);
+    }
+    let mut mail = table(&["mail to", "from", "state", "tombstone by", "ends up to", "releases", "serial"]);
+    for MailSeen { host, voter, slot } in &inspection.mail {
+        let mut row = vec![host.to_string(), voter.to_string(), state(slot).to_owned()];
+        if let Slot::Whole(mail) = slot {
+            let by = mail.tombstone.map(|tombstone| tombstone.authority);
+            row.push(by.map_or("-".to_owned(), |by| format!("term {} of {}", by.term, by.generation)));
+            row.push(mail.tombstone.map_or("-".to_owned(), |tombstone| tombstone.generation.to_string()));
+            row.extend([mail.releases.len().to_string(), mail.serial.to_string()]);
+        }
+        mail.add_row(row);
+    }
+    output.line(&records.to_string())?;
+    output.line(&mail.to_string())
+}
+
+fn table(head: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(head.to_vec());
+    table
+}
+
+fn state<T>(slot: &Slot<T>) -> &'static str {
+    match slot {
+        Slot::Empty => "empty",
+        Slot::Torn => "torn",
+        Slot::Whole(_) => "whole",
+    }
+}
+
+fn as_json(inspection: &Inspection) -> Value {
+    let header = &inspection.header;
+    let record =
+        |seen: &RecordSeen| json!({ "host": seen.host, "state": state(&seen.slot), "record": whole(&seen.slot) });
+    let mail = |seen: &MailSeen| {
+        let (state, mail) = (state(&seen.slot), whole(&seen.slot));
+        json!({ "host": seen.host, "voter": seen.voter, "state": state, "mail": mail })
+    };
+    json!({
+        "cluster": Uuid::from_u128(header.cluster).to_string(),
+        "id": header.id,
+        "uuid": Uuid::from_u128(header.uuid).to_string(),
+        "name": header.name,
+        "capacity": header.layout.capacity(),
+        "bytes": header.layout.size(),
+        "direct": inspection.direct,
+        "records": inspection.records.iter().map(record).collect::<Vec<Value>>(),
+        "mail": inspection.mail.iter().map(mail).collect::<Vec<Value>>(),
+    })
+}
+
+fn whole<T: Serialize>(slot: &Slot<T>) -> Option<&T> {
+    match slot {
+        Slot::Whole(value) => Some(value),
+        Slot::Empty | Slot::Torn => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use crate::core::ids::{HostId, Incarnation, VoterId};
+    use crate::core::record::{DatastoreOp, DatastoreResult, Mail, Record};
+    use crate::datastore::open;
+    use clap::Parser;
+
+    const CLUSTER: &str = "12345678-9abc-def0-0fed-cba987654321";
+
+    fn parsed(arguments: &[&str]) -> Datastore {
+        let words = ["holdfast", "datastore"].iter().chain(arguments);
+        match Cli::try_parse_from(words).expect("it is understood").command {
+            Command::Datastore(command) => command,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_the_command_makes_can_be_opened_and_inspected() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_str().expect("a name");
+        let format =
+            parsed(&["format", path, "--cluster", CLUSTER, "--id", "3", "--name", "rack a", "--capacity", "4"]);
+        let mut output = Output::new();
+        assert_eq!(datastore(&format, &mut output).expect("it is formatted"), Exit::Good);
+        let refused = datastore(&format, &mut output).expect_err("it is there already").to_string();
+        assert!(refused.contains("\"rack a\" of the Holdfast cluster 12345678-"), "{refused}");
+        let cluster = Uuid::parse_str(CLUSTER).expect("a UUID").as_u128();
+        let mut opened = open(folder.path(), cluster).expect("it opens");
+        let life = Incarnation { host: HostId(2), ..Incarnation::default() };
+        let (config, nothing) = (Default::default(), [].into());
+        let record = Record { incarnation: life, sequence: 9, config, report: 1, held: nothing, released: [].into() };
+        assert_eq!(opened.perform(DatastoreOp::WriteRecord(record)), DatastoreResult::Written);
+        let mail = Mail { serial: 5, ..Mail::default() };
+        let op = DatastoreOp::WriteMail { column: VoterId(11), host: HostId(1), mail };
+        assert_eq!(opened.perform(op), DatastoreResult::Written);
+        let seen = as_json(&inspect(folder.path()).expect("it is read"));
+        assert_eq!((&seen["cluster"], &seen["capacity"], &seen["id"]), (&json!(CLUSTER), &json!(4), &json!(3)));
+        assert_eq!(seen["records"][0]["state"], "whole");
+        assert_eq!(seen["records"][0]["record"]["sequence"], 9);
+        assert_eq!((&seen["mail"][0]["voter"], &seen["mail"][0]["mail"]["serial"]), (&json!(11), &json!(5)));
+    }
+}
