@@ -35,6 +35,14 @@ number!(
 number!(
     /// A network that guests are attached to.
     NetworkId(u16), "network-");
+impl NetworkId {
+    /// The number of a network by its name, the same on every host: no list of names need be known to tell it.
+    pub fn of(name: &str) -> NetworkId {
+        let hash = name.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        NetworkId((hash >> 16) as u16 ^ hash as u16)
+    }
+}
+
 number!(
     /// A fence device.
     FenceId(u32), "fence-");

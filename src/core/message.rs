@@ -9,7 +9,7 @@ use crate::core::reason::Refusal;
 pub use crate::core::remote::{FenceOp, FenceResult, RemoteOp, RemoteResult};
 use crate::core::state::Armed;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -176,6 +176,8 @@ pub struct Inventory {
     pub renewal_set: BTreeSet<DatastoreId>,
     /// The datastores that its guests can reach.
     pub datastores: BTreeSet<DatastoreId>,
+    /// Which formatting each of its datastores is.
+    pub formattings: BTreeMap<DatastoreId, u128>,
     /// The networks that its guests can reach.
     pub networks: BTreeSet<NetworkId>,
     /// What it knows of what it must know.

@@ -1,11 +1,12 @@
 //! Where everything lies. The picture is at the top of the module.
 
 use crate::core::ids::{HostId, VoterId};
+use crate::core::record::MAIL_COLUMNS;
 
 /// The unit of all reading and writing.
 pub(super) const PAGE: usize = 4096;
 /// Columns of mail.
-pub const COLUMNS: usize = 8;
+pub const COLUMNS: usize = MAIL_COLUMNS as usize;
 /// The pages that a record may have.
 pub(super) const RECORD_PAGES: usize = 32;
 /// The pages that a mail may have.
@@ -82,7 +83,7 @@ pub(super) struct Column(pub(super) u8);
 
 impl Column {
     pub(super) fn of(voter: VoterId) -> Column {
-        Column((voter.0 % COLUMNS as u64) as u8)
+        Column(voter.column() as u8)
     }
 
     pub(super) fn all() -> impl Iterator<Item = Column> {

@@ -49,6 +49,8 @@ pub struct Machine {
     pub heartbeat_datastores: BTreeSet<DatastoreId>,
     /// The datastores that its guests can reach.
     pub datastores: BTreeSet<DatastoreId>,
+    /// Which formatting each of its datastores is: another one under the same number is another world.
+    pub formattings: BTreeMap<DatastoreId, u128>,
     /// The networks that its guests can reach.
     pub networks: BTreeSet<NetworkId>,
 }

@@ -113,6 +113,7 @@ impl Agent {
             hardware: self.machine.hardware,
             renewal_set: self.machine.heartbeat_datastores.clone(),
             datastores: self.machine.datastores.clone(),
+            formattings: self.machine.formattings.clone(),
             networks: self.machine.networks.clone(),
             config: self.store.told,
             vms: self.vms.iter().map(|(id, vm)| vm.condition(*id)).collect(),

@@ -2,11 +2,12 @@
 
 use super::{ClusterState, Holder, HolderProof, Host, Life, PROOFS_KEPT, Role, Standing, Vm};
 use crate::core::command::Admission;
-use crate::core::ids::{BootId, ConfigVersion, Generation, HostId, Incarnation, VmId};
-use crate::core::message::Presence;
+use crate::core::ids::{BootId, ConfigVersion, DatastoreId, Generation, HostId, Incarnation, VmId};
+use crate::core::message::{Inventory, Presence};
 use crate::core::reason::{JudgeCause, Proof, Refusal};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::Change;
+use std::collections::BTreeSet;
 
 /// So many ended boots of a host are remembered.
 const BOOTS_KEPT: usize = 32;
@@ -18,6 +19,8 @@ impl ClusterState {
 
     pub(super) fn admit(&mut self, admission: &Admission, changes: &mut Vec<Change>) -> Result<(), Refusal> {
         let life = admission.incarnation;
+        let renewal_set = self.genuine(&admission.inventory, &admission.inventory.renewal_set);
+        let datastores = self.genuine(&admission.inventory, &admission.inventory.datastores);
         let host = self.host_mut(life.host)?;
         if host.generation != admission.follows || life.generation != Generation(admission.follows.0 + 1) {
             return Err(Refusal::OldVersion);
@@ -44,8 +47,8 @@ impl ClusterState {
             // An agent that had its guards disarmed while it registered ends all the same.
             disarmed: host.life.disarmed && old_boot == life.boot && host.life.session == admission.session,
             hardware: admission.inventory.hardware,
-            renewal_set: admission.inventory.renewal_set.clone(),
-            datastores: admission.inventory.datastores.clone(),
+            renewal_set,
+            datastores,
             networks: admission.inventory.networks.clone(),
         };
         changes.push(Change::Admitted(life));
@@ -55,6 +58,17 @@ impl ClusterState {
         self.settle_holders(admission, changes);
         self.reconsider_given_up(changes);
         Ok(())
+    }
+
+    /// Those of a host's datastores that are what the cluster knows under their numbers. On another formatting of the same
+    /// number a host would renew its lease where nobody looks for it.
+    fn genuine(&self, inventory: &Inventory, named: &BTreeSet<DatastoreId>) -> BTreeSet<DatastoreId> {
+        let is_genuine = |id: &DatastoreId| match self.registry.datastores.get(id) {
+            Some(known) => inventory.formattings.get(id) == Some(&known.uuid),
+            // Only a cluster that was never founded, in a simulation, has datastores without names.
+            None => self.registry.cluster.uuid == 0,
+        };
+        named.iter().copied().filter(is_genuine).collect()
     }
 
     /// Brings the holders on a newly admitted host in line with what it said it runs.

@@ -10,6 +10,7 @@ use crate::core::reason::Refusal;
 use crate::core::state::Change;
 use crate::core::timing::Profile;
 use serde::{Deserialize, Serialize};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -32,6 +33,8 @@ pub struct Registry {
     pub roster: LogIndex,
     /// The number of the next host.
     pub next_host: u32,
+    /// No VM had this number or a greater one yet.
+    pub next_vm: u32,
 }
 
 /// What a cluster is.
@@ -181,7 +184,7 @@ impl ClusterState {
             }
             Registration::HostFences(host, levels) => self.set_fences(*host, levels, changes),
             Registration::Datastore(named) => name(&mut self.registry.datastores, named, |id| DatastoreId(id as u16)),
-            Registration::Network(named) => name(&mut self.registry.networks, named, |id| NetworkId(id as u16)),
+            Registration::Network(named) => self.name_network(named),
             Registration::Fence(entry) => {
                 self.add_fence(entry);
                 Ok(())
@@ -197,6 +200,18 @@ impl ClusterState {
                 Ok(())
             }
             Registration::Revoke(print) => self.registry.accesses.remove(print).map(drop).ok_or(Refusal::NoSuchThing),
+        }
+    }
+
+    /// A network's number follows from its name. Two names with one number cannot be told apart.
+    fn name_network(&mut self, named: &Named) -> Result<(), Refusal> {
+        match self.registry.networks.entry(NetworkId::of(&named.name)) {
+            Entry::Occupied(old) if old.get().name == named.name => Err(Refusal::NothingToDo),
+            Entry::Occupied(_) => Err(Refusal::NameTaken),
+            Entry::Vacant(place) => {
+                place.insert(named.clone());
+                Ok(())
+            }
         }
     }
 

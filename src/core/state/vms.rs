@@ -276,14 +276,15 @@ impl ClusterState {
         runs: bool,
         changes: &mut Vec<Change>,
     ) -> Result<(), Refusal> {
-        let id = definition.id;
+        let id = self.number_of(definition);
         if self.vms.get(&id).is_some_and(|vm| vm.protected) {
             return Err(Refusal::NothingToDo);
         }
+        self.registry.next_vm = self.registry.next_vm.max(id.0.saturating_add(1));
         self.raise_config(changes);
         let config = self.config;
         let want = if runs { Want::Running } else { Want::Stopped };
-        let mut fresh = Vm::new(definition.clone(), want);
+        let mut fresh = Vm::new(VmDefinition { id, ..definition.clone() }, want);
         if let Some(old) = self.vms.get(&id) {
             fresh.epoch = old.epoch;
             fresh.version = old.version + 1;
@@ -303,6 +304,16 @@ impl ClusterState {
         self.vms.insert(id, fresh);
         changes.push(Change::Vm(id));
         Ok(())
+    }
+
+    /// The number of a VM: what its definition says, or else the one that it had, or else a new one.
+    fn number_of(&self, definition: &VmDefinition) -> VmId {
+        if definition.id != VmId(0) {
+            return definition.id;
+        }
+        let known = self.vms.iter().find(|(_, vm)| vm.definition.uuid == definition.uuid).map(|(id, _)| *id);
+        let last = self.vms.keys().next_back().map_or(0, |last| last.0);
+        known.unwrap_or(VmId(self.registry.next_vm.max(last.saturating_add(1)).max(1)))
     }
 
     pub(super) fn unprotect(&mut self, id: VmId, changes: &mut Vec<Change>) -> Result<(), Refusal> {

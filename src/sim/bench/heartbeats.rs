@@ -174,6 +174,7 @@ fn machine(state: &ClusterState) -> Machine {
         watchdog: Watchdog::None,
         heartbeat_datastores: host.life.renewal_set.clone(),
         datastores: BTreeSet::new(),
+        formattings: Default::default(),
         networks: BTreeSet::new(),
     }
 }

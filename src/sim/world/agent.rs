@@ -43,6 +43,7 @@ impl World {
                 watchdog: target.spec.watchdog,
                 heartbeat_datastores: heartbeat.intersection(&target.spec.datastores).copied().collect(),
                 datastores: target.spec.datastores.clone(),
+                formattings: Default::default(),
                 networks: target.spec.networks.clone(),
             },
             session: agent.session,
