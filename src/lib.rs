@@ -1,7 +1,7 @@
 //! Holdfast keeps virtual machines running when hosts die: never two copies, a stored proof for every restart.
 //!
 //! [`core`] decides and does no I/O, [`election`] finds the master and keeps the log, [`node`] joins the two, and
-//! [`sim`] drives whole clusters of nodes through a virtual world.
+//! [`sim`] drives whole clusters of nodes through a virtual world. [`store`] is what a node keeps on its own disk.
 
 pub mod cli;
 pub mod clock;
@@ -9,3 +9,4 @@ pub mod core;
 pub mod election;
 pub mod node;
 pub mod sim;
+pub mod store;
