@@ -3,6 +3,7 @@
 //! [`core`] decides and does no I/O, [`election`] finds the master and keeps the log, [`node`] joins the two, and
 //! [`sim`] drives whole clusters of nodes through a virtual world. [`datastore`] keeps liveness records and mail on shared
 //! storage.
+//! [`sim`] drives whole clusters of nodes through a virtual world. [`store`] is what a node keeps on its own disk.
 
 pub mod cli;
 pub mod clock;
@@ -16,3 +17,4 @@ pub mod node;
 pub mod reader;
 pub mod sim;
 pub mod words;
+pub mod store;
