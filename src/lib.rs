@@ -1,7 +1,8 @@
 //! Holdfast keeps virtual machines running when hosts die: never two copies, a stored proof for every restart.
 //!
 //! [`core`] decides and does no I/O, [`election`] finds the master and keeps the log, [`node`] joins the two, and
-//! [`sim`] drives whole clusters of nodes through a virtual world.
+//! [`sim`] drives whole clusters of nodes through a virtual world. Real nodes talk through [`transport`], in the
+//! encoding of [`wire`], with the keys of [`trust`].
 
 pub mod cli;
 pub mod clock;
@@ -9,3 +10,6 @@ pub mod core;
 pub mod election;
 pub mod node;
 pub mod sim;
+pub mod transport;
+pub mod trust;
+pub mod wire;
