@@ -4,6 +4,8 @@
 //! [`sim`] drives whole clusters of nodes through a virtual world. [`datastore`] keeps liveness records and mail on shared
 //! storage.
 //! [`sim`] drives whole clusters of nodes through a virtual world. [`store`] is what a node keeps on its own disk.
+//! [`sim`] drives whole clusters of nodes through a virtual world. Real nodes talk through [`transport`], in the
+//! encoding of [`wire`], with the keys of [`trust`].
 
 pub mod cli;
 pub mod clock;
@@ -18,3 +20,6 @@ pub mod reader;
 pub mod sim;
 pub mod words;
 pub mod store;
+pub mod transport;
+pub mod trust;
+pub mod wire;
