@@ -2,6 +2,7 @@
 
 mod bench;
 mod output;
+mod process;
 mod replay;
 mod run;
 #[cfg(feature = "sabotage")]
@@ -25,6 +26,8 @@ pub enum Exit {
     BadUsage,
     /// Something that a soak must bring about never occurred.
     CoverageGap,
+    /// A VM of the embedded hypervisor ended otherwise than by its guest's powering off.
+    VmEnded(u8),
 }
 
 impl Exit {
@@ -35,6 +38,7 @@ impl Exit {
             Exit::Violation => 1,
             Exit::BadUsage => 2,
             Exit::CoverageGap => 3,
+            Exit::VmEnded(code) => code,
         }
     }
 }
@@ -62,6 +66,9 @@ enum Command {
     /// Measures how quick the simulator, the planner and the master are
     #[command(hide = true, after_help = bench::HELP)]
     Bench(bench::BenchArgs),
+    /// Is a VM of the embedded hypervisor
+    #[command(hide = true)]
+    ProcessVm(process::ProcessVmArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,6 +143,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
     let result = match &cli.command {
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),
+        Command::ProcessVm(args) => Ok(process::process_vm(args)),
     };
     result.and_then(|exit| output.finish().map(|()| exit)).unwrap_or_else(|error| {
         output::complain(&format!("{error:#}"));
