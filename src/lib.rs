@@ -6,6 +6,8 @@
 //! [`sim`] drives whole clusters of nodes through a virtual world. [`store`] is what a node keeps on its own disk.
 //! [`sim`] drives whole clusters of nodes through a virtual world. Real nodes talk through [`transport`], in the
 //! encoding of [`wire`], with the keys of [`trust`].
+//! [`sim`] drives whole clusters of nodes through a virtual world.
+//! [`platform`] is what every hypervisor's adapter does, and [`process`] is the hypervisor whose VMs are processes.
 
 pub mod cli;
 pub mod clock;
@@ -17,6 +19,8 @@ pub mod explain;
 pub mod ledger;
 pub mod node;
 pub mod reader;
+pub mod platform;
+pub mod process;
 pub mod sim;
 pub mod words;
 pub mod store;

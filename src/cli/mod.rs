@@ -3,6 +3,7 @@
 mod bench;
 mod datastore;
 mod output;
+mod process;
 mod replay;
 mod run;
 #[cfg(feature = "sabotage")]
@@ -26,6 +27,8 @@ pub enum Exit {
     BadUsage,
     /// Something that a soak must bring about never occurred.
     CoverageGap,
+    /// A VM of the embedded hypervisor ended otherwise than by its guest's powering off.
+    VmEnded(u8),
 }
 
 impl Exit {
@@ -36,6 +39,7 @@ impl Exit {
             Exit::Violation => 1,
             Exit::BadUsage => 2,
             Exit::CoverageGap => 3,
+            Exit::VmEnded(code) => code,
         }
     }
 }
@@ -66,6 +70,9 @@ enum Command {
     /// Measures how quick the simulator, the planner and the master are
     #[command(hide = true, after_help = bench::HELP)]
     Bench(bench::BenchArgs),
+    /// Is a VM of the embedded hypervisor
+    #[command(hide = true)]
+    ProcessVm(process::ProcessVmArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -141,6 +148,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
         Command::Datastore(command) => datastore::datastore(command, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),
+        Command::ProcessVm(args) => Ok(process::process_vm(args)),
     };
     result.and_then(|exit| output.finish().map(|()| exit)).unwrap_or_else(|error| {
         output::complain(&format!("{error:#}"));

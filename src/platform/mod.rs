@@ -1,0 +1,30 @@
+//! What every adapter of a hypervisor does: it carries out what a node orders, and decides nothing.
+//!
+//! The calling contract of [`Platform`]:
+//!
+//! - No function blocks. What takes time is done elsewhere, and its end is told to the [`Tell`] that the adapter was
+//!   made with. That may be called on any thread, also before the function that caused it has returned.
+//! - The calls on one VM are carried out in the order given; one that hangs holds up no other VM's, and no look.
+//! - [`Platform::kill`] overtakes everything.
+//! - Each call is answered once, or never, if what it needs hangs: whoever calls sets the deadline.
+
+use crate::core::action::{PlatformCall, PlatformEvent};
+use crate::core::ids::{Ticket, VmId};
+use std::sync::Arc;
+
+/// Where an adapter tells what happened. It must not block: kills may wait behind it.
+pub type Tell = Arc<dyn Fn(PlatformEvent) + Send + Sync>;
+
+/// A hypervisor, as a node uses it.
+pub trait Platform: Send {
+    /// Brings a VM's definition to this host; it comes before a start that shall use it. Only the adapter knows what
+    /// the bytes mean. If they cannot be stored, the next start fails.
+    fn define(&mut self, vm: VmId, definition: Arc<[u8]>);
+
+    /// Calls the hypervisor. A look answers with what was seen after it was asked for.
+    fn call(&mut self, ticket: Ticket, call: PlatformCall);
+
+    /// Kills the VM's process that exists or is just being made, past the hypervisor's daemon and past every call
+    /// under way. Starts that come later are not hindered.
+    fn kill(&mut self, vm: VmId);
+}
