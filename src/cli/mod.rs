@@ -1,6 +1,7 @@
 //! The command line: reads what a person wants, calls what does it, and says how it went.
 
 mod bench;
+mod machine;
 mod output;
 mod replay;
 mod run;
@@ -62,6 +63,12 @@ enum Command {
     /// Measures how quick the simulator, the planner and the master are
     #[command(hide = true, after_help = bench::HELP)]
     Bench(bench::BenchArgs),
+    /// Stands in for the hardware of one simulated host: power, BMC and watchdog
+    #[command(hide = true, after_help = machine::HELP)]
+    Machine(machine::MachineArgs),
+    /// The first process of such a machine's host
+    #[command(hide = true)]
+    MachineInit(machine::ProgramArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -136,6 +143,8 @@ pub fn dispatch(cli: &Cli) -> Exit {
     let result = match &cli.command {
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),
+        Command::Machine(args) => machine::machine(args),
+        Command::MachineInit(args) => machine::init(args),
     };
     result.and_then(|exit| output.finish().map(|()| exit)).unwrap_or_else(|error| {
         output::complain(&format!("{error:#}"));
