@@ -5,6 +5,7 @@ use crate::machine::{self, AfterWatchdog, Config, Program};
 use crate::sim::words::parse_duration;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -94,5 +95,6 @@ fn program(args: &ProgramArgs) -> Program {
 }
 
 fn log() {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let errors = std::io::stderr();
+    tracing_subscriber::fmt().with_ansi(errors.is_terminal()).with_writer(std::io::stderr).init();
 }

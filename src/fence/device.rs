@@ -137,9 +137,10 @@ impl Redfish {
         password: Secret,
         verify: Verify,
     ) -> Result<Redfish, BadDevice> {
-        let address = address.strip_suffix('/').unwrap_or(address);
+        let given = address;
+        let address = given.strip_suffix('/').unwrap_or(given);
         if !is_address(address) {
-            return Err(BadDevice::Address(address.to_owned()));
+            return Err(BadDevice::Address(given.to_owned()));
         }
         if let Some(path) = system.filter(|path| !is_local_path(path)) {
             return Err(BadDevice::System(path.to_owned()));

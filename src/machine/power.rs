@@ -260,8 +260,8 @@ impl Machine {
         let status = {
             let mut status = self.supply.shared.status();
             (status.power, status.host) = match &self.stage {
-                Stage::On(_) | Stage::Ending(_, Then::Restart) => (Power::On, HostState::Running),
-                Stage::Crashed | Stage::Ending(_, Then::StayCrashed) => (Power::On, HostState::Crashed),
+                Stage::On(_) | Stage::Ending(_, Then::Restart | Then::StayCrashed) => (Power::On, HostState::Running),
+                Stage::Crashed => (Power::On, HostState::Crashed),
                 Stage::Ending(_, Then::Off | Then::Leave) => (Power::PoweringOff, HostState::Running),
                 Stage::Off | Stage::Left => (Power::Off, HostState::None),
             };
