@@ -8,6 +8,8 @@
 //! encoding of [`wire`], with the keys of [`trust`].
 //! [`sim`] drives whole clusters of nodes through a virtual world.
 //! [`platform`] is what every hypervisor's adapter does, and [`process`] is the hypervisor whose VMs are processes.
+//! [`sim`] drives whole clusters of nodes through a virtual world. [`fence`] and [`watchdog`] are what stops a host;
+//! [`machine`] stands in for the hardware of one.
 
 pub mod cli;
 pub mod clock;
@@ -17,6 +19,8 @@ pub mod datastore;
 pub mod election;
 pub mod explain;
 pub mod ledger;
+pub mod fence;
+pub mod machine;
 pub mod node;
 pub mod reader;
 pub mod platform;
@@ -27,3 +31,4 @@ pub mod store;
 pub mod transport;
 pub mod trust;
 pub mod wire;
+pub mod watchdog;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod datastore;
+mod machine;
 mod output;
 mod process;
 mod replay;
@@ -73,6 +74,12 @@ enum Command {
     /// Is a VM of the embedded hypervisor
     #[command(hide = true)]
     ProcessVm(process::ProcessVmArgs),
+    /// Stands in for the hardware of one simulated host: power, BMC and watchdog
+    #[command(hide = true, after_help = machine::HELP)]
+    Machine(machine::MachineArgs),
+    /// The first process of such a machine's host
+    #[command(hide = true)]
+    MachineInit(machine::ProgramArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -149,6 +156,8 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Datastore(command) => datastore::datastore(command, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),
         Command::ProcessVm(args) => Ok(process::process_vm(args)),
+        Command::Machine(args) => machine::machine(args),
+        Command::MachineInit(args) => machine::init(args),
     };
     result.and_then(|exit| output.finish().map(|()| exit)).unwrap_or_else(|error| {
         output::complain(&format!("{error:#}"));

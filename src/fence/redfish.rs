@@ -1,0 +1,316 @@
+//! A BMC that speaks Redfish.
+//!
+//! The connection is kept, and so is where the system and its reset action are, so that in an emergency each operation
+//! is one request. The state of the power and the identity are never kept: they are read at each call.
+
+use crate::core::remote::{FenceOp, FenceResult};
+use crate::fence::FenceAnswer;
+use crate::fence::device::{self, Redfish};
+use crate::fence::tls;
+use reqwest::{Method, Response, StatusCode, Url, header, redirect};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use std::error::Error;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// No answer about one system is longer.
+const LONGEST_BODY: usize = 1024 * 1024;
+/// What a BMC says of an error is cut there.
+const LONGEST_COMPLAINT: usize = 300;
+/// A kept connection whose BMC went away without a word is found out by then.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+const SYSTEMS: &str = "/redfish/v1/Systems";
+
+/// Speaks to one BMC.
+pub(super) struct RedfishClient {
+    device: Redfish,
+    http: reqwest::Client,
+    base: Url,
+    /// Where its system was found.
+    known: Mutex<Option<Known>>,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    system: Url,
+    reset: Url,
+}
+
+/// Why an operation has no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RedfishError {
+    #[error("no client could be made for it: {0}")]
+    Setup(String),
+    #[error("it cannot be reached: {0}")]
+    Transport(String),
+    #[error("it refuses the user or the password ({0}): correct them, or give the user the right to switch the power")]
+    Credentials(StatusCode),
+    #[error("it answered {status} to {path}{complaint}")]
+    Status { status: StatusCode, path: String, complaint: String },
+    #[error("its answer to {path} is longer than {LONGEST_BODY} bytes")]
+    TooLong { path: String },
+    #[error("its answer to {path} is not what Redfish demands: {problem}")]
+    Garbage { path: String, problem: String },
+    #[error("it controls no system")]
+    NoSystem,
+    #[error("it controls several systems: set the one that is meant, of {0}")]
+    SeveralSystems(String),
+    #[error("it reports no UUID for {0}, so it is not known which machine it controls")]
+    NoUuid(String),
+    #[error("it reports the power of {path} as {reported}, which is neither on nor off")]
+    NoPower { path: String, reported: String },
+}
+
+#[derive(Deserialize)]
+struct Collection {
+    #[serde(rename = "Members")]
+    members: Vec<Link>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    #[serde(rename = "@odata.id")]
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct System {
+    #[serde(rename = "UUID")]
+    uuid: Option<String>,
+    #[serde(rename = "PowerState")]
+    power: Option<String>,
+    #[serde(rename = "Actions")]
+    actions: Option<Actions>,
+}
+
+#[derive(Deserialize)]
+struct Actions {
+    #[serde(rename = "#ComputerSystem.Reset")]
+    reset: Option<Reset>,
+}
+
+#[derive(Deserialize)]
+struct Reset {
+    target: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Complaint {
+    error: ComplaintText,
+}
+
+#[derive(Deserialize)]
+struct ComplaintText {
+    message: Option<String>,
+}
+
+impl RedfishClient {
+    pub(super) fn new(device: &Redfish) -> Result<RedfishClient, RedfishError> {
+        let base = Url::parse(&device.address).map_err(|error| RedfishError::Setup(error.to_string()))?;
+        let config = tls::client_config(device).map_err(RedfishError::Setup)?;
+        // A BMC is reached directly, whatever the environment says of proxies, and sends nobody elsewhere.
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(config)
+            .no_proxy()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .http1_only()
+            .tcp_nodelay(true)
+            .tcp_keepalive(KEEPALIVE)
+            .tcp_keepalive_interval(KEEPALIVE)
+            .tcp_keepalive_retries(2)
+            .pool_idle_timeout(None)
+            .pool_max_idle_per_host(2)
+            .build()
+            .map_err(|error| RedfishError::Setup(chain(&error)))?;
+        Ok(RedfishClient { device: device.clone(), http, base, known: Mutex::new(None) })
+    }
+
+    pub(super) async fn perform(&self, op: FenceOp) -> FenceAnswer {
+        let outcome = match op {
+            FenceOp::Identity => self.identity().await,
+            FenceOp::Power => self.power().await,
+            FenceOp::PowerOff => self.reset("ForceOff").await,
+            FenceOp::PowerOn => self.reset("On").await,
+        };
+        match outcome {
+            Ok(result) => FenceAnswer { result, detail: None },
+            Err(error) => {
+                let refused = matches!(error, RedfishError::Credentials(_));
+                let result = if refused { FenceResult::Refused } else { FenceResult::Unreachable };
+                FenceAnswer { result, detail: Some(format!("the BMC at {}: {error}", self.device.address)) }
+            }
+        }
+    }
+
+    async fn identity(&self) -> Result<FenceResult, RedfishError> {
+        let (known, system) = self.read_system().await?;
+        let path = known.system.path();
+        let Some(text) = system.uuid else { return Err(RedfishError::NoUuid(path.to_owned())) };
+        let uuid = Uuid::parse_str(text.trim()).map_err(|error| garbage(&known.system, &error))?;
+        // What a board reports that was never given one.
+        if uuid.is_nil() || uuid.is_max() {
+            return Err(RedfishError::NoUuid(path.to_owned()));
+        }
+        Ok(FenceResult::Identity(uuid.as_u128()))
+    }
+
+    async fn power(&self) -> Result<FenceResult, RedfishError> {
+        let (known, system) = self.read_system().await?;
+        match system.power.as_deref() {
+            Some("Off") => Ok(FenceResult::Off),
+            // Until it is off, something may still run in it.
+            Some("On" | "PoweringOff" | "PoweringOn" | "Paused") => Ok(FenceResult::On),
+            other => {
+                let reported = other.map_or_else(|| "unknown".to_owned(), printable);
+                Err(RedfishError::NoPower { path: known.system.path().to_owned(), reported })
+            }
+        }
+    }
+
+    /// Orders. That it was taken says nothing about what became of it.
+    async fn reset(&self, kind: &str) -> Result<FenceResult, RedfishError> {
+        let known = match self.known() {
+            Some(known) => known,
+            None => self.read_system().await?.0,
+        };
+        let order = serde_json::json!({ "ResetType": kind });
+        let answer = self.ask(Method::POST, &known.reset, Some(&order)).await;
+        if answer.is_err() {
+            // The next try looks anew where the action is.
+            self.remember(None);
+        }
+        answer.map(|_| FenceResult::Taken)
+    }
+
+    /// Reads the system, from where it was found before, or else from where it is now.
+    async fn read_system(&self) -> Result<(Known, System), RedfishError> {
+        let kept = self.known().map(|known| known.system);
+        if let Some(url) = kept {
+            match self.read_system_at(url).await {
+                Err(RedfishError::Status { status: StatusCode::NOT_FOUND, .. }) => self.remember(None),
+                answer => return answer,
+            }
+        }
+        let url = match &self.device.system {
+            Some(path) => self.local(path, SYSTEMS)?,
+            None => self.only_system().await?,
+        };
+        self.read_system_at(url).await
+    }
+
+    async fn read_system_at(&self, url: Url) -> Result<(Known, System), RedfishError> {
+        let system: System = self.get(&url).await?;
+        let target = system.actions.as_ref().and_then(|actions| actions.reset.as_ref()?.target.as_deref());
+        let reset = match target {
+            Some(target) => self.local(target, url.path())?,
+            None => {
+                let path = format!("{}/Actions/ComputerSystem.Reset", url.path().trim_end_matches('/'));
+                self.local(&path, url.path())?
+            }
+        };
+        let known = Known { system: url, reset };
+        self.remember(Some(known.clone()));
+        Ok((known, system))
+    }
+
+    async fn only_system(&self) -> Result<Url, RedfishError> {
+        let systems: Collection = self.get(&self.local(SYSTEMS, SYSTEMS)?).await?;
+        match systems.members.as_slice() {
+            [] => Err(RedfishError::NoSystem),
+            [one] => self.local(&one.id, SYSTEMS),
+            several => {
+                let names: Vec<String> = several.iter().take(8).map(|link| printable(&link.id)).collect();
+                Err(RedfishError::SeveralSystems(names.join(", ")))
+            }
+        }
+    }
+
+    /// A path that the BMC named in its answer to another, on this BMC and no other host.
+    fn local(&self, path: &str, named_by: &str) -> Result<Url, RedfishError> {
+        let url = device::is_local_path(path).then(|| self.base.join(path).ok()).flatten();
+        url.filter(|url| url.origin() == self.base.origin()).ok_or_else(|| RedfishError::Garbage {
+            path: named_by.to_owned(),
+            problem: format!("it names \"{}\", which is no path of its own", printable(path)),
+        })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, url: &Url) -> Result<T, RedfishError> {
+        let answer = self.ask(Method::GET, url, None).await?;
+        let body = read_bounded(answer, url).await?;
+        serde_json::from_slice(&body).map_err(|error| garbage(url, &error))
+    }
+
+    async fn ask(&self, method: Method, url: &Url, body: Option<&serde_json::Value>) -> Result<Response, RedfishError> {
+        let mut request = self
+            .http
+            .request(method, url.clone())
+            .basic_auth(&self.device.user, Some(self.device.password.expose()))
+            .header(header::ACCEPT, "application/json");
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = request.send().await.map_err(|error| RedfishError::Transport(chain(&error.without_url())))?;
+        match answer.status() {
+            status if status.is_success() => Ok(answer),
+            status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(RedfishError::Credentials(status)),
+            status => {
+                let complaint = complaint(answer, url).await;
+                Err(RedfishError::Status { status, path: url.path().to_owned(), complaint })
+            }
+        }
+    }
+
+    fn known(&self) -> Option<Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, known: Option<Known>) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+    }
+}
+
+async fn read_bounded(mut answer: Response, url: &Url) -> Result<Vec<u8>, RedfishError> {
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        answer.chunk().await.map_err(|error| RedfishError::Transport(chain(&error.without_url())))?
+    {
+        if body.len() + chunk.len() > LONGEST_BODY {
+            return Err(RedfishError::TooLong { path: url.path().to_owned() });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// What the BMC says of an error, if it says so in the way that Redfish demands.
+async fn complaint(answer: Response, url: &Url) -> String {
+    let Ok(body) = read_bounded(answer, url).await else { return String::new() };
+    let said = serde_json::from_slice::<Complaint>(&body).ok().and_then(|complaint| complaint.error.message);
+    said.map_or_else(String::new, |message| format!(": {}", printable(&message)))
+}
+
+fn garbage(url: &Url, problem: &dyn Error) -> RedfishError {
+    RedfishError::Garbage { path: url.path().to_owned(), problem: printable(&problem.to_string()) }
+}
+
+/// Text from outside, as a person may see it.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_COMPLAINT).collect()
+}
+
+/// An error and its causes, each said once.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,77 @@
+//! The processes below this one.
+//!
+//! A process whose parent dies is handed to the nearest ancestor that asked for orphans. So whoever asked, and has no
+//! child left, has no descendant left: that is the proof that a host is off.
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions, WaitStatus};
+use rustix::process::{getpid, kill_process, set_child_subreaper, waitid, waitpid};
+use std::{fs, io};
+
+/// From now on the orphans among this process's descendants become its children.
+pub(super) fn adopt_orphans() -> io::Result<()> {
+    Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// The children of this process, those that are dead and not reaped among them.
+pub(super) fn children() -> io::Result<Vec<Pid>> {
+    let own = getpid().as_raw_nonzero().get();
+    let mut children = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
+        // One that has ended meanwhile cannot be read.
+        let Ok(stat) = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) else { continue };
+        if parent(&stat) == Some(own) {
+            children.push(pid);
+        }
+    }
+    Ok(children)
+}
+
+/// The parent, which stands behind the state, which stands behind the name. The name may hold anything.
+fn parent(stat: &str) -> Option<i32> {
+    stat.get(stat.rfind(')')? + 1..)?.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Kills children. Only this process reaps them, so their numbers are still theirs.
+pub(super) fn kill(children: &[Pid]) {
+    for child in children {
+        // An error means that it is gone.
+        kill_process(*child, Signal::KILL).ok();
+    }
+}
+
+/// Whether a child is dead, and how it ended. It stays to be reaped, so that its number stays taken.
+pub(super) fn ended(child: Pid) -> Option<WaitIdStatus> {
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::Pid(child), options).ok().flatten()
+}
+
+/// Reaps one child, if it is dead.
+pub(super) fn reap(child: Pid) {
+    waitpid(Some(child), WaitOptions::NOHANG).ok();
+}
+
+/// Reaps the next dead child, whichever it is.
+pub(super) fn reap_any() -> Option<(Pid, WaitStatus)> {
+    waitpid(None, WaitOptions::NOHANG).ok().flatten()
+}
+
+/// Whether this process has no child at all, dead or alive.
+pub(super) fn is_childless() -> bool {
+    matches!(waitpid(None, WaitOptions::NOHANG), Err(Errno::CHILD))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_pose_as_a_parent() {
+        assert_eq!(parent("12 (sh) S 7 12 12 0"), Some(7));
+        assert_eq!(parent("12 (a) S 1 (b) R 8 1 1"), Some(8));
+        assert_eq!(parent("12 (sh"), None);
+        assert_eq!(parent("12 (sh)"), None);
+    }
+}
