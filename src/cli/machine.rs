@@ -2,7 +2,7 @@
 
 use super::Exit;
 use crate::machine::{self, AfterWatchdog, Config, Program};
-use crate::sim::words::parse_duration;
+use crate::words::parse_duration;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
 use std::io::IsTerminal;

@@ -1,5 +1,6 @@
 //! The command line: reads what a person wants, calls what does it, and says how it went.
 
+mod agent;
 mod bench;
 mod datastore;
 mod machine;
@@ -28,6 +29,8 @@ pub enum Exit {
     BadUsage,
     /// Something that a soak must bring about never occurred.
     CoverageGap,
+    /// It was understood, tried, and did not come about.
+    Failed,
     /// A VM of the embedded hypervisor ended otherwise than by its guest's powering off.
     VmEnded(u8),
 }
@@ -40,6 +43,7 @@ impl Exit {
             Exit::Violation => 1,
             Exit::BadUsage => 2,
             Exit::CoverageGap => 3,
+            Exit::Failed => 4,
             Exit::VmEnded(code) => code,
         }
     }
@@ -62,6 +66,15 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Runs the agent of this host
+    Agent(agent::AgentArgs),
+    /// Makes a cluster, with this host as its first member
+    Init(agent::InitArgs),
+    /// Joins the cluster that has given the token
+    Join(agent::JoinArgs),
+    /// Looks after the configuration of this host
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Plays whole clusters through faults, in virtual time: the same code that decides on real hosts
     #[command(subcommand, after_help = EXIT_CODES)]
     Simulate(Simulate),
@@ -80,6 +93,12 @@ enum Command {
     /// The first process of such a machine's host
     #[command(hide = true)]
     MachineInit(machine::ProgramArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Says what is wrong with the configuration, if anything is
+    Check(agent::CheckArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,6 +171,10 @@ impl Sabotage {
 pub fn dispatch(cli: &Cli) -> Exit {
     let mut output = Output::new();
     let result = match &cli.command {
+        Command::Agent(args) => agent::agent(args),
+        Command::Init(args) => agent::init(args, &mut output),
+        Command::Join(args) => agent::joins(args, &mut output),
+        Command::Config(ConfigCommand::Check(args)) => agent::check(args, &mut output),
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
         Command::Datastore(command) => datastore::datastore(command, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),

@@ -359,6 +359,42 @@ pub enum Refusal {
     InUse,
 }
 
+impl Refusal {
+    /// The name of its kind, for programs.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Refusal::OldAuthority => "old-authority",
+            Refusal::OtherIncarnation => "other-incarnation",
+            Refusal::OldEpoch => "old-epoch",
+            Refusal::Stale => "stale",
+            Refusal::PermitExpired => "permit-expired",
+            Refusal::LeaseEnded => "lease-ended",
+            Refusal::Tombstone => "tombstone",
+            Refusal::NotAdmitted => "not-admitted",
+            Refusal::ConfigBehind => "config-behind",
+            Refusal::Held => "held",
+            Refusal::NotWanted => "not-wanted",
+            Refusal::TargetGone => "target-gone",
+            Refusal::NotArmed => "not-armed",
+            Refusal::NoSuchThing => "no-such-thing",
+            Refusal::Busy => "busy",
+            Refusal::OldVersion => "old-version",
+            Refusal::SignsOfLife => "signs-of-life",
+            Refusal::Recovering => "recovering",
+            Refusal::NoPermit => "no-permit",
+            Refusal::IdentityClash => "identity-clash",
+            Refusal::NoMajority => "no-majority",
+            Refusal::NothingToDo => "nothing-to-do",
+            Refusal::DatastoreUnreachable => "datastore-unreachable",
+            Refusal::NameTaken => "name-taken",
+            Refusal::NotInvited => "not-invited",
+            Refusal::Votes => "votes",
+            Refusal::InUse => "in-use",
+            Refusal::Unfit(_) => "unfit",
+        }
+    }
+}
+
 /// What must be said loudly.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Alert {

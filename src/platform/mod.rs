@@ -8,6 +8,10 @@
 //! - [`Platform::kill`] overtakes everything.
 //! - Each call is answered once, or never, if what it needs hangs: whoever calls sets the deadline.
 
+mod none;
+
+pub use none::NoPlatform;
+
 use crate::core::action::{PlatformCall, PlatformEvent};
 use crate::core::ids::{Ticket, VmId};
 use std::sync::Arc;
@@ -27,4 +31,7 @@ pub trait Platform: Send {
     /// Kills the VM's process that exists or is just being made, past the hypervisor's daemon and past every call
     /// under way. Starts that come later are not hindered.
     fn kill(&mut self, vm: VmId);
+
+    /// Forces this machine down and up again, without any orderly end.
+    fn reboot(&mut self);
 }

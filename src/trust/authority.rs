@@ -62,6 +62,19 @@ impl Authority {
         files::write(&folder.join(CERTIFICATE_FILE), pem("CERTIFICATE", &self.certificate).as_bytes())
     }
 
+    /// The authority as the replicated log holds it: its certificate and its key, both in DER.
+    pub fn restore(certificate: &[u8], key: &[u8]) -> Result<Authority, TrustError> {
+        let certificate = CertificateDer::from(certificate.to_vec());
+        let key = PrivateKey::from_der(key)?;
+        super::identity::check_pair(&certificate, &key)?;
+        Authority::of(certificate, key)
+    }
+
+    /// Its key, in DER, for the replicated log: every voter can let hosts join.
+    pub fn key(&self) -> Vec<u8> {
+        self.issuer.key().serialize_der()
+    }
+
     /// Its own certificate, in DER.
     pub fn certificate(&self) -> &[u8] {
         &self.certificate

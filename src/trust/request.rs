@@ -40,6 +40,16 @@ impl PrivateKey {
         Ok(request.der().to_vec())
     }
 
+    /// The same key once more, for a second certificate of its owner.
+    pub fn duplicate(&self) -> Result<PrivateKey, TrustError> {
+        PrivateKey::from_der(&self.0.serialize_der())
+    }
+
+    pub(super) fn from_der(der: &[u8]) -> Result<PrivateKey, TrustError> {
+        let der = PrivatePkcs8KeyDer::from(der);
+        KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256).map(PrivateKey).map_err(TrustError::Make)
+    }
+
     pub(super) fn pair(&self) -> &KeyPair {
         &self.0
     }

@@ -102,6 +102,13 @@ impl FromStr for JoinToken {
     }
 }
 
+impl TokenId {
+    /// The number that the log knows it by.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+}
+
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
@@ -141,6 +148,18 @@ impl FromStr for Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(not shown)")
+    }
+}
+
+impl From<Fingerprint> for SecretDigest {
+    fn from(print: Fingerprint) -> SecretDigest {
+        SecretDigest(print.0)
+    }
+}
+
+impl From<SecretDigest> for Fingerprint {
+    fn from(digest: SecretDigest) -> Fingerprint {
+        Fingerprint(digest.0)
     }
 }
 

@@ -21,21 +21,7 @@ const PAGE_MEMBERS: usize = 256;
 /// A page has at most so many bytes: a member has at most some 300.
 pub(super) const PAGE_LIMIT: usize = 128 * 1024;
 
-/// The SHA-256 of a certificate.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Fingerprint(pub [u8; 32]);
-
-impl fmt::Display for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Fingerprint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+pub use crate::core::ids::Fingerprint;
 
 /// Which roster is newer: a forced recovery outranks every entry of the log before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]

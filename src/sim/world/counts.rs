@@ -141,7 +141,7 @@ impl Counts {
 
     /// Counts a refusal.
     pub(super) fn refusal(&mut self, refusal: &Refusal) {
-        self.add("refusal", refusal_name(refusal));
+        self.add("refusal", Refusal::kind(refusal));
     }
 
     /// All of them, as "group/name".
@@ -229,38 +229,5 @@ fn alert_name(alert: &Alert) -> &'static str {
         Alert::StoreLost => "store-lost",
         Alert::Clash { .. } => "clash",
         Alert::NoMajority => "no-majority",
-    }
-}
-
-fn refusal_name(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::OldAuthority => "old-authority",
-        Refusal::OtherIncarnation => "other-incarnation",
-        Refusal::OldEpoch => "old-epoch",
-        Refusal::Stale => "stale",
-        Refusal::PermitExpired => "permit-expired",
-        Refusal::LeaseEnded => "lease-ended",
-        Refusal::Tombstone => "tombstone",
-        Refusal::NotAdmitted => "not-admitted",
-        Refusal::ConfigBehind => "config-behind",
-        Refusal::Held => "held",
-        Refusal::NotWanted => "not-wanted",
-        Refusal::TargetGone => "target-gone",
-        Refusal::NotArmed => "not-armed",
-        Refusal::NoSuchThing => "no-such-thing",
-        Refusal::Busy => "busy",
-        Refusal::OldVersion => "old-version",
-        Refusal::SignsOfLife => "signs-of-life",
-        Refusal::Recovering => "recovering",
-        Refusal::NoPermit => "no-permit",
-        Refusal::IdentityClash => "identity-clash",
-        Refusal::NoMajority => "no-majority",
-        Refusal::NothingToDo => "nothing-to-do",
-        Refusal::DatastoreUnreachable => "datastore-unreachable",
-        Refusal::NameTaken => "name-taken",
-        Refusal::NotInvited => "not-invited",
-        Refusal::Votes => "votes",
-        Refusal::InUse => "in-use",
-        Refusal::Unfit(_) => "unfit",
     }
 }

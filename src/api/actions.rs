@@ -1,0 +1,360 @@
+//! What people ask the cluster to do with hosts and VMs.
+
+use super::bodies::{Disarm, Move, NewVm, Plan, Recover, Stop};
+use super::errors::Failure;
+use super::forward::{REASON, REQUEST_ID};
+use super::handle::Api;
+use super::views::{ClusterView, ForecastView, HostView, VmView};
+use super::who::Who;
+use crate::core::action::Request;
+use crate::core::command::{Said, Want};
+use crate::core::ids::{HostId, Ticket, VmId, VoterId};
+use crate::core::state::{ClusterState, Named, Policy, VmDefinition};
+use crate::node::Node;
+use axum::Json;
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+use uuid::Uuid;
+
+/// No name, reason or definition is longer.
+const TEXT_LIMIT: usize = 256 * 1024;
+
+/// Somebody who may act, with the name of the request and its reason.
+pub(super) struct Asked {
+    pub(super) ticket: Ticket,
+    pub(super) said: Said,
+}
+
+impl FromRequestParts<Api> for Asked {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Asked, Failure> {
+        let who = parts.extensions.get::<Who>().cloned().unwrap_or(Who::Nobody);
+        let person = api.view(move |viewer, _, _| who.person(viewer.state())).await?;
+        let person = person.ok_or_else(Failure::unknown_person)?;
+        person.may_act()?;
+        let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let ticket = match header(REQUEST_ID) {
+            Some(text) => ticket(text)?,
+            None => random_ticket()?,
+        };
+        let why = header(REASON).unwrap_or_default().chars().take(512).collect();
+        Ok(Asked { ticket, said: Said { who: person.name, why } })
+    }
+}
+
+/// Somebody who may look.
+pub(super) struct Looking;
+
+impl FromRequestParts<Api> for Looking {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Looking, Failure> {
+        let who = parts.extensions.get::<Who>().cloned().unwrap_or(Who::Nobody);
+        let person = api.view(move |viewer, _, _| who.person(viewer.state())).await?;
+        person.map(|_| Looking).ok_or_else(Failure::unknown_person)
+    }
+}
+
+/// The two highest bits of a ticket belong to the masters' own.
+const TICKETS: u64 = (1 << 62) - 1;
+
+fn ticket(text: &str) -> Result<Ticket, Failure> {
+    match text.parse::<u64>() {
+        Ok(number) if number <= TICKETS => Ok(Ticket(number)),
+        _ => Err(Failure::bad(format!("\"{text}\" is no request id")).hint("any number below 2^62, a random one")),
+    }
+}
+
+fn random_ticket() -> Result<Ticket, Failure> {
+    let mut bytes = [0; 8];
+    let filled = SystemRandom::new().fill(&mut bytes);
+    filled.map_err(|_| Failure::internal("the system gives no random numbers"))?;
+    Ok(Ticket(u64::from_be_bytes(bytes) & TICKETS))
+}
+
+/// `GET /v1/status`
+pub(super) async fn status(State(api): State<Api>, _: Looking) -> Result<Json<ClusterView>, Failure> {
+    Ok(Json(api.view(|viewer, _, _| viewer.cluster()).await?))
+}
+
+/// `GET /v1/hosts`
+pub(super) async fn hosts(State(api): State<Api>, _: Looking) -> Result<Json<Vec<HostView>>, Failure> {
+    Ok(Json(api.view(|viewer, _, _| viewer.hosts()).await?))
+}
+
+/// `GET /v1/hosts/{host}`
+pub(super) async fn host(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    _: Looking,
+) -> Result<Json<HostView>, Failure> {
+    let view = api.view(move |viewer, _, _| {
+        let id = find_host(viewer.state(), &name)?;
+        let host = viewer.state().hosts.get(&id).ok_or_else(|| Failure::missing("the host is gone"))?;
+        Ok(viewer.host(id, host))
+    });
+    view.await?.map(Json)
+}
+
+/// `GET /v1/vms`
+pub(super) async fn vms(State(api): State<Api>, _: Looking) -> Result<Json<Vec<VmView>>, Failure> {
+    Ok(Json(api.view(|viewer, _, _| viewer.vms()).await?))
+}
+
+/// `GET /v1/vms/{vm}`
+pub(super) async fn vm(State(api): State<Api>, Path(name): Path<String>, _: Looking) -> Result<Json<VmView>, Failure> {
+    let view = api.view(move |viewer, _, _| {
+        let id = find_vm(viewer.state(), &name)?;
+        let vm = viewer.state().vms.get(&id).ok_or_else(|| Failure::missing("the VM is gone"))?;
+        Ok(viewer.vm(id, vm))
+    });
+    view.await?.map(Json)
+}
+
+/// `GET /v1/policy`
+pub(super) async fn policy(State(api): State<Api>, _: Looking) -> Result<Json<Policy>, Failure> {
+    Ok(Json(api.view(|viewer, _, _| viewer.policy()).await?))
+}
+
+/// `PUT /v1/policy`
+pub(super) async fn set_policy(
+    State(api): State<Api>,
+    asked: Asked,
+    Json(policy): Json<Policy>,
+) -> Result<Json<Value>, Failure> {
+    let sound = (1..=100).contains(&policy.brake_percent) && policy.parallel_starts > 0 && policy.max_attempts > 0;
+    if !sound || !matches!(policy.voters, 1 | 3 | 5 | 7) {
+        return Err(Failure::bad("these rules contradict themselves")
+            .hint("brake_percent is 1 to 100, parallel_starts and max_attempts at least 1, voters 1, 3, 5 or 7"));
+    }
+    do_it(&api, asked, Request::SetPolicy(Box::new(policy))).await
+}
+
+/// `POST /v1/plan`
+pub(super) async fn plan(
+    State(api): State<Api>,
+    _: Looking,
+    Json(plan): Json<Plan>,
+) -> Result<Json<Vec<ForecastView>>, Failure> {
+    let forecast = api.view(move |viewer, node: &Node, now| {
+        let failing: Result<BTreeSet<HostId>, Failure> =
+            plan.fail.iter().map(|name| find_host(viewer.state(), name)).collect();
+        let forecast = node.forecast(now, &failing?).ok_or_else(Failure::no_master)?;
+        Ok(forecast.iter().map(|forecast| viewer.forecast(forecast)).collect())
+    });
+    forecast.await?.map(Json)
+}
+
+/// `POST /v1/vms`
+pub(super) async fn protect(
+    State(api): State<Api>,
+    asked: Asked,
+    Json(new): Json<NewVm>,
+) -> Result<Json<Value>, Failure> {
+    if new.name.is_empty() || new.name.len() > 255 || new.definition.len() > TEXT_LIMIT || new.memory_mib == 0 {
+        return Err(Failure::bad("a VM needs a name of at most 255 bytes, memory, and a definition of at most 256 KiB"));
+    }
+    let uuid = new.uuid.unwrap_or_else(Uuid::new_v4);
+    let name = new.name.clone();
+    let start = new.start;
+    let definition = api.view(move |viewer, _, _| definition(viewer.state(), new, uuid)).await??;
+    let second = Asked { ticket: random_ticket()?, said: asked.said.clone() };
+    api.ask(asked.ticket, Request::Protect(Box::new(definition)), asked.said).await?;
+    if start {
+        let id = api.view(move |viewer, _, _| find_vm(viewer.state(), &uuid.to_string())).await??;
+        api.ask(second.ticket, Request::Intend { vm: id, want: Want::Running }, second.said).await?;
+    }
+    Ok(Json(json!({ "name": name, "uuid": uuid })))
+}
+
+fn definition(state: &ClusterState, new: NewVm, uuid: Uuid) -> Result<VmDefinition, Failure> {
+    if state.vms.values().any(|vm| vm.definition.name == new.name && vm.definition.uuid != uuid.as_u128()) {
+        return Err(Failure::ambiguous(format!("another VM is called \"{}\"", new.name)).hint("give it another name"));
+    }
+    Ok(VmDefinition {
+        // The log gives the number.
+        id: VmId(0),
+        name: new.name,
+        uuid: uuid.as_u128(),
+        memory_mib: new.memory_mib,
+        millicores: new.millicores,
+        datastores: named("datastore", &state.registry.datastores, &new.datastores)?,
+        networks: named("network", &state.registry.networks, &new.networks)?,
+        response: new.response,
+        priority: new.priority,
+        home: new.home.map(|name| find_host(state, &name)).transpose()?,
+        locked: new.locked,
+        payload: new.definition.into_bytes().into(),
+    })
+}
+
+fn named<Id: Ord + Copy>(
+    what: &str,
+    known: &BTreeMap<Id, Named>,
+    wanted: &[String],
+) -> Result<BTreeSet<Id>, Failure> {
+    let find = |name: &String| {
+        let found = known.iter().find(|(_, named)| named.name == *name).map(|(id, _)| *id);
+        found.ok_or_else(|| {
+            let names = known.values().map(|named| named.name.as_str());
+            Failure::missing(format!("there is no {what} \"{name}\"")).hint(crate::reader::choice(name, names))
+        })
+    };
+    wanted.iter().map(find).collect()
+}
+
+/// `POST /v1/vms/{vm}/start`
+pub(super) async fn start(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    intend(&api, name, Want::Running, asked).await
+}
+
+/// `POST /v1/vms/{vm}/stop`
+pub(super) async fn stop(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    asked: Asked,
+    Json(stop): Json<Stop>,
+) -> Result<Json<Value>, Failure> {
+    intend(&api, name, if stop.force { Want::Killed } else { Want::Stopped }, asked).await
+}
+
+async fn intend(api: &Api, name: String, want: Want, asked: Asked) -> Result<Json<Value>, Failure> {
+    let vm = api.view(move |viewer, _, _| find_vm(viewer.state(), &name)).await??;
+    do_it(api, asked, Request::Intend { vm, want }).await
+}
+
+/// `POST /v1/vms/{vm}/move`
+pub(super) async fn move_vm(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    asked: Asked,
+    Json(target): Json<Move>,
+) -> Result<Json<Value>, Failure> {
+    let found = api.view(move |viewer, _, _| {
+        Ok((find_vm(viewer.state(), &name)?, find_host(viewer.state(), &target.to)?))
+    });
+    let (vm, to) = found.await??;
+    do_it(&api, asked, Request::Move { vm, to }).await
+}
+
+/// `POST /v1/vms/{vm}/unprotect`
+pub(super) async fn unprotect(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    let vm = api.view(move |viewer, _, _| find_vm(viewer.state(), &name)).await??;
+    do_it(&api, asked, Request::Unprotect(vm)).await
+}
+
+/// `DELETE /v1/vms/{vm}`
+pub(super) async fn remove(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    let vm = api.view(move |viewer, _, _| find_vm(viewer.state(), &name)).await??;
+    do_it(&api, asked, Request::Remove(vm)).await
+}
+
+/// `POST /v1/hosts/{host}/{deed}`
+pub(super) async fn on_host(
+    State(api): State<Api>,
+    Path((name, deed)): Path<(String, String)>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    let host = api.view(move |viewer, _, _| find_host(viewer.state(), &name)).await??;
+    let request = match deed.as_str() {
+        "confirm-dead" => Request::ConfirmDead(host),
+        "drill" => Request::Drill(host),
+        "resolve" => Request::ResolveConflict(host),
+        "end-quarantine" => Request::EndQuarantine(host),
+        _ => return Err(Failure::missing(format!("nothing called \"{deed}\" can be done with a host"))),
+    };
+    do_it(&api, asked, request).await
+}
+
+/// `POST /v1/arm`
+pub(super) async fn arm(State(api): State<Api>, asked: Asked) -> Result<Json<Value>, Failure> {
+    do_it(&api, asked, Request::Arm).await
+}
+
+/// `POST /v1/disarm`
+pub(super) async fn disarm(
+    State(api): State<Api>,
+    asked: Asked,
+    Json(body): Json<Disarm>,
+) -> Result<Json<Value>, Failure> {
+    let first = Asked { ticket: random_ticket()?, said: asked.said.clone() };
+    // What is written down first counts from when the cluster only observes.
+    let after = body.for_seconds.map(Duration::from_secs);
+    api.ask(first.ticket, Request::RearmAfter(after), first.said).await?;
+    do_it(&api, asked, Request::Disarm).await
+}
+
+/// `POST /v1/recover`: the one thing that is asked of a voter that is no master.
+pub(super) async fn recover(
+    State(api): State<Api>,
+    asked: Asked,
+    Json(body): Json<Recover>,
+) -> Result<Json<Value>, Failure> {
+    let dead = api.view(move |viewer, _, _| {
+        let find = |name: &String| find_voter(viewer.state(), name);
+        body.dead.iter().map(find).collect::<Result<Vec<VoterId>, Failure>>()
+    });
+    let dead = dead.await??;
+    do_it(&api, asked, Request::Recover { dead }).await
+}
+
+fn find_voter(state: &ClusterState, name: &str) -> Result<VoterId, Failure> {
+    let host = find_host(state, name)?;
+    let voter = state.voters.iter().find(|(_, home)| **home == host).map(|(voter, _)| *voter);
+    voter.ok_or_else(|| Failure::bad(format!("no voter lives on {name}")))
+}
+
+pub(super) async fn do_it(api: &Api, asked: Asked, request: Request) -> Result<Json<Value>, Failure> {
+    api.ask(asked.ticket, request, asked.said).await?;
+    Ok(Json(json!({ "done": true })))
+}
+
+/// The host that somebody names, by name or UUID.
+pub(super) fn find_host(state: &ClusterState, name: &str) -> Result<HostId, Failure> {
+    let uuid = name.parse::<Uuid>().ok().map(|uuid| uuid.as_u128());
+    let found = state.hosts.iter().filter(|(_, host)| host.name == name || Some(host.uuid) == uuid);
+    one("host", name, found.map(|(id, _)| *id).collect(), state.hosts.values().map(|host| host.name.as_str()))
+}
+
+/// The VM that somebody names, by name or UUID.
+pub(super) fn find_vm(state: &ClusterState, name: &str) -> Result<VmId, Failure> {
+    let uuid = name.parse::<Uuid>().ok().map(|uuid| uuid.as_u128());
+    let found = state.vms.iter().filter(|(_, vm)| vm.definition.name == name || Some(vm.definition.uuid) == uuid);
+    one("VM", name, found.map(|(id, _)| *id).collect(), state.vms.values().map(|vm| vm.definition.name.as_str()))
+}
+
+fn one<'a, Id: Copy>(
+    what: &str,
+    name: &str,
+    found: Vec<Id>,
+    known: impl Iterator<Item = &'a str>,
+) -> Result<Id, Failure> {
+    match found.as_slice() {
+        [only] => Ok(*only),
+        [] => {
+            let failure = Failure::missing(format!("there is no {what} \"{name}\""));
+            Err(match crate::words::nearest(name, known) {
+                Some(meant) => failure.hint(format!("did you mean \"{meant}\"?")),
+                None => failure,
+            })
+        }
+        several => Err(Failure::ambiguous(format!("{} are called \"{name}\"", several.len())).hint("name its UUID")),
+    }
+}

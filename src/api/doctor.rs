@@ -1,0 +1,201 @@
+//! Which guards each host really has, and which failures the cluster survives with nobody at hand.
+
+use super::actions::Looking;
+use super::errors::Failure;
+use super::handle::Api;
+use super::views::Viewer;
+use crate::core::ids::{FenceId, HostId};
+use crate::core::master::Fate;
+use crate::core::message::{FenceOp, FenceResult, Watchdog};
+use crate::core::reason::HostState;
+use crate::core::state::{Armed, ClusterState, Host};
+use crate::core::time::Instant;
+use crate::fence::{FenceClients, FenceDevice};
+use crate::node::Node;
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// A fence device that takes longer to answer is of little use.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What the doctor says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorView {
+    /// What is not as it should be, the worst first.
+    pub findings: Vec<Finding>,
+    /// What would become of the VMs if each host died alone, in words.
+    pub survives: Vec<String>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// How bad it is.
+    pub severity: Severity,
+    /// What it is about.
+    pub subject: String,
+    /// What is wrong.
+    pub text: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// VMs stay down, or would.
+    Bad,
+    /// It works, and could do better.
+    Weak,
+}
+
+/// `GET /v1/doctor`
+pub(super) async fn doctor(State(api): State<Api>, _: Looking) -> Result<Json<DoctorView>, Failure> {
+    let (mut view, probes) = api.view(|viewer, node, now| (examine(viewer, node, now), probes(viewer.state()))).await?;
+    view.findings.extend(probe(probes).await);
+    view.findings.sort();
+    Ok(Json(view))
+}
+
+fn examine(viewer: &Viewer<'_>, node: &Node, now: Instant) -> DoctorView {
+    let state = viewer.state();
+    let mut findings = Vec::new();
+    if state.armed == Armed::Observe {
+        findings.push(bad("cluster", "it only observes: nothing is restarted", "holdfast arm"));
+    }
+    of_voters(state, node, &mut findings);
+    for (id, host) in &state.hosts {
+        of_host(*id, host, node, &mut findings);
+    }
+    let alone = state.hosts.iter().filter(|(_, host)| !host.is_witness());
+    let survives = alone.map(|(id, host)| if_it_died(*id, host, node, now)).collect();
+    DoctorView { findings, survives }
+}
+
+fn of_voters(state: &ClusterState, node: &Node, findings: &mut Vec<Finding>) {
+    let voters = state.voters.len();
+    let wanted = state.policy.voters as usize;
+    if voters < 3 {
+        let text = format!("{voters} vote: the death of one stops all restarts");
+        findings.push(bad("voters", &text, "let more hosts join, or a witness on any third machine"));
+    } else if voters != wanted {
+        let text = format!("{voters} vote, and {wanted} should");
+        findings.push(weak("voters", &text, "bring hosts back; the master fills the places by itself"));
+    }
+    let down: Vec<String> = state
+        .voters
+        .values()
+        .filter(|home| node.host_state(**home).is_some_and(|state| state != HostState::Alive))
+        .filter_map(|home| Some(state.hosts.get(home)?.name.clone()))
+        .collect();
+    if !down.is_empty() {
+        findings.push(weak("voters", &format!("not there: {}", down.join(", ")), "bring them back"));
+    }
+}
+
+fn of_host(id: HostId, host: &Host, node: &Node, findings: &mut Vec<Finding>) {
+    let name = host.name.as_str();
+    if let Some(state) = node.host_state(id).filter(|state| *state != HostState::Alive) {
+        findings.push(weak(name, &format!("it is {}", state.name()), "see `holdfast host explain`"));
+    }
+    if host.is_witness() {
+        return;
+    }
+    if host.quarantined {
+        findings.push(bad(name, "it is quarantined and gets no VMs", "mend it, then `holdfast host end-quarantine`"));
+    }
+    let watchdog = matches!(host.life.guards.watchdog, Watchdog::Hardware { .. });
+    match (host.fences.is_empty(), watchdog && !host.life.renewal_set.is_empty()) {
+        (true, false) => findings.push(bad(
+            name,
+            "it has neither a fence device nor a hardware watchdog with a liveness record: if it falls silent, nothing \
+             proves it dead, and its VMs wait for a person",
+            "add a fence device with `holdfast fence add`, or a watchdog and a heartbeat datastore",
+        )),
+        (true, true) => findings.push(weak(name, "it has no fence device", "add one: it is quicker than a lease")),
+        (false, false) => findings.push(weak(
+            name,
+            "if its fence device fails, nothing else proves it dead",
+            "give it a hardware watchdog and a heartbeat datastore",
+        )),
+        (false, true) => {}
+    }
+}
+
+fn if_it_died(id: HostId, host: &Host, node: &Node, now: Instant) -> String {
+    let forecast = node.forecast(now, &BTreeSet::from([id])).unwrap_or_default();
+    let all = forecast.len();
+    let back = forecast.iter().filter(|one| matches!(one.fate, Fate::Restarted { .. } | Fate::Queued { .. })).count();
+    let slowest = forecast.iter().filter_map(|one| match &one.fate {
+        Fate::Restarted { after, .. } => Some(*after),
+        _ => None,
+    });
+    match slowest.max() {
+        Some(after) => format!("{}: {back} of {all} VMs ordered elsewhere within {after:?}, and what its device takes", host.name),
+        None if all == 0 => format!("{}: it holds no VM", host.name),
+        None => format!("{}: {back} of {all} VMs would come back by themselves", host.name),
+    }
+}
+
+struct Probe {
+    host: String,
+    uuid: u128,
+    name: String,
+    device: Result<FenceDevice, String>,
+}
+
+fn probes(state: &ClusterState) -> Vec<Probe> {
+    let fences = &state.registry.fences;
+    let probe = |host: &Host, id: &FenceId| {
+        let entry = fences.get(id)?;
+        let device = serde_json::from_slice(&entry.settings.0).map_err(|error| error.to_string());
+        Some(Probe { host: host.name.clone(), uuid: host.uuid, name: entry.name.clone(), device })
+    };
+    state.hosts.values().flat_map(|host| host.fences.iter().flatten().filter_map(move |id| probe(host, id))).collect()
+}
+
+/// Asks every device who it is and whether its machine is on, all at once.
+async fn probe(probes: Vec<Probe>) -> Vec<Finding> {
+    let clients = std::sync::Arc::new(FenceClients::new());
+    let mut asked = JoinSet::new();
+    for probe in probes {
+        let clients = std::sync::Arc::clone(&clients);
+        asked.spawn(async move { check(&clients, probe).await });
+    }
+    asked.join_all().await.into_iter().flatten().collect()
+}
+
+async fn check(clients: &FenceClients, probe: Probe) -> Option<Finding> {
+    let subject = format!("{} of {}", probe.name, probe.host);
+    let device = match probe.device {
+        Ok(device) => device,
+        Err(error) => return Some(bad(&subject, &format!("its settings cannot be read: {error}"), "add it anew")),
+    };
+    let answer = clients.perform(&device, FenceOp::Identity, PATIENCE).await;
+    let detail = answer.detail.unwrap_or_default();
+    match answer.result {
+        FenceResult::Identity(uuid) if uuid == probe.uuid => None,
+        FenceResult::Identity(_) => {
+            Some(bad(&subject, "it is another machine's: ordered off, it would hit the wrong one", "correct its address"))
+        }
+        FenceResult::Refused => Some(bad(&subject, "it refuses the credentials", "correct user and password")),
+        _ => Some(bad(&subject, &format!("it does not say whose it is: {detail}"), "see its address and its network")),
+    }
+}
+
+fn bad(subject: &str, text: &str, advice: &str) -> Finding {
+    finding(Severity::Bad, subject, text, advice)
+}
+
+fn weak(subject: &str, text: &str, advice: &str) -> Finding {
+    finding(Severity::Weak, subject, text, advice)
+}
+
+fn finding(severity: Severity, subject: &str, text: &str, advice: &str) -> Finding {
+    Finding { severity, subject: subject.to_owned(), text: text.to_owned(), advice: advice.to_owned() }
+}

@@ -1,0 +1,136 @@
+//! Passing a request on to the master, over the cluster's own links.
+
+use super::errors::Failure;
+use super::handle::Api;
+use super::who::Who;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use tower::ServiceExt;
+
+/// No body of a request or of an answer is longer.
+pub(super) const BODY_LIMIT: usize = 1 << 20;
+/// The master answers within this: longer than anything it waits for itself.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// Names a request for good, so that it is done once however often it is asked.
+pub(super) const REQUEST_ID: &str = "request-id";
+/// Why somebody asks.
+pub(super) const REASON: &str = "reason";
+
+/// A request on its way to the master.
+#[derive(Debug, Serialize, Deserialize)]
+struct Passed {
+    who: Who,
+    method: String,
+    path: String,
+    request_id: Option<String>,
+    reason: Option<String>,
+    #[serde(with = "text")]
+    body: Vec<u8>,
+}
+
+/// Its answer.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answered {
+    status: u16,
+    #[serde(with = "text")]
+    body: Vec<u8>,
+}
+
+/// Bodies are JSON, so they travel as the text that they are.
+mod text {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from_utf8_lossy(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if text.len() > super::BODY_LIMIT { Err(D::Error::custom("too long")) } else { Ok(text.into_bytes()) }
+    }
+}
+
+/// Answers a request here if this node can, or has the master answer it.
+pub(super) async fn dispatch(api: &Api, routes: Router, who: Who, request: Request) -> Response {
+    let glance = *api.handle.glance.borrow();
+    let local = glance.is_master || glance.master.is_none() && glance.votes;
+    if local {
+        return run(routes, who, request).await;
+    }
+    match glance.master {
+        Some(master) => pass_on(api, master, who, request).await.unwrap_or_else(IntoResponse::into_response),
+        None => Failure::no_master().into_response(),
+    }
+}
+
+async fn run(routes: Router, who: Who, mut request: Request) -> Response {
+    request.extensions_mut().insert(who);
+    match routes.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+async fn pass_on(
+    api: &Api,
+    master: crate::core::ids::Address,
+    who: Who,
+    request: Request,
+) -> Result<Response, Failure> {
+    let (parts, body) = request.into_parts();
+    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let passed = Passed {
+        who,
+        method: parts.method.to_string(),
+        path: parts.uri.path_and_query().map(ToString::to_string).unwrap_or_default(),
+        request_id: text(REQUEST_ID),
+        reason: text(REASON),
+        body: bytes(body).await?,
+    };
+    let message = serde_json::to_vec(&passed).map_err(|error| Failure::internal(error.to_string()))?;
+    let answer = api.transport.call(master, message, PATIENCE).await;
+    let answer = answer.map_err(|error| Failure::unanswered(format!("the master does not answer: {error}")))?;
+    let answered: Answered =
+        serde_json::from_slice(&answer).map_err(|error| Failure::internal(format!("the master's answer: {error}")))?;
+    let status = StatusCode::from_u16(answered.status).map_err(|error| Failure::internal(error.to_string()))?;
+    Ok((status, [(header::CONTENT_TYPE, "application/json")], answered.body).into_response())
+}
+
+async fn bytes(body: Body) -> Result<Vec<u8>, Failure> {
+    let bytes = to_bytes(body, BODY_LIMIT).await;
+    bytes.map(|bytes| bytes.to_vec()).map_err(|_| Failure::bad(format!("the body is longer than {BODY_LIMIT} bytes")))
+}
+
+/// Answers what a peer has passed on. It is believed when it says who asked: it is a member of the cluster.
+pub(super) async fn answer(routes: Router, message: &[u8]) -> Vec<u8> {
+    let answered = match serde_json::from_slice::<Passed>(message) {
+        Ok(passed) => perform(routes, passed).await,
+        Err(error) => Failure::bad(format!("a request that was passed on: {error}")).into_response(),
+    };
+    let status = answered.status().as_u16();
+    let body = to_bytes(answered.into_body(), BODY_LIMIT).await.map(|bytes| bytes.to_vec()).unwrap_or_default();
+    // Two numbers and a text can always be written.
+    serde_json::to_vec(&Answered { status, body }).unwrap_or_default()
+}
+
+async fn perform(routes: Router, passed: Passed) -> Response {
+    let Ok(method) = Method::from_bytes(passed.method.as_bytes()) else {
+        return Failure::bad("no such method").into_response();
+    };
+    let mut request = Request::builder().method(method).uri(passed.path);
+    request = request.header(header::CONTENT_TYPE, "application/json");
+    for (name, value) in [(REQUEST_ID, passed.request_id), (REASON, passed.reason)] {
+        if let Some(value) = value {
+            request = request.header(name, value);
+        }
+    }
+    match request.body(Body::from(passed.body)) {
+        Ok(request) => run(routes, passed.who, request).await,
+        Err(error) => Failure::bad(error.to_string()).into_response(),
+    }
+}

@@ -1,0 +1,108 @@
+//! The way from a request to the loop of the node, and back.
+
+use super::errors::Failure;
+use crate::core::action::Request;
+use crate::core::command::Said;
+use crate::core::ids::{Address, Ticket};
+use crate::core::reason::Refusal;
+use crate::core::time::Instant;
+use crate::explain::Names;
+use crate::node::Node;
+use crate::runtime::{Call, Glance};
+use crate::store::LedgerReader;
+use crate::transport::Transport;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+/// A node answers a look between two of its steps; one that takes longer does not live.
+const LOOK_PATIENCE: Duration = Duration::from_secs(5);
+/// A majority answers a request within this, or there is none.
+const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The loop of a node, for those who ask.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(crate) calls: mpsc::Sender<Call>,
+    /// What is to be known of the node at a glance.
+    pub glance: watch::Receiver<Glance>,
+    /// Changes whenever there is more in the ledger.
+    pub facts: watch::Receiver<u64>,
+}
+
+/// All that answering needs.
+#[derive(Clone)]
+pub struct Api {
+    /// The loop.
+    pub handle: Handle,
+    /// The ledger, as it is on this node's disk.
+    pub ledger: LedgerReader,
+    /// The way to the master.
+    pub transport: Arc<Transport>,
+    /// This node's number.
+    pub me: Address,
+    /// This host's name.
+    pub host: String,
+}
+
+impl Handle {
+    /// Looks at the node between two of its steps.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Node, Instant) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let look = Box::new(move |node: &Node, now: Instant| {
+            // Who looked may have gone.
+            let _ = answer.send(look(node, now));
+        });
+        self.calls.send(Call::Look(look)).await.ok()?;
+        timeout(LOOK_PATIENCE, answered).await.ok()?.ok()
+    }
+
+    /// Asks the node for something, as an operator.
+    pub async fn request(
+        &self,
+        ticket: Ticket,
+        request: Request,
+        said: Option<Said>,
+    ) -> Option<Result<(), Refusal>> {
+        let (reply, answered) = oneshot::channel();
+        self.calls.send(Call::Request { ticket, request, said: said.map(Box::new), reply }).await.ok()?;
+        timeout(REQUEST_PATIENCE, answered).await.ok()?.ok()
+    }
+
+    /// Tells the agent to end, and to leave its VMs running.
+    pub async fn stop(&self) {
+        // If the loop has ended already, all is well.
+        let _ = self.calls.send(Call::Stop).await;
+    }
+}
+
+impl Api {
+    /// Looks at the node, which must vote.
+    pub(super) async fn view<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&super::Viewer<'_>, &Node, Instant) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        let seen = self.handle.look(move |node, now| super::Viewer::new(node, now).map(|viewer| look(&viewer, node, now)));
+        match seen.await {
+            Some(Some(view)) => Ok(view),
+            Some(None) => Err(Failure::no_master()),
+            None => Err(Failure::unanswered("the node does not answer")),
+        }
+    }
+
+    /// Asks for something, and says in words why it was refused.
+    pub(super) async fn ask(&self, ticket: Ticket, request: Request, said: Said) -> Result<(), Failure> {
+        match self.handle.request(ticket, request, Some(said)).await {
+            Some(Ok(())) => Ok(()),
+            Some(Err(refusal)) => {
+                let names = self.handle.look(|node, _| node.state().map(Names::of)).await.flatten();
+                Err(Failure::refused(&refusal, &names.unwrap_or_default()))
+            }
+            None => Err(Failure::unanswered("no majority has confirmed the request in time")),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The operators' interface: HTTPS on every node, and a socket for root on the machine itself.
+//!
+//! ```text
+//!  certificate ─┐
+//!  token ───────┼─▶ who? ─▶ [here, if this is the master] ─▶ may they? ─▶ route ─▶ node, ledger
+//!  local root ──┘         └▶ [else over the cluster's own links to the master] ──▲
+//! ```
+//!
+//! Whoever is asked passes the question on to the master, so that any node will do. While there is no master, a voter
+//! still shows what it knows; nothing is changed then.
+
+mod actions;
+mod bodies;
+mod doctor;
+mod errors;
+mod forward;
+mod handle;
+mod join;
+mod openapi;
+mod queries;
+mod registry;
+mod routes;
+mod server;
+mod views;
+mod who;
+
+pub use doctor::{DoctorView, Finding, Severity};
+pub use bodies::{Invited, JoinAnswer, JoinBody, NewVm};
+pub use errors::ErrorBody;
+pub use handle::{Api, Handle};
+pub use queries::{AvailabilityRow, AvailabilityView, EventView, RecoveryView};
+pub use server::{ApiError, Listeners, serve};
+pub use views::{ClusterView, ForecastView, HolderView, HostView, ProofView, Share, Viewer, VmView};

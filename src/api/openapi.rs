@@ -1,0 +1,146 @@
+//! The description of this interface, for programs and their makers.
+
+use axum::Json;
+use serde_json::{Map, Value, json};
+
+/// One thing that can be asked: method, path, what it does, and who may.
+pub(super) struct Operation {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    pub(super) summary: &'static str,
+    right: &'static str,
+    /// An example of the body, as JSON.
+    body: Option<&'static str>,
+}
+
+const fn look(path: &'static str, summary: &'static str) -> Operation {
+    Operation { method: "get", path, summary, right: "viewer", body: None }
+}
+
+const fn act(
+    method: &'static str,
+    path: &'static str,
+    summary: &'static str,
+    body: Option<&'static str>,
+) -> Operation {
+    Operation { method, path, summary, right: "operator", body }
+}
+
+/// All of them.
+pub(super) const OPERATIONS: [Operation; 36] = [
+    look("/v1/status", "The cluster at a glance"),
+    look("/v1/hosts", "All hosts"),
+    look("/v1/hosts/{host}", "One host, with why it stands as it does"),
+    look("/v1/vms", "All VMs"),
+    look("/v1/vms/{vm}", "One VM, with what it waits for and what proved its last holders gone"),
+    look("/v1/policy", "The rules of the cluster"),
+    look("/v1/doctor", "Which guards there really are, and which failures are survived unattended"),
+    look("/v1/events", "What happened, after a key; waits for more if asked to"),
+    look("/v1/report/availability", "How VMs and hosts fared, and each recovery with its stages"),
+    look("/v1/datastores", "The shared datastores"),
+    look("/v1/networks", "The networks of guests"),
+    look("/v1/fences", "The fence devices, without their passwords"),
+    look("/v1/access", "Who may use this interface"),
+    Operation {
+        method: "post",
+        path: "/v1/plan",
+        summary: "What would become of the VMs if these hosts died now; changes nothing",
+        right: "viewer",
+        body: Some(r#"{"fail":["host-1"]}"#),
+    },
+    act("post", "/v1/vms", "Puts a VM under protection", Some(
+        r#"{"name":"vm-1","memory_mib":1024,"millicores":1000,"definition":"disk = \"/shared/vm-1\"","start":true}"#,
+    )),
+    act("delete", "/v1/vms/{vm}", "Forgets an unprotected VM; its disks stay", None),
+    act("post", "/v1/vms/{vm}/start", "The VM should run", None),
+    act("post", "/v1/vms/{vm}/stop", "The VM should be stopped", Some(r#"{"force":false}"#)),
+    act("post", "/v1/vms/{vm}/move", "Moves the VM alive", Some(r#"{"to":"host-2"}"#)),
+    act("post", "/v1/vms/{vm}/unprotect", "Ends the VM's protection; it runs on", None),
+    act("post", "/v1/hosts/{host}/{deed}", "confirm-dead, drill, resolve or end-quarantine", None),
+    act("put", "/v1/hosts/{host}/fences", "Which devices fence the host, in levels", Some(r#"{"levels":[["bmc-1"]]}"#)),
+    act("delete", "/v1/hosts/{host}", "Removes a host for good: its certificate counts no more", None),
+    act("put", "/v1/policy", "Sets the rules of the cluster", Some(r#"{"brake_percent":40}"#)),
+    act("post", "/v1/arm", "From observing to acting", None),
+    act("post", "/v1/disarm", "From acting to observing", Some(r#"{"for_seconds":7200}"#)),
+    act("post", "/v1/recover", "Goes on without the voters on these hosts, which are dead for good", Some(
+        r#"{"dead":["host-2","host-3"]}"#,
+    )),
+    act("post", "/v1/datastores", "Names a datastore, and gives it a number", Some(r#"{"name":"shared-1"}"#)),
+    act("post", "/v1/networks", "Names a network of guests", Some(r#"{"name":"guests"}"#)),
+    act("post", "/v1/fences", "Adds a fence device, or changes its settings", None),
+    act("delete", "/v1/fences/{fence}", "Removes a fence device that fences no host", None),
+    act("post", "/v1/tokens", "Invites one host to join", Some(r#"{"for_seconds":3600}"#)),
+    act("post", "/v1/access", "Lets somebody use this interface", Some(r#"{"name":"ada","right":"viewer"}"#)),
+    act("delete", "/v1/access/{print}", "Takes that right back", None),
+    Operation {
+        method: "post",
+        path: "/v1/join",
+        summary: "A host joins with its token",
+        right: "nobody: the token is the proof",
+        body: None,
+    },
+    Operation {
+        method: "get",
+        path: "/openapi.json",
+        summary: "This document",
+        right: "nobody",
+        body: None,
+    },
+];
+
+/// `GET /openapi.json`
+pub(super) async fn document() -> Json<Value> {
+    let mut paths: Map<String, Value> = Map::new();
+    for operation in &OPERATIONS {
+        let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
+        entry[operation.method] = described(operation);
+    }
+    Json(json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Holdfast",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Any host of the cluster answers, and passes the question on to the master.",
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "certificate": { "type": "mutualTLS" },
+                "token": { "type": "http", "scheme": "bearer" },
+            },
+            "schemas": { "Error": {
+                "type": "object",
+                "required": ["code", "error"],
+                "properties": {
+                    "code": { "type": "string" },
+                    "error": { "type": "string" },
+                    "hint": { "type": "string" },
+                },
+            } },
+        },
+        "security": [{ "certificate": [] }, { "token": [] }],
+    }))
+}
+
+fn described(operation: &Operation) -> Value {
+    let failed = json!({
+        "description": "It was not done, with the reason",
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+    });
+    let mut described = json!({
+        "summary": operation.summary,
+        "description": format!("Needs the right: {}.", operation.right),
+        "parameters": parameters(operation.path),
+        "responses": { "200": { "description": "Done", "content": { "application/json": {} } }, "default": failed },
+    });
+    if let Some(example) = operation.body.and_then(|body| serde_json::from_str::<Value>(body).ok()) {
+        described["requestBody"] = json!({ "content": { "application/json": { "example": example } } });
+    }
+    described
+}
+
+fn parameters(path: &str) -> Value {
+    let named = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let parameter = |name: &str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+    json!(named.map(parameter).collect::<Vec<_>>())
+}

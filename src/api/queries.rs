@@ -1,0 +1,228 @@
+//! Questions to the ledger: events, availability, recoveries.
+
+use super::actions::Looking;
+use super::bodies::{EventsAfter, Window};
+use super::errors::Failure;
+use super::handle::Api;
+use crate::clock;
+use crate::core::ids::{HostId, VmId};
+use crate::explain::Names;
+use crate::ledger::{Availability, Entry, History, Recovery, What};
+use crate::runtime::fact;
+use crate::store::{LedgerKey, LedgerReader, LedgerRow, QueryError};
+use axum::Json;
+use axum::extract::{Query, State};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// So many events are given at once, at most.
+const EVENTS: usize = 1_000;
+/// So many rows are read at once.
+const PORTION: usize = 10_000;
+/// Nobody waits longer for an event in one request.
+const WAIT: u64 = 30;
+
+/// Something that happened, with names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventView {
+    /// Its place: `generation.index.part`.
+    pub key: String,
+    /// When, in milliseconds since 1970.
+    pub at_milliseconds: i64,
+    /// What, in a word.
+    pub kind: String,
+    /// The VM that it is about.
+    pub vm: Option<String>,
+    /// The host that it is about.
+    pub host: Option<String>,
+    /// Who asked for it.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The whole of it, in a sentence.
+    pub text: String,
+}
+
+/// How VMs and hosts fared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AvailabilityView {
+    /// Since when, in milliseconds since 1970.
+    pub from: i64,
+    /// Until when.
+    pub to: i64,
+    /// All VMs.
+    pub vms: Vec<AvailabilityRow>,
+    /// All hosts.
+    pub hosts: Vec<AvailabilityRow>,
+    /// All recoveries.
+    pub recoveries: Vec<RecoveryView>,
+}
+
+/// How one of them fared.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AvailabilityRow {
+    /// Its name.
+    pub name: String,
+    /// For how long how, in milliseconds.
+    #[serde(flatten)]
+    pub availability: Availability,
+    /// In percent of the time in which it should have been up and was seen.
+    pub percent: Option<f64>,
+    /// In nines; none if it was never down.
+    pub nines: Option<f64>,
+}
+
+/// A VM that was brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryView {
+    /// Which.
+    pub vm: String,
+    /// From where.
+    pub from: Option<String>,
+    /// To where.
+    pub to: String,
+    /// The kind of the proof.
+    pub proof: Option<String>,
+    /// The proof in words.
+    pub because: Option<String>,
+    /// Since when it was down, in milliseconds since 1970.
+    pub down_at: i64,
+    /// Since when it is up again.
+    pub up_at: i64,
+    /// From the last sign to the judgement, in milliseconds.
+    pub detect_ms: i64,
+    /// From there to the proof.
+    pub prove_ms: i64,
+    /// From there to the placement.
+    pub queue_ms: i64,
+    /// From there until it ran.
+    pub start_ms: i64,
+}
+
+/// `GET /v1/events`
+pub(super) async fn events(
+    State(api): State<Api>,
+    _: Looking,
+    Query(asked): Query<EventsAfter>,
+) -> Result<Json<Vec<EventView>>, Failure> {
+    let after = asked.after.as_deref().map(key).transpose()?;
+    let limit = asked.limit.unwrap_or(EVENTS).min(EVENTS);
+    let mut facts = api.handle.facts.clone();
+    facts.borrow_and_update();
+    let mut rows = read(&api, move |ledger| ledger.after(after, limit)).await?;
+    if let (true, Some(wait)) = (rows.is_empty(), asked.wait) {
+        // Whether there is more by then, or not: it is looked again.
+        let _ = tokio::time::timeout(Duration::from_secs(wait.min(WAIT)), facts.changed()).await;
+        rows = read(&api, move |ledger| ledger.after(after, limit)).await?;
+    }
+    let names = names(&api).await;
+    Ok(Json(rows.iter().filter_map(fact).map(|entry| event(&entry, &names)).collect()))
+}
+
+/// `GET /v1/report/availability`
+pub(super) async fn availability(
+    State(api): State<Api>,
+    _: Looking,
+    Query(window): Query<Window>,
+) -> Result<Json<AvailabilityView>, Failure> {
+    let names = names(&api).await;
+    let now = clock::wall_milliseconds();
+    let ledger = api.ledger.clone();
+    let report = tokio::task::spawn_blocking(move || report(&ledger, window, now, &names)).await;
+    let report = report.map_err(|error| Failure::internal(error.to_string()))?;
+    report.map(Json).map_err(|error| Failure::internal(error.to_string()))
+}
+
+async fn read(
+    api: &Api,
+    query: impl FnOnce(&LedgerReader) -> Result<Vec<LedgerRow>, QueryError> + Send + 'static,
+) -> Result<Vec<LedgerRow>, Failure> {
+    let ledger = api.ledger.clone();
+    let rows = tokio::task::spawn_blocking(move || query(&ledger)).await;
+    rows.map_err(|error| Failure::internal(error.to_string()))?.map_err(|error| Failure::internal(error.to_string()))
+}
+
+async fn names(api: &Api) -> Names {
+    api.handle.look(|node, _| node.state().map(Names::of)).await.flatten().unwrap_or_default()
+}
+
+fn report(ledger: &LedgerReader, window: Window, now: i64, names: &Names) -> Result<AvailabilityView, QueryError> {
+    let mut history = History::default();
+    let mut first = None;
+    let mut after = None;
+    loop {
+        let rows = ledger.after(after, PORTION)?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.key);
+        for entry in rows.iter().filter_map(fact) {
+            first.get_or_insert(entry.at_milliseconds);
+            history.add(&entry);
+        }
+    }
+    let from = window.from.or(first).unwrap_or(now);
+    let to = window.to.unwrap_or(now).min(now);
+    let row = |name: String, availability: Availability| AvailabilityRow {
+        name,
+        availability,
+        percent: availability.percent(),
+        nines: availability.nines(),
+    };
+    Ok(AvailabilityView {
+        from,
+        to,
+        vms: history.vms().map(|(id, name)| row(name.to_owned(), history.vm(id, from, to))).collect(),
+        hosts: history.hosts().map(|id| row(names.host(id), history.host(id, from, to))).collect(),
+        recoveries: history
+            .recoveries()
+            .iter()
+            .filter(|recovery| recovery.up_at >= from && recovery.up_at <= to)
+            .map(|recovery| recovered(recovery, names))
+            .collect(),
+    })
+}
+
+fn recovered(recovery: &Recovery, names: &Names) -> RecoveryView {
+    let exit = recovery.exit.map(|exit| format!("it ended there: {}", crate::explain::exit(exit)));
+    RecoveryView {
+        vm: names.vm(recovery.vm),
+        from: recovery.from.map(|host| names.host(host)),
+        to: names.host(recovery.to),
+        proof: recovery.proof.map(|proof| proof.kind().to_owned()),
+        because: exit.or_else(|| recovery.proof.map(|proof| crate::explain::proof(&proof, names))),
+        down_at: recovery.down_at,
+        up_at: recovery.up_at,
+        detect_ms: recovery.detect,
+        prove_ms: recovery.prove,
+        queue_ms: recovery.queue,
+        start_ms: recovery.start,
+    }
+}
+
+fn key(text: &str) -> Result<LedgerKey, Failure> {
+    let bad = || Failure::bad(format!("\"{text}\" is no place in the ledger")).hint("such as 0.1234.0");
+    let mut parts = text.split('.');
+    let generation = parts.next().and_then(|part| part.parse().ok()).ok_or_else(bad)?;
+    let log_index = parts.next().and_then(|part| part.parse().ok()).ok_or_else(bad)?;
+    let part = parts.next().and_then(|part| part.parse().ok()).ok_or_else(bad)?;
+    if parts.next().is_some() { Err(bad()) } else { Ok(LedgerKey { generation, log_index, part }) }
+}
+
+fn event(entry: &Entry, names: &Names) -> EventView {
+    let key = entry.key;
+    let said = entry.said.as_ref();
+    EventView {
+        key: format!("{}.{}.{}", key.generation, key.index.0, key.part),
+        at_milliseconds: entry.at_milliseconds,
+        kind: kind(&entry.what),
+        vm: entry.what.vm().map(|vm: VmId| names.vm(vm)),
+        host: entry.what.host().map(|host: HostId| names.host(host)),
+        by: said.map(|said| said.who.clone()),
+        reason: said.map(|said| said.why.clone()).filter(|why| !why.is_empty()),
+        text: crate::explain::fact(&entry.what, names),
+    }
+}
+
+fn kind(what: &What) -> String {
+    let value = serde_json::to_value(what).unwrap_or_default();
+    value.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned()
+}

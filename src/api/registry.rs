@@ -1,0 +1,253 @@
+//! Names, devices, invitations and rights.
+
+use super::actions::{Asked, Looking, do_it, find_host};
+use super::bodies::{Fence, Fences, GivenAccess, Invite, Invited, Name, NewAccess};
+use super::errors::Failure;
+use super::handle::Api;
+use crate::clock;
+use crate::core::action::Request;
+use crate::core::ids::{FenceId, Fingerprint};
+use crate::core::state::{Access, ClusterState, FenceEntry, Invitation, Named, Registration, Right, Secret};
+use crate::trust::{Authority, JoinToken, Principal, Role, SigningRequest, fingerprint};
+use axum::Json;
+use axum::extract::{Path, State};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ring::rand::{SecureRandom, SystemRandom};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// No invitation is good for longer.
+const LONGEST_INVITATION: u64 = 7 * 24 * 3_600;
+
+pub(super) fn register(change: Registration) -> Request {
+    Request::Register(Box::new(change))
+}
+
+/// The cluster's authority, as every voter has it.
+pub(super) fn authority(state: &ClusterState) -> Result<Authority, Failure> {
+    let identity = &state.registry.cluster;
+    Authority::restore(&identity.certificate, &identity.key.0)
+        .map_err(|error| Failure::internal(format!("the cluster's authority cannot be used: {error}")))
+}
+
+/// `GET /v1/datastores`
+pub(super) async fn datastores(State(api): State<Api>, _: Looking) -> Result<Json<Value>, Failure> {
+    let list = api.view(|viewer, _, _| {
+        let known = &viewer.state().registry.datastores;
+        known.iter().map(|(id, named)| shown(u32::from(id.0), named)).collect::<Vec<_>>()
+    });
+    Ok(Json(json!(list.await?)))
+}
+
+/// `GET /v1/networks`
+pub(super) async fn networks(State(api): State<Api>, _: Looking) -> Result<Json<Value>, Failure> {
+    let list = api.view(|viewer, _, _| {
+        let known = &viewer.state().registry.networks;
+        known.iter().map(|(id, named)| shown(u32::from(id.0), named)).collect::<Vec<_>>()
+    });
+    Ok(Json(json!(list.await?)))
+}
+
+fn shown(number: u32, named: &Named) -> Value {
+    json!({ "number": number, "name": named.name, "uuid": uuid::Uuid::from_u128(named.uuid) })
+}
+
+/// `POST /v1/datastores`: answers with its number, which is then written onto it.
+pub(super) async fn add_datastore(
+    State(api): State<Api>,
+    asked: Asked,
+    Json(body): Json<Name>,
+) -> Result<Json<Value>, Failure> {
+    let named = Named { name: sound(&body.name)?, uuid: body.uuid.unwrap_or_else(uuid::Uuid::new_v4).as_u128() };
+    let name = named.name.clone();
+    api.ask(asked.ticket, register(Registration::Datastore(named)), asked.said).await?;
+    let found = api.view(move |viewer, _, _| {
+        let mut known = viewer.state().registry.datastores.iter();
+        known.find(|(_, named)| named.name == name).map(|(id, named)| shown(u32::from(id.0), named))
+    });
+    found.await?.map(Json).ok_or_else(|| Failure::internal("the datastore was named and is gone"))
+}
+
+/// `POST /v1/networks`
+pub(super) async fn add_network(
+    State(api): State<Api>,
+    asked: Asked,
+    Json(body): Json<Name>,
+) -> Result<Json<Value>, Failure> {
+    let named = Named { name: sound(&body.name)?, uuid: body.uuid.map_or(0, |uuid| uuid.as_u128()) };
+    do_it(&api, asked, register(Registration::Network(named))).await
+}
+
+/// `GET /v1/fences`
+pub(super) async fn fences(State(api): State<Api>, _: Looking) -> Result<Json<Value>, Failure> {
+    let list = api.view(|viewer, _, _| {
+        let shown = |entry: &FenceEntry| {
+            // A device says of itself where it is and what it is; never with which password it is asked.
+            let device = serde_json::from_slice::<crate::fence::FenceDevice>(&entry.settings.0);
+            json!({ "name": entry.name, "device": device.map(|device| device.to_string()).unwrap_or_default() })
+        };
+        viewer.state().registry.fences.values().map(shown).collect::<Vec<_>>()
+    });
+    Ok(Json(json!(list.await?)))
+}
+
+/// `POST /v1/fences`
+pub(super) async fn add_fence(
+    State(api): State<Api>,
+    asked: Asked,
+    Json(body): Json<Fence>,
+) -> Result<Json<Value>, Failure> {
+    let settings = serde_json::to_vec(&body.device).map_err(|error| Failure::internal(error.to_string()))?;
+    let entry = FenceEntry { name: sound(&body.name)?, settings: Arc::new(Secret(settings)) };
+    do_it(&api, asked, register(Registration::Fence(entry))).await
+}
+
+/// `DELETE /v1/fences/{fence}`
+pub(super) async fn remove_fence(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    let id = api.view(move |viewer, _, _| find_fence(viewer.state(), &name)).await??;
+    do_it(&api, asked, register(Registration::RemoveFence(id))).await
+}
+
+/// `PUT /v1/hosts/{host}/fences`
+pub(super) async fn set_host_fences(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    asked: Asked,
+    Json(body): Json<Fences>,
+) -> Result<Json<Value>, Failure> {
+    let found = api.view(move |viewer, _, _| {
+        let state = viewer.state();
+        let level = |level: &Vec<String>| level.iter().map(|name| find_fence(state, name)).collect();
+        let levels = body.levels.iter().map(level).collect::<Result<Vec<Vec<FenceId>>, Failure>>()?;
+        Ok::<_, Failure>((find_host(state, &name)?, levels))
+    });
+    let (host, levels) = found.await??;
+    do_it(&api, asked, register(Registration::HostFences(host, levels))).await
+}
+
+fn find_fence(state: &ClusterState, name: &str) -> Result<FenceId, Failure> {
+    let fences = &state.registry.fences;
+    let found = fences.iter().find(|(_, entry)| entry.name == name).map(|(id, _)| *id);
+    found.ok_or_else(|| {
+        let known = fences.values().map(|entry| entry.name.as_str());
+        Failure::missing(format!("there is no fence device \"{name}\"")).hint(crate::reader::choice(name, known))
+    })
+}
+
+/// `DELETE /v1/hosts/{host}`: first its voter is moved elsewhere, if it has one; asked again, it is removed.
+pub(super) async fn remove_host(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    let found = api.view(move |viewer, _, _| {
+        let id = find_host(viewer.state(), &name)?;
+        Ok::<_, Failure>((id, viewer.state().voters.values().any(|home| *home == id)))
+    });
+    let (id, votes) = found.await??;
+    if votes {
+        api.ask(asked.ticket, register(Registration::LeaveHost(id)), asked.said).await?;
+        return Ok(Json(json!({ "done": false, "waits_for": "its voter to move to another host" })));
+    }
+    do_it(&api, asked, register(Registration::RemoveHost(id))).await
+}
+
+/// `POST /v1/tokens`
+pub(super) async fn invite(
+    State(api): State<Api>,
+    asked: Asked,
+    Json(body): Json<Invite>,
+) -> Result<Json<Invited>, Failure> {
+    if body.for_seconds == 0 || body.for_seconds > LONGEST_INVITATION {
+        return Err(Failure::bad("an invitation is good for between one second and seven days"));
+    }
+    let authority = api.view(|viewer, _, _| authority(viewer.state())).await??;
+    let token = JoinToken::generate(&authority.fingerprint());
+    let token = token.map_err(|error| Failure::internal(error.to_string()))?;
+    let seconds = i64::try_from(body.for_seconds).unwrap_or(i64::MAX);
+    let expires_milliseconds = clock::wall_milliseconds().saturating_add(seconds.saturating_mul(1_000));
+    let invitation = Invitation { secret: token.secret().digest().into(), expires_milliseconds };
+    api.ask(asked.ticket, register(Registration::Invite(u128::from(token.id().number()), invitation)), asked.said).await?;
+    Ok(Json(Invited { token: token.to_string(), expires_milliseconds }))
+}
+
+/// `GET /v1/access`
+pub(super) async fn accesses(State(api): State<Api>, _: Looking) -> Result<Json<Value>, Failure> {
+    let list = api.view(|viewer, _, _| {
+        let shown = |(print, access): (&Fingerprint, &Access)| {
+            json!({ "print": print.to_string(), "name": access.name, "right": access.right })
+        };
+        viewer.state().registry.accesses.iter().map(shown).collect::<Vec<_>>()
+    });
+    Ok(Json(json!(list.await?)))
+}
+
+/// `POST /v1/access`: a certificate for whoever sends a request for one, else a token.
+pub(super) async fn grant(
+    State(api): State<Api>,
+    asked: Asked,
+    Json(body): Json<NewAccess>,
+) -> Result<Json<GivenAccess>, Failure> {
+    let authority = api.view(|viewer, _, _| authority(viewer.state())).await??;
+    let access = Access { name: sound(&body.name)?, right: body.right };
+    let mut given = GivenAccess {
+        print: String::new(),
+        certificate: None,
+        authority: BASE64.encode(authority.certificate()),
+        token: None,
+    };
+    let print = match &body.request {
+        Some(request) => {
+            let certificate = certificate_for(&authority, request, &access)?;
+            given.certificate = Some(BASE64.encode(&certificate));
+            fingerprint(&certificate)
+        }
+        None => {
+            let mut secret = [0; 32];
+            let filled = SystemRandom::new().fill(&mut secret);
+            filled.map_err(|_| Failure::internal("the system gives no random numbers"))?;
+            let token = format!("holdfast-api-{}", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(secret));
+            let print = fingerprint(token.as_bytes());
+            given.token = Some(token);
+            print
+        }
+    };
+    given.print = print.to_string();
+    api.ask(asked.ticket, register(Registration::Grant(print, access)), asked.said).await?;
+    Ok(Json(given))
+}
+
+fn certificate_for(authority: &Authority, request: &str, access: &Access) -> Result<Vec<u8>, Failure> {
+    let der = BASE64.decode(request).map_err(|_| Failure::bad("the request for a certificate is no base64"))?;
+    let request = SigningRequest::parse(&der).map_err(|error| Failure::bad(error.to_string()))?;
+    let role = match access.right {
+        Right::Viewer => Role::Viewer,
+        Right::Operator => Role::Operator,
+    };
+    let person = Principal::new(&access.name, role).map_err(|error| Failure::bad(error.to_string()))?;
+    authority.issue_person(&request, &person).map_err(|error| Failure::internal(error.to_string()))
+}
+
+/// `DELETE /v1/access/{print}`
+pub(super) async fn revoke(
+    State(api): State<Api>,
+    Path(print): Path<String>,
+    asked: Asked,
+) -> Result<Json<Value>, Failure> {
+    let found = api.view(move |viewer, _, _| {
+        let mut known = viewer.state().registry.accesses.keys();
+        known.find(|known| known.to_string() == print).copied()
+    });
+    let print = found.await?.ok_or_else(|| Failure::missing("nobody has a right with this print"))?;
+    do_it(&api, asked, register(Registration::Revoke(print))).await
+}
+
+fn sound(name: &str) -> Result<String, Failure> {
+    let fits = !name.is_empty() && name.len() <= 64 && !name.chars().any(char::is_control);
+    if fits { Ok(name.to_owned()) } else { Err(Failure::bad("a name has between one and 64 bytes, all to be seen")) }
+}

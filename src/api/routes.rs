@@ -1,0 +1,40 @@
+//! What is answered where.
+
+use super::handle::Api;
+use super::{actions, doctor, join, openapi, queries, registry};
+use axum::Router;
+use axum::routing::{delete, get, post, put};
+
+/// All routes.
+pub(super) fn routes(api: Api) -> Router {
+    Router::new()
+        .route("/v1/status", get(actions::status))
+        .route("/v1/hosts", get(actions::hosts))
+        .route("/v1/hosts/{host}", get(actions::host).delete(registry::remove_host))
+        .route("/v1/hosts/{host}/fences", put(registry::set_host_fences))
+        .route("/v1/hosts/{host}/{deed}", post(actions::on_host))
+        .route("/v1/vms", get(actions::vms).post(actions::protect))
+        .route("/v1/vms/{vm}", get(actions::vm).delete(actions::remove))
+        .route("/v1/vms/{vm}/start", post(actions::start))
+        .route("/v1/vms/{vm}/stop", post(actions::stop))
+        .route("/v1/vms/{vm}/move", post(actions::move_vm))
+        .route("/v1/vms/{vm}/unprotect", post(actions::unprotect))
+        .route("/v1/policy", get(actions::policy).put(actions::set_policy))
+        .route("/v1/plan", post(actions::plan))
+        .route("/v1/arm", post(actions::arm))
+        .route("/v1/disarm", post(actions::disarm))
+        .route("/v1/recover", post(actions::recover))
+        .route("/v1/doctor", get(doctor::doctor))
+        .route("/v1/events", get(queries::events))
+        .route("/v1/report/availability", get(queries::availability))
+        .route("/v1/datastores", get(registry::datastores).post(registry::add_datastore))
+        .route("/v1/networks", get(registry::networks).post(registry::add_network))
+        .route("/v1/fences", get(registry::fences).post(registry::add_fence))
+        .route("/v1/fences/{fence}", delete(registry::remove_fence))
+        .route("/v1/tokens", post(registry::invite))
+        .route("/v1/access", get(registry::accesses).post(registry::grant))
+        .route("/v1/access/{print}", delete(registry::revoke))
+        .route("/v1/join", post(join::join))
+        .route("/openapi.json", get(openapi::document))
+        .with_state(api)
+}

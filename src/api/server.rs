@@ -1,0 +1,187 @@
+//! Listening: HTTPS for everyone, and a socket for root on this machine.
+
+use super::forward::{answer, dispatch};
+use super::handle::Api;
+use super::routes::routes;
+use super::who::Who;
+use crate::transport::Inbound;
+use crate::trust::{Identity, TrustError, api_server, fingerprint};
+use axum::Router;
+use axum::extract::Request;
+use axum::http::header::AUTHORIZATION;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::convert::Infallible;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+/// So many connections are served at once.
+const CONNECTIONS: usize = 512;
+/// So many requests that were passed on are answered at once.
+const PASSED_ON: usize = 128;
+/// Who has not shown who he is by then is no person.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// A connection on which no request comes for so long is closed.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Why nobody can be answered.
+#[derive(Debug, Error)]
+pub enum ApiError {
+    /// The address is taken, or not of this machine.
+    #[error("the operators' interface cannot listen on {place}: {source}; correct `api` in the configuration")]
+    Listen {
+        /// Where.
+        place: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The key or certificate cannot be used.
+    #[error("the operators' interface cannot use its key or certificate")]
+    Trust(#[from] TrustError),
+}
+
+/// Where people are listened to.
+pub struct Listeners {
+    tcp: TcpListener,
+    tls: TlsAcceptor,
+    local: UnixListener,
+}
+
+impl Listeners {
+    /// Begins to listen.
+    pub async fn bind(
+        address: std::net::SocketAddr,
+        identity: &Identity,
+        socket: &Path,
+    ) -> Result<Listeners, ApiError> {
+        let failed = |place: String| move |source| ApiError::Listen { place, source };
+        let tcp = TcpListener::bind(address).await.map_err(failed(address.to_string()))?;
+        let tls = TlsAcceptor::from(Arc::new(api_server(identity)?));
+        let local = local(socket).map_err(failed(socket.display().to_string()))?;
+        Ok(Listeners { tcp, tls, local })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> io::Result<std::net::SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// The socket of an agent that ended is no use to anyone; only its owner can reach it while it lives.
+fn local(socket: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let fresh = PathBuf::from(format!("{}.new", socket.display()));
+    let _ = std::fs::remove_file(&fresh);
+    let listener = UnixListener::bind(&fresh)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&fresh, socket)?;
+    Ok(listener)
+}
+
+/// Answers until the runtime ends.
+pub async fn serve(api: Api, listeners: Listeners, calls: mpsc::Receiver<Inbound>) {
+    let routes = routes(api.clone());
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    tokio::join!(
+        serve_tls(api.clone(), routes.clone(), listeners.tcp, listeners.tls, Arc::clone(&places)),
+        serve_local(api, routes.clone(), listeners.local, places),
+        serve_peers(routes, calls),
+    );
+}
+
+async fn serve_tls(api: Api, routes: Router, tcp: TcpListener, tls: TlsAcceptor, places: Arc<Semaphore>) {
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Some(stream) = accepted(tcp.accept().await.map(|(stream, _)| stream)).await else { continue };
+        let (api, routes, tls) = (api.clone(), routes.clone(), tls.clone());
+        tokio::spawn(async move {
+            let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.accept(stream)).await else { return };
+            let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+            let who = shown.map_or(Who::Nobody, |certificate| Who::Certificate(fingerprint(certificate)));
+            connection(api, routes, who, stream).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve_local(api: Api, routes: Router, local: UnixListener, places: Arc<Semaphore>) {
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Some(stream) = accepted(local.accept().await.map(|(stream, _)| stream)).await else { continue };
+        let (api, routes) = (api.clone(), routes.clone());
+        // The socket's own permissions let nobody in but its owner and root.
+        let who = Who::Local { host: api.host.clone() };
+        tokio::spawn(async move {
+            connection(api, routes, who, stream).await;
+            drop(place);
+        });
+    }
+}
+
+/// A connection that came. Where none can be taken, for want of file descriptors say, it is not tried in a hurry.
+async fn accepted<T>(stream: io::Result<T>) -> Option<T> {
+    match stream {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::warn!(%error, "a connection to the operators' interface could not be taken");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            None
+        }
+    }
+}
+
+async fn serve_peers(routes: Router, mut calls: mpsc::Receiver<Inbound>) {
+    let places = Arc::new(Semaphore::new(PASSED_ON));
+    while let Some(inbound) = calls.recv().await {
+        let Inbound::Call { body, answer: reply, .. } = inbound else { continue };
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let routes = routes.clone();
+        tokio::spawn(async move {
+            // Who asked may have gone.
+            let _ = reply.send(answer(routes, &body).await);
+            drop(place);
+        });
+    }
+}
+
+async fn connection<S>(api: Api, routes: Router, who: Who, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let (api, routes, who) = (api.clone(), routes.clone(), who.clone());
+        async move {
+            let request: Request = request.map(axum::body::Body::new);
+            let who = bearer(&request).unwrap_or(who);
+            Ok::<_, Infallible>(dispatch(&api, routes, who, request).await)
+        }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a connection to the operators' interface ended");
+    }
+}
+
+/// The token that a request shows.
+fn bearer(request: &Request) -> Option<Who> {
+    let shown = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let token = shown.strip_prefix("Bearer ")?;
+    Some(Who::Token(fingerprint(token.as_bytes())))
+}

@@ -1,0 +1,392 @@
+//! What the operators' interface shows: plain values with names instead of numbers, made from one look at a node.
+
+use crate::core::command::Want;
+use crate::core::ids::{HostId, VmId};
+use crate::core::master::{Fate, Forecast, Way};
+use crate::core::message::Watchdog;
+use crate::core::reason::{HostState, Wait};
+use crate::core::state::{Armed, ClusterState, Host, Policy, Response, Role, Standing, Vm};
+use crate::core::time::Instant;
+use crate::core::timing::{Profile, Timing};
+use crate::explain::{self, Names};
+use crate::node::Node;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The cluster at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Which time limits hold in it.
+    pub profile: Profile,
+    /// Whether it acts, or only observes.
+    pub armed: Armed,
+    /// In how many seconds it acts again by itself.
+    pub rearms_in_seconds: Option<u64>,
+    /// The host of the master; none while there is no majority.
+    pub master: Option<String>,
+    /// The term of its election.
+    pub term: Option<u64>,
+    /// How often a majority was lost and a person went on without it.
+    pub generation: u32,
+    /// The place in the log up to which this was known.
+    pub index: u64,
+    /// The hosts on which voters live.
+    pub voters: Vec<String>,
+    /// How many hosts there are, and how many of them live.
+    pub hosts: Share,
+    /// How many VMs should run, and how many of them do.
+    pub vms: Share,
+}
+
+/// A part of a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Share {
+    /// How many there are.
+    pub all: usize,
+    /// How many of them are as they should be.
+    pub good: usize,
+}
+
+/// A host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostView {
+    /// Its name.
+    pub name: String,
+    /// Its machine's UUID.
+    pub uuid: Uuid,
+    /// How the master sees it.
+    pub state: String,
+    /// Whether a voter lives there.
+    pub votes: bool,
+    /// Whether the master lives there.
+    pub is_master: bool,
+    /// Whether it only votes.
+    pub is_witness: bool,
+    /// Whether it gets no VMs.
+    pub quarantined: bool,
+    /// What fails together with it.
+    pub failure_domain: String,
+    /// Where its agent is reached.
+    pub endpoints: Vec<String>,
+    /// What it has for VMs.
+    pub memory_mib: u64,
+    /// CPU in thousandths of a core.
+    pub millicores: u64,
+    /// The VMs that it holds.
+    pub vms: Vec<String>,
+    /// Its fence devices, in levels.
+    pub fences: Vec<Vec<String>>,
+    /// Its watchdog, as it was acknowledged.
+    pub watchdog: String,
+    /// The datastores on which it keeps its liveness record.
+    pub records_on: Vec<String>,
+    /// For how many milliseconds no heartbeat was heard.
+    pub silent_milliseconds: Option<u64>,
+    /// For how many milliseconds its record has not changed.
+    pub record_milliseconds: Option<u64>,
+    /// Why it stands as it does, in sentences.
+    pub explanation: Vec<String>,
+}
+
+/// A VM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VmView {
+    /// Its name.
+    pub name: String,
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Whether it is protected.
+    pub protected: bool,
+    /// What a person wants of it.
+    pub want: Want,
+    /// How it fares: `running`, `starting`, `stopped`, `waiting` or `unprotected`.
+    pub state: String,
+    /// The host that runs it, or is to run it.
+    pub host: Option<String>,
+    /// The epoch of its right to run.
+    pub epoch: String,
+    /// What is done when its host dies.
+    pub response: Response,
+    /// Greater goes first.
+    pub priority: u8,
+    /// Its memory.
+    pub memory_mib: u64,
+    /// CPU in thousandths of a core.
+    pub millicores: u64,
+    /// All that may run it, with what each is to it.
+    pub holders: Vec<HolderView>,
+    /// What it waits for, in words; nothing if it runs, or is not wanted to.
+    pub waits: Option<String>,
+    /// The name of that, for programs.
+    pub waits_for: String,
+    /// What proved its last holders gone, the youngest last.
+    pub proofs: Vec<ProofView>,
+}
+
+/// A host that may run a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HolderView {
+    /// Which.
+    pub host: String,
+    /// As what.
+    pub role: Role,
+    /// Under which epoch.
+    pub epoch: String,
+}
+
+/// Why a host no longer counted as running a VM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofView {
+    /// Which host.
+    pub host: String,
+    /// The epoch that it held.
+    pub epoch: String,
+    /// The kind of the proof.
+    pub proof: String,
+    /// In words.
+    pub text: String,
+}
+
+/// What would become of a VM if hosts died.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForecastView {
+    /// Which.
+    pub vm: String,
+    /// Where it is.
+    pub from: String,
+    /// Where it would go.
+    pub to: Option<String>,
+    /// What would prove its host dead.
+    pub proof: Option<String>,
+    /// From the failure to the order to start it, in milliseconds, without what a fence device takes.
+    pub after_milliseconds: Option<u64>,
+    /// What would become of it, in words.
+    pub text: String,
+}
+
+/// A look at one node.
+pub struct Viewer<'a> {
+    node: &'a Node,
+    state: &'a ClusterState,
+    names: Names,
+    now: Instant,
+}
+
+fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl<'a> Viewer<'a> {
+    /// Begins to look; nothing is to be seen on a node that does not vote.
+    pub fn new(node: &'a Node, now: Instant) -> Option<Viewer<'a>> {
+        let state = node.state()?;
+        Some(Viewer { node, state, names: Names::of(state), now })
+    }
+
+    /// The cluster at a glance.
+    pub fn cluster(&self) -> ClusterView {
+        let identity = &self.state.registry.cluster;
+        let hosts = self.state.hosts.keys().filter(|id| self.node.host_state(**id) == Some(HostState::Alive)).count();
+        let wanted = || self.state.vms.iter().filter(|(_, vm)| vm.protected && vm.intent.want == Want::Running);
+        let running = wanted().filter(|(id, _)| self.node.wait(self.now, **id) == Some(Wait::Nothing)).count();
+        ClusterView {
+            name: identity.name.clone(),
+            uuid: Uuid::from_u128(identity.uuid),
+            profile: identity.profile,
+            armed: self.state.armed,
+            rearms_in_seconds: self.state.rearm_milliseconds.map(|left| left / 1_000),
+            master: self.master().map(|id| self.names.host(id)),
+            term: self.node.master().map(|authority| authority.term),
+            generation: self.state.generation.0,
+            index: self.state.applied.0,
+            voters: self.state.voters.values().map(|id| self.names.host(*id)).collect(),
+            hosts: Share { all: self.state.hosts.len(), good: hosts },
+            vms: Share { all: wanted().count(), good: running },
+        }
+    }
+
+    fn master(&self) -> Option<HostId> {
+        let address = self.node.master_address()?;
+        self.state.hosts.iter().find(|(_, host)| host.address == address).map(|(id, _)| *id)
+    }
+
+    /// All hosts.
+    pub fn hosts(&self) -> Vec<HostView> {
+        self.state.hosts.iter().map(|(id, host)| self.host(*id, host)).collect()
+    }
+
+    /// One host.
+    pub fn host(&self, id: HostId, host: &Host) -> HostView {
+        let signs = self.node.signs(self.now, id);
+        let state = self.node.host_state(id).map_or("unknown", HostState::name);
+        HostView {
+            name: host.name.clone(),
+            uuid: Uuid::from_u128(host.uuid),
+            state: state.to_owned(),
+            votes: self.state.voters.values().any(|home| *home == id),
+            is_master: self.master() == Some(id),
+            is_witness: host.is_witness(),
+            quarantined: host.quarantined,
+            failure_domain: host.failure_domain.clone(),
+            endpoints: host.endpoints.iter().map(ToString::to_string).collect(),
+            memory_mib: host.memory_mib,
+            millicores: host.millicores,
+            vms: self.state.held_on(id).into_iter().map(|vm| self.names.vm(vm)).collect(),
+            fences: host.fences.iter().map(|level| level.iter().map(|id| self.names.fence(*id)).collect()).collect(),
+            watchdog: watchdog(host.life.guards.watchdog),
+            records_on: host.life.renewal_set.iter().map(|id| self.names.datastore(*id)).collect(),
+            silent_milliseconds: signs.heartbeat.map(milliseconds),
+            record_milliseconds: signs.record.map(milliseconds),
+            explanation: self.explain_host(host, &signs),
+        }
+    }
+
+    fn explain_host(&self, host: &Host, signs: &crate::node::Signs) -> Vec<String> {
+        let mut sentences = vec![match host.standing {
+            Standing::New => "it was never admitted: its agent has not been heard yet".to_owned(),
+            Standing::Admitted => "it is admitted".to_owned(),
+            Standing::Judged { cause } => format!("it was judged: {}", explain::cause(cause)),
+            Standing::Proven { proof } => {
+                format!("it is proven not to run what it held: {}", explain::proof(&proof, &self.names))
+            }
+            Standing::Conflicted => "two machines use its UUID; say with `host resolve` that only one is left".to_owned(),
+        }];
+        if !host.accounted {
+            sentences.push("since the last recovery it has not said what it runs".to_owned());
+        }
+        if host.leaving {
+            sentences.push("it is about to be removed".to_owned());
+        }
+        sentences.extend(signs.no_proof.iter().map(|no| format!("no proof yet: {}", explain::no_proof(no, &self.names))));
+        sentences
+    }
+
+    /// All VMs.
+    pub fn vms(&self) -> Vec<VmView> {
+        self.state.vms.iter().map(|(id, vm)| self.vm(*id, vm)).collect()
+    }
+
+    /// One VM.
+    pub fn vm(&self, id: VmId, vm: &Vm) -> VmView {
+        let wait = self.node.wait(self.now, id);
+        let runs = vm.holders.iter().find(|(_, holder)| matches!(holder.role, Role::Running | Role::Outgoing));
+        let host = runs.or_else(|| vm.holders.iter().next_back()).map(|(host, _)| self.names.host(*host));
+        let quiet = matches!(wait, None | Some(Wait::Nothing | Wait::NotProtected));
+        VmView {
+            name: vm.definition.name.clone(),
+            uuid: Uuid::from_u128(vm.definition.uuid),
+            protected: vm.protected,
+            want: vm.intent.want,
+            state: state_of(vm, wait.as_ref(), runs.is_some()).to_owned(),
+            host,
+            epoch: vm.epoch.to_string(),
+            response: vm.definition.response,
+            priority: vm.definition.priority,
+            memory_mib: vm.definition.memory_mib,
+            millicores: vm.definition.millicores,
+            holders: vm.holders.iter().map(|(host, holder)| HolderView {
+                host: self.names.host(*host),
+                role: holder.role,
+                epoch: holder.epoch.to_string(),
+            }).collect(),
+            waits_for: wait.as_ref().map_or("unknown", Wait::kind).to_owned(),
+            waits: wait.filter(|_| !quiet).map(|wait| explain::wait(&wait, &self.names)),
+            proofs: vm.proofs.iter().map(|held| ProofView {
+                host: self.names.host(held.host),
+                epoch: held.epoch.to_string(),
+                proof: held.proof.kind().to_owned(),
+                text: explain::proof(&held.proof, &self.names),
+            }).collect(),
+        }
+    }
+
+    /// What was forecast, with names.
+    pub fn forecast(&self, forecast: &Forecast) -> ForecastView {
+        let mut view = ForecastView {
+            vm: self.names.vm(forecast.vm),
+            from: self.names.host(forecast.from),
+            to: None,
+            proof: None,
+            after_milliseconds: None,
+            text: String::new(),
+        };
+        match &forecast.fate {
+            Fate::Restarted { to, proof, after } => {
+                view.to = Some(self.names.host(*to));
+                view.proof = Some(way(*proof).to_owned());
+                view.after_milliseconds = Some(milliseconds(*after));
+                view.text = format!("would be started on {}", self.names.host(*to));
+            }
+            Fate::Queued { to, proof } => {
+                view.to = Some(self.names.host(*to));
+                view.proof = Some(way(*proof).to_owned());
+                view.text = format!("would wait until {} has started others", self.names.host(*to));
+            }
+            Fate::NoRoom(reasons) => {
+                let reasons: Vec<String> = reasons
+                    .iter()
+                    .map(|(host, why)| format!("{} {}", self.names.host(*host), explain::unfit(why, &self.names)))
+                    .collect();
+                view.text = format!("would find no room: {}", reasons.join("; "));
+            }
+            Fate::NoProof(reasons) => {
+                let reasons: Vec<String> = reasons.iter().map(|no| explain::no_proof(no, &self.names)).collect();
+                view.text = format!("would wait for a proof that its host is dead: {}", reasons.join("; "));
+            }
+            Fate::LeftAlone => view.text = "would be left alone, as policy says".to_owned(),
+            Fate::NotArmed => view.text = "would wait until the cluster is armed".to_owned(),
+            Fate::NoMajority => view.text = "would wait until a majority of voters is back".to_owned(),
+        }
+        view
+    }
+
+    /// The cluster's rules.
+    pub fn policy(&self) -> Policy {
+        self.state.policy.clone()
+    }
+
+    /// The replicated state itself.
+    pub fn state(&self) -> &'a ClusterState {
+        self.state
+    }
+
+    /// The time limits that hold.
+    pub fn timing(&self) -> Timing {
+        Timing::of(self.state.registry.cluster.profile)
+    }
+}
+
+fn state_of(vm: &Vm, wait: Option<&Wait>, runs: bool) -> &'static str {
+    match wait {
+        _ if !vm.protected => "unprotected",
+        Some(Wait::Nothing) => "running",
+        Some(Wait::Stopped) if runs => "stopping",
+        Some(Wait::Stopped) => "stopped",
+        Some(Wait::Starting { .. }) => "starting",
+        Some(Wait::Moving { .. }) => "moving",
+        Some(_) => "waiting",
+        // Without a master nobody knows more than the log.
+        None if runs => "running",
+        None => "unknown",
+    }
+}
+
+fn watchdog(watchdog: Watchdog) -> String {
+    match watchdog {
+        Watchdog::None => "none".to_owned(),
+        Watchdog::Hardware { timeout } => format!("hardware, {timeout:?}"),
+        Watchdog::Software { timeout } => format!("software, {timeout:?}"),
+    }
+}
+
+fn way(way: Way) -> &'static str {
+    match way {
+        Way::Fence => "fenced",
+        Way::Lease => "lease-expired",
+        Way::Lock => "disk-locked",
+    }
+}

@@ -1,0 +1,206 @@
+//! `holdfast agent`, and how a host becomes a member: `init`, `join`.
+
+use super::Exit;
+use super::output::Output;
+use crate::config::{Config, DEFAULT_PATH, LogConfig, LogFormat};
+use crate::core::timing::Profile;
+use crate::member::{found, join};
+use crate::runtime::{End, start};
+use crate::trust::JoinToken;
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Once;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Where the configuration is.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArg {
+    /// The configuration of this host
+    #[arg(long, value_name = "FILE", default_value = DEFAULT_PATH)]
+    config: PathBuf,
+}
+
+impl ConfigArg {
+    pub(super) fn load(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(&self.config)?)
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The name of the new cluster
+    #[arg(long, value_name = "NAME")]
+    cluster: String,
+    /// Which time limits hold in it
+    #[arg(long, value_enum, default_value_t = ProfileArg::Lan)]
+    profile: ProfileArg,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum ProfileArg {
+    /// An ordinary data-centre network
+    Lan,
+    /// A quiet network of its own
+    Fast,
+}
+
+impl From<ProfileArg> for Profile {
+    fn from(profile: ProfileArg) -> Profile {
+        match profile {
+            ProfileArg::Lan => Profile::Lan,
+            ProfileArg::Fast => Profile::Fast,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct JoinArgs {
+    /// Where any member listens to people: its address and port
+    address: SocketAddr,
+    /// The token that a member has made with `holdfast token create`
+    #[arg(long, value_name = "TOKEN", env = "HOLDFAST_TOKEN", hide_env_values = true)]
+    token: String,
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+}
+
+/// Runs the agent until it is told to end.
+pub(super) fn agent(args: &AgentArgs) -> anyhow::Result<Exit> {
+    let config = args.config.load()?;
+    let logging = logging(&config.log)?;
+    let runtime = runtime()?;
+    let end = runtime.block_on(async {
+        let mut terminate = signals(SignalKind::terminate())?;
+        let mut interrupt = signals(SignalKind::interrupt())?;
+        let mut hangup = signals(SignalKind::hangup())?;
+        let running = start(config).await?;
+        tracing::info!(api = %running.api, "the agent is ready");
+        // Nobody waits for these words where the agent was not started by systemd.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        let handle = running.handle.clone();
+        let ended = running.ended();
+        tokio::pin!(ended);
+        loop {
+            tokio::select! {
+                end = &mut ended => break Ok::<_, anyhow::Error>(end?),
+                _ = terminate.recv() => stop(&handle).await,
+                _ = interrupt.recv() => stop(&handle).await,
+                _ = hangup.recv() => reload(&args.config, &logging),
+            }
+        }
+    })?;
+    match end {
+        End::Parted => Ok(Exit::Good),
+        End::Unparted => {
+            tracing::error!("no master has let the guards of this host go: they may still end it");
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+async fn stop(handle: &crate::api::Handle) {
+    tracing::info!("asked to end: the VMs run on, the guards are taken off the books first");
+    // Nobody waits for these words where the agent was not started by systemd.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    handle.stop().await;
+}
+
+/// What can change without a new start: what is logged. For the rest, start the agent anew: its VMs do not feel it.
+fn reload(config: &ConfigArg, logging: &Logging) {
+    match config.load() {
+        Ok(config) => match logging.set(&config.log) {
+            Ok(()) => tracing::info!("the log follows the configuration; all else takes effect when the agent starts"),
+            Err(error) => tracing::error!(%error, "the log stays as it is"),
+        },
+        Err(error) => tracing::error!(%error, "the configuration was not taken"),
+    }
+}
+
+fn signals(kind: SignalKind) -> anyhow::Result<Signal> {
+    signal(kind).context("signals cannot be caught")
+}
+
+pub(super) fn runtime() -> anyhow::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().context("no runtime can be made")
+}
+
+type Reload = tracing_subscriber::reload::Handle<EnvFilter, tracing_subscriber::Registry>;
+
+/// The log, whose level can change.
+struct Logging(Reload);
+
+impl Logging {
+    fn set(&self, config: &LogConfig) -> anyhow::Result<()> {
+        Ok(self.0.reload(config.level.parse::<EnvFilter>()?)?)
+    }
+}
+
+fn logging(config: &LogConfig) -> anyhow::Result<Logging> {
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::util::SubscriberInitExt;
+    use tracing_subscriber::{Layer, fmt, reload};
+    let (filter, handle) = reload::Layer::new(config.level.parse::<EnvFilter>()?);
+    let lines = match config.format {
+        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),
+        LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(lines).try_init().context("the log cannot be begun")?;
+    Ok(Logging(handle))
+}
+
+/// Makes a cluster.
+pub(super) fn init(args: &InitArgs, output: &mut Output) -> anyhow::Result<Exit> {
+    let config = args.config.load()?;
+    let founded = found(&config, &args.cluster, args.profile.into())?;
+    output.line(&format!("cluster \"{}\" with {} as its first host and only voter", args.cluster, config.name))?;
+    output.line(&format!("UUID {}", founded.cluster))?;
+    output.line(&format!("key and certificate of the first operator: {}", founded.operator.display()))?;
+    output.line("next: start `holdfast agent` here, then `holdfast token create` for each further host")?;
+    Ok(Exit::Good)
+}
+
+/// Joins a cluster.
+pub(super) fn joins(args: &JoinArgs, output: &mut Output) -> anyhow::Result<Exit> {
+    let config = args.config.load()?;
+    let token: JoinToken = args.token.parse().context("the token")?;
+    install_crypto();
+    let member = runtime()?.block_on(join(&config, args.address, &token))?;
+    output.line(&format!("{} is host {} of cluster \"{}\"", member.name, member.host, member.cluster_name))?;
+    output.line("next: start `holdfast agent` here")?;
+    Ok(Exit::Good)
+}
+
+/// Reads a configuration and says what is wrong with it.
+pub(super) fn check(args: &CheckArgs, output: &mut Output) -> anyhow::Result<Exit> {
+    let config = args.config.load()?;
+    output.line(&format!("{}: as it should be, for host {}", args.config.config.display(), config.name))?;
+    Ok(Exit::Good)
+}
+
+/// TLS has one provider, named once for the whole program.
+pub(super) fn install_crypto() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // A second one would only be refused.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}

@@ -1,0 +1,350 @@
+//! The one loop: step, persist, send, act.
+//!
+//! ```text
+//!   packets ─┐                                  ┌─▶ transport
+//!   answers ─┼─▶ drain ─▶ Node::step ─▶ gate ──┼─▶ datastores, fences, hypervisor, watchdog
+//!   calls ───┤              ▲            │      └─▶ whoever asked
+//!   time ────┘              └── store ◀──┘
+//! ```
+//!
+//! The loop never waits for anything but its next input. What is slow is done elsewhere, and its end comes back as an
+//! answer.
+
+use super::gate::{Barrier, Gate, Overfull};
+use super::hands::Hands;
+use super::input::{Answer, Call, Retry};
+use crate::clock;
+use crate::core::action::{Action, Event};
+use crate::core::ids::Ticket;
+use crate::core::reason::Refusal;
+use crate::core::time::Instant;
+use crate::node::{Node, NodeAction, NodeEvent, Setup};
+use crate::store::{Operation, WriteErrorKind};
+use crate::transport::{Inbound, Inbox};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+/// So many inputs are taken before time is looked at again, so that a flood cannot stop the clock.
+const BURST: usize = 1_024;
+/// The wall clock is told to the node this often.
+const WALL_CLOCK: Duration = Duration::from_secs(5);
+/// So long an agent that is to end waits for a master to let its guards go.
+const PARTING: Duration = Duration::from_secs(20);
+/// So many operators may wait for an answer.
+const REPLIES: usize = 1_024;
+
+/// How the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to, and nobody counts on its guards any more.
+    Parted,
+    /// It was asked to, and no master has answered: what counted on its guards still does.
+    Unparted,
+}
+
+/// Why the loop cannot go on.
+#[derive(Debug, Error)]
+pub enum EngineError {
+    /// The disk hangs.
+    #[error(transparent)]
+    Disk(#[from] StuckDisk),
+    /// What is on disk is damaged.
+    #[error("what the agent keeps on its disk is damaged: {0}; see `holdfast backup restore`, or join anew")]
+    Corrupt(String),
+}
+
+/// The disk takes no writes.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct StuckDisk(#[from] Overfull);
+
+/// Where the loop's inputs come from.
+pub(super) struct Inputs {
+    pub(super) answers: mpsc::UnboundedReceiver<Answer>,
+    pub(super) inbox: Inbox,
+    pub(super) calls: mpsc::Receiver<Call>,
+}
+
+/// The loop of a node.
+pub(super) struct Engine {
+    node: Node,
+    gate: Gate,
+    hands: Hands,
+    replies: BTreeMap<Ticket, oneshot::Sender<Result<(), Refusal>>>,
+    /// Writes that others wait for, to try them again.
+    writes: BTreeMap<Barrier, Operation>,
+    actions: Vec<NodeAction>,
+    next_wall: Instant,
+    parting: Option<Instant>,
+    end: Option<End>,
+}
+
+impl Engine {
+    /// Starts the node.
+    pub(super) fn start(setup: Setup, hands: Hands) -> Result<Engine, EngineError> {
+        let mut actions = Vec::new();
+        let node = Node::start(clock::boottime(), setup, &mut actions);
+        let mut engine = Engine {
+            node,
+            gate: Gate::default(),
+            hands,
+            replies: BTreeMap::new(),
+            writes: BTreeMap::new(),
+            actions,
+            next_wall: Instant::ZERO,
+            parting: None,
+            end: None,
+        };
+        engine.perform()?;
+        Ok(engine)
+    }
+
+    /// Runs until it is told to end, or cannot go on.
+    pub(super) async fn run(mut self, mut inputs: Inputs) -> Result<End, EngineError> {
+        loop {
+            self.drain(&mut inputs)?;
+            if let Some(end) = self.end {
+                return Ok(end);
+            }
+            let now = clock::boottime();
+            if now >= self.next_wall {
+                self.next_wall = now + WALL_CLOCK;
+                self.step(NodeEvent::WallClock { milliseconds: clock::wall_milliseconds() })?;
+                self.hands.remember_led(&self.node, clock::wall_milliseconds());
+            }
+            if self.parting.is_some_and(|deadline| now >= deadline) {
+                return Ok(End::Unparted);
+            }
+            let deadline = self.node.next_deadline();
+            if now >= deadline {
+                self.step(NodeEvent::Core(Event::Wake))?;
+                continue;
+            }
+            let next = deadline.min(self.next_wall).min(self.parting.unwrap_or(Instant::NEVER));
+            tokio::select! {
+                Some(answer) = inputs.answers.recv() => self.answered(answer)?,
+                Some(inbound) = inputs.inbox.recv() => self.received(inbound)?,
+                Some(call) = inputs.calls.recv() => self.called(call)?,
+                () = tokio::time::sleep(next.since(now)) => {}
+            }
+        }
+    }
+
+    /// Takes what is already there: silence is judged on a wake only, after everything that was said is heard.
+    fn drain(&mut self, inputs: &mut Inputs) -> Result<(), EngineError> {
+        for _ in 0..BURST {
+            let mut idle = true;
+            if let Ok(answer) = inputs.answers.try_recv() {
+                idle = false;
+                self.answered(answer)?;
+            }
+            if let Some(inbound) = inputs.inbox.try_recv() {
+                idle = false;
+                self.received(inbound)?;
+            }
+            if let Ok(call) = inputs.calls.try_recv() {
+                idle = false;
+                self.called(call)?;
+            }
+            if idle {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, event: NodeEvent) -> Result<(), EngineError> {
+        self.node.step(clock::boottime(), event, &mut self.actions);
+        self.perform()?;
+        self.hands.follow(&self.node);
+        Ok(())
+    }
+
+    fn perform(&mut self) -> Result<(), EngineError> {
+        while !self.actions.is_empty() {
+            for action in std::mem::take(&mut self.actions) {
+                self.pass(action)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pass(&mut self, action: NodeAction) -> Result<(), EngineError> {
+        match action {
+            NodeAction::Core(Action::Save(store)) => self.hold_for(Operation::SaveAgent(store)),
+            NodeAction::NewStore(image) => self.hold_for(Operation::NewVoter(image)),
+            NodeAction::DropStore => self.hold_for(Operation::DropVoter),
+            NodeAction::Store(batch) => self.hands.write_batch(batch),
+            NodeAction::Ledger(facts) => self.hands.write_ledger(&facts),
+            NodeAction::ReloadStore => self.hands.reload(),
+            action => {
+                if let Some(action) = self.gate.pass(action).map_err(StuckDisk)? {
+                    self.act(action);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Has something written, and holds back what follows until it is.
+    fn hold_for(&mut self, operation: Operation) {
+        let barrier = self.gate.hold();
+        self.writes.insert(barrier, operation.clone());
+        self.hands.write(barrier, operation);
+    }
+
+    fn act(&mut self, action: NodeAction) {
+        match action {
+            NodeAction::Send { to, packet } => self.hands.send(to, packet),
+            NodeAction::Core(Action::Reply { ticket, reply }) => {
+                if let Some(waiting) = self.replies.remove(&ticket) {
+                    // Who asked may have gone; what was done stays done.
+                    let _ = waiting.send(reply);
+                }
+            }
+            NodeAction::Core(Action::UpgradeReady) => self.end = Some(End::Parted),
+            NodeAction::Core(Action::Fence { ticket, device, op, .. }) => {
+                let settings = self.node.state().and_then(|state| state.registry.fences.get(&device)).cloned();
+                self.hands.fence(ticket, device, settings, op);
+            }
+            NodeAction::Core(Action::Note(note)) => self.hands.note(&self.node, &note, clock::boottime()),
+            NodeAction::Core(action) => {
+                if let Err(error) = self.hands.act(action) {
+                    self.guard_failed(&error.to_string());
+                }
+            }
+            NodeAction::Store(_)
+            | NodeAction::NewStore(_)
+            | NodeAction::DropStore
+            | NodeAction::ReloadStore
+            | NodeAction::Ledger(_) => {}
+        }
+    }
+
+    /// The watchdog fails. The log counts on it, so this run of the agent asks for its guards to be taken off the books,
+    /// and ends; the next one will find out what there still is.
+    fn guard_failed(&mut self, error: &str) {
+        if self.parting.is_none() {
+            tracing::error!(error, "the watchdog fails; the agent starts anew without it as soon as a master knows");
+            self.part(Instant::NEVER);
+        }
+    }
+
+    fn part(&mut self, deadline: Instant) {
+        self.parting = Some(deadline);
+        self.node.step(clock::boottime(), NodeEvent::Core(Event::Upgrade), &mut self.actions);
+    }
+
+    fn answered(&mut self, answer: Answer) -> Result<(), EngineError> {
+        match answer {
+            Answer::Event(event) => self.step(event),
+            Answer::Written(barrier, Ok(())) => {
+                self.written(barrier);
+                self.perform()
+            }
+            Answer::Written(_, Err(error)) if error.kind == WriteErrorKind::Corrupt => {
+                Err(EngineError::Corrupt(error.to_string()))
+            }
+            Answer::Written(barrier, Err(error)) => {
+                tracing::error!(%error, waiting = self.gate.len(), "a write failed; nothing leaves before it is done");
+                self.hands.later(Retry::Write(barrier));
+                Ok(())
+            }
+            Answer::Retry(Retry::Write(barrier)) => {
+                self.write_again(barrier);
+                Ok(())
+            }
+            Answer::Batch(ticket, result) => {
+                if let Err(error) = &result {
+                    tracing::error!(error, "the voter's store takes no writes: it is out until it does");
+                }
+                self.step(NodeEvent::Stored { ticket, done: result.is_ok() })
+            }
+            Answer::Ledger(result) => {
+                self.hands.ledger_written(result);
+                Ok(())
+            }
+            Answer::Retry(Retry::Ledger) => {
+                self.hands.retry_ledger();
+                Ok(())
+            }
+            Answer::Retry(Retry::Reload) => {
+                self.hands.reload();
+                Ok(())
+            }
+            Answer::Reloaded(Ok(Some(image))) => self.step(NodeEvent::Reloaded(Box::new(image))),
+            Answer::Reloaded(Ok(None)) => Ok(()),
+            Answer::Reloaded(Err(error)) => {
+                tracing::warn!(%error, "the voter's store cannot be read yet");
+                self.hands.later(Retry::Reload);
+                Ok(())
+            }
+        }
+    }
+
+    /// A write is on disk; so it does not matter any more that an earlier one of its kind is not.
+    fn written(&mut self, barrier: Barrier) {
+        let Some(operation) = self.writes.remove(&barrier) else { return };
+        let is_older = |(earlier, other): (&Barrier, &Operation)| {
+            (*earlier < barrier && is_agents(other) == is_agents(&operation)).then_some(*earlier)
+        };
+        let older: Vec<Barrier> = self.writes.iter().filter_map(is_older).collect();
+        for barrier in older.into_iter().chain([barrier]) {
+            self.writes.remove(&barrier);
+            for action in self.gate.written(barrier) {
+                self.act(action);
+            }
+        }
+    }
+
+    /// Tries a write again, unless a later one of its kind is on its way: what is older must not end up on top of it.
+    fn write_again(&self, barrier: Barrier) {
+        let Some(operation) = self.writes.get(&barrier) else { return };
+        let is_newer = |(later, other): (&Barrier, &Operation)| {
+            *later > barrier && is_agents(other) == is_agents(operation)
+        };
+        if !self.writes.iter().any(is_newer) {
+            self.hands.write(barrier, operation.clone());
+        }
+    }
+
+    fn received(&mut self, inbound: Inbound) -> Result<(), EngineError> {
+        match inbound {
+            Inbound::Packet { from, packet } => self.step(NodeEvent::Packet { from, packet }),
+            other => {
+                self.hands.received(other);
+                Ok(())
+            }
+        }
+    }
+
+    fn called(&mut self, call: Call) -> Result<(), EngineError> {
+        match call {
+            Call::Look(look) => {
+                look(&self.node, clock::boottime());
+                Ok(())
+            }
+            Call::Request { reply, .. } if self.replies.len() >= REPLIES => {
+                let _ = reply.send(Err(Refusal::Busy));
+                Ok(())
+            }
+            Call::Request { ticket, request, said, reply } => {
+                self.replies.retain(|_, waiting| !waiting.is_closed());
+                self.replies.insert(ticket, reply);
+                self.step(NodeEvent::Core(Event::Request { ticket, request, said }))
+            }
+            Call::Stop => {
+                if self.parting.is_none_or(|deadline| deadline == Instant::NEVER) {
+                    self.part(clock::boottime() + PARTING);
+                }
+                self.perform()
+            }
+        }
+    }
+}
+
+fn is_agents(operation: &Operation) -> bool {
+    matches!(operation, Operation::SaveAgent(_))
+}

@@ -1,0 +1,274 @@
+//! What carries out a node's actions: each to its adapter, none of them waiting.
+
+use super::alerts::Alerts;
+use super::gate::Barrier;
+use super::input::{Answer, Retry};
+use super::ledger::{Facts, row};
+use crate::core::action::{Action, Event, Note, PlatformCall, WatchdogOp};
+use crate::core::ids::{Address, DatastoreId, FenceId, Ticket};
+use crate::core::message::{FenceOp, FenceResult};
+use crate::core::record::{DatastoreOp, DatastoreResult};
+use crate::core::state::FenceEntry;
+use crate::core::time::Instant;
+use crate::datastore::DatastoreThread;
+use crate::election::StoreBatch;
+use crate::explain::{self, Names};
+use crate::fence::{FenceClients, FenceDevice};
+use crate::ledger;
+use crate::node::{Node, NodeEvent, Packet};
+use crate::platform::Platform;
+use crate::store::{Operation, Store, WriteError};
+use crate::transport::{Inbound, Transport};
+use crate::watchdog::{Watchdog, WatchdogError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+
+/// What could not be written is tried again after this.
+const RETRY: Duration = Duration::from_millis(500);
+/// The setting that holds when a master was known last.
+pub(super) const LED: &str = "led";
+
+/// What others may know of this node at a glance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Glance {
+    /// Where the master is, if it is known.
+    pub master: Option<Address>,
+    /// Whether that is this node.
+    pub is_master: bool,
+    /// Whether this node votes.
+    pub votes: bool,
+}
+
+/// All adapters of a node.
+pub(super) struct Hands {
+    /// How this host is called.
+    pub(super) me: String,
+    pub(super) answers: mpsc::UnboundedSender<Answer>,
+    pub(super) store: Store,
+    pub(super) transport: Arc<Transport>,
+    pub(super) datastores: BTreeMap<DatastoreId, DatastoreThread>,
+    pub(super) platform: Box<dyn Platform>,
+    pub(super) watchdog: Option<Box<dyn Watchdog>>,
+    pub(super) fences: Arc<FenceClients>,
+    pub(super) fence_timeout: Duration,
+    pub(super) calls_in: mpsc::Sender<Inbound>,
+    pub(super) alerts: Alerts,
+    pub(super) facts: Facts,
+    pub(super) roster: super::roster::Keeper,
+    pub(super) glance: watch::Sender<Glance>,
+}
+
+impl Hands {
+    /// Hands a packet to the transport.
+    pub(super) fn send(&self, to: Address, packet: Packet) {
+        self.transport.send(to, packet);
+    }
+
+    /// Does what needs no answer but the one that its adapter gives.
+    pub(super) fn act(&mut self, action: Action) -> Result<(), WatchdogError> {
+        match action {
+            Action::Datastore { ticket, call } => self.on_datastore(ticket, call.datastore, call.op),
+            Action::Define { vm, payload } => self.platform.define(vm, payload),
+            Action::Platform { ticket, call } => self.call(ticket, call),
+            Action::Kill(vm) => self.platform.kill(vm),
+            Action::Watchdog(op) => return self.work_watchdog(op),
+            Action::Reboot => self.platform.reboot(),
+            Action::Hook { ticket, answer } => tracing::debug!(?ticket, ?answer, "nobody waits for the hook's answer"),
+            // No adapter here can tell a machine's kernel from its agent: hosts are known by heartbeats and records.
+            Action::Ping { .. } => {}
+            Action::Save(_)
+            | Action::Send { .. }
+            | Action::Fence { .. }
+            | Action::Reply { .. }
+            | Action::UpgradeReady
+            | Action::Note(_) => {}
+        }
+        Ok(())
+    }
+
+    fn call(&mut self, ticket: Ticket, call: PlatformCall) {
+        self.platform.call(ticket, call);
+    }
+
+    fn on_datastore(&self, ticket: Ticket, datastore: DatastoreId, op: DatastoreOp) {
+        match self.datastores.get(&datastore) {
+            Some(thread) => thread.submit(ticket, op),
+            None => {
+                let result = DatastoreResult::Failed;
+                self.answer(Answer::Event(NodeEvent::Core(Event::Datastore { ticket, result })));
+            }
+        }
+    }
+
+    fn work_watchdog(&mut self, op: WatchdogOp) -> Result<(), WatchdogError> {
+        let Some(watchdog) = &mut self.watchdog else { return Ok(()) };
+        match op {
+            WatchdogOp::Open => watchdog.open().map(|opened| {
+                tracing::info!(timeout = ?opened.timeout, "the watchdog is open: without feeding it resets this machine");
+            }),
+            WatchdogOp::Feed => watchdog.feed(),
+            WatchdogOp::Close => watchdog.close(),
+        }
+    }
+
+    /// Asks a fence device. Who does not vote has no settings, and reaches none.
+    pub(super) fn fence(&self, ticket: Ticket, device: FenceId, settings: Option<FenceEntry>, op: FenceOp) {
+        let answers = self.answers.clone();
+        let done = move |result| {
+            // A loop that has ended waits for nothing.
+            let _ = answers.send(Answer::Event(NodeEvent::Core(Event::Fence { ticket, result })));
+        };
+        let Some(entry) = settings else { return done(FenceResult::Unreachable) };
+        let (fences, deadline) = (Arc::clone(&self.fences), self.fence_timeout);
+        tokio::spawn(async move {
+            let device = match serde_json::from_slice::<FenceDevice>(&entry.settings.0) {
+                Ok(device) => device,
+                Err(error) => {
+                    tracing::error!(fence = entry.name, %device, %error, "the settings of a fence device cannot be read");
+                    return done(FenceResult::Unreachable);
+                }
+            };
+            let answer = fences.perform(&device, op, deadline).await;
+            if let Some(detail) = &answer.detail {
+                tracing::warn!(fence = entry.name, ?op, detail, "a fence device did not do as asked");
+            }
+            done(answer.result);
+        });
+    }
+
+    /// Has something written that others wait for.
+    pub(super) fn write(&self, barrier: Barrier, operation: Operation) {
+        let answers = self.answers.clone();
+        let done = move |result| {
+            let _ = answers.send(Answer::Written(barrier, result));
+        };
+        if self.store.submit(operation, done).is_err() {
+            self.later(Retry::Write(barrier));
+        }
+    }
+
+    /// Has a batch of the voter written.
+    pub(super) fn write_batch(&self, batch: StoreBatch) {
+        let (answers, ticket) = (self.answers.clone(), batch.ticket);
+        let done = move |result: Result<(), WriteError>| {
+            let _ = answers.send(Answer::Batch(ticket, result.map_err(|error| error.to_string())));
+        };
+        if let Err(refused) = self.store.submit(Operation::Batch(Box::new(batch)), done) {
+            self.answer(Answer::Batch(ticket, Err(refused.why.to_string())));
+        }
+    }
+
+    /// Adds facts to the ledger. What cannot be written now is written with what comes later.
+    pub(super) fn write_ledger(&mut self, facts: &[ledger::Entry]) {
+        self.facts.wait(facts.iter().filter_map(row));
+        self.flush_ledger();
+    }
+
+    fn flush_ledger(&mut self) {
+        let Some(rows) = self.facts.take() else { return };
+        let answers = self.answers.clone();
+        let done = move |result| {
+            let _ = answers.send(Answer::Ledger(result));
+        };
+        if self.store.submit(Operation::Ledger(rows), done).is_err() {
+            self.later(Retry::Ledger);
+            self.facts.failed();
+        }
+    }
+
+    /// What became of the facts that were handed over last.
+    pub(super) fn ledger_written(&mut self, result: Result<(), WriteError>) {
+        match result {
+            Ok(()) => {
+                self.facts.written();
+                self.flush_ledger();
+            }
+            Err(error) => {
+                tracing::error!(%error, "the ledger takes no facts; they wait in memory");
+                self.facts.failed();
+                self.later(Retry::Ledger);
+            }
+        }
+    }
+
+    /// Tries the ledger again.
+    pub(super) fn retry_ledger(&mut self) {
+        self.flush_ledger();
+    }
+
+    /// Reads the voter's store anew.
+    pub(super) fn reload(&self) {
+        let answers = self.answers.clone();
+        let done = move |result| {
+            let _ = answers.send(Answer::Reloaded(result));
+        };
+        if self.store.reload_voter(done).is_err() {
+            self.later(Retry::Reload);
+        }
+    }
+
+    /// Comes back to something after a while.
+    pub(super) fn later(&self, retry: Retry) {
+        let answers = self.answers.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(RETRY).await;
+            let _ = answers.send(Answer::Retry(retry));
+        });
+    }
+
+    fn answer(&self, answer: Answer) {
+        // A loop that has ended waits for nothing.
+        let _ = self.answers.send(answer);
+    }
+
+    /// Something came that is not for the node.
+    pub(super) fn received(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Roster(roster) => self.roster.learnt(&self.store, &roster),
+            inbound @ Inbound::Call { .. } => {
+                if self.calls_in.try_send(inbound).is_err() {
+                    tracing::warn!("too many requests are passed on to this node; one was dropped");
+                }
+            }
+            Inbound::Connected(peer) => tracing::debug!(%peer, "a peer is connected"),
+            Inbound::Disconnected(peer) => tracing::info!(%peer, "a peer is gone"),
+            Inbound::Packet { .. } => {}
+        }
+    }
+
+    /// Tells others what has changed with a step.
+    pub(super) fn follow(&mut self, node: &Node) {
+        self.roster.follow(node, &self.store, &self.transport);
+        let now = Glance { master: node.master_address(), is_master: node.master().is_some(), votes: node.voter().is_some() };
+        self.glance.send_if_modified(|before| {
+            let changed = *before != now;
+            *before = now;
+            changed
+        });
+    }
+
+    /// Keeps in mind that there is a master, so that a later run knows for how long nobody saw anything.
+    pub(super) fn remember_led(&self, node: &Node, wall_milliseconds: i64) {
+        if node.master_address().is_some() {
+            let mark = Operation::Mark { key: LED.to_owned(), value: wall_milliseconds.to_string() };
+            // The next one will do as well.
+            let _ = self.store.submit(mark, |_| {});
+        }
+    }
+
+    /// Says what people will want to know.
+    pub(super) fn note(&self, node: &Node, note: &Note, now: Instant) {
+        let names = node.state().map(Names::of).unwrap_or_default();
+        let text = explain::note_of(&self.me, note, &names);
+        match note {
+            Note::Alert(alert) => {
+                tracing::error!(alert = text, "alert");
+                self.alerts.raise(alert, &text);
+            }
+            Note::Refused(_) => tracing::debug!(at = now.as_micros(), "{text}"),
+            _ => tracing::info!("{text}"),
+        }
+    }
+}

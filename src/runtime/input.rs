@@ -1,0 +1,60 @@
+//! What reaches the loop of a node.
+
+use super::gate::Barrier;
+use crate::core::action::Request;
+use crate::core::command::Said;
+use crate::core::ids::Ticket;
+use crate::core::reason::Refusal;
+use crate::core::time::Instant;
+use crate::election::StoreImage;
+use crate::node::{Node, NodeEvent};
+use crate::store::WriteError;
+use tokio::sync::oneshot;
+
+/// What was asked for has ended. There are never more of these than the loop has asked for.
+pub(super) enum Answer {
+    /// Something that the node itself must hear.
+    Event(NodeEvent),
+    /// A write that others wait for was done, or failed.
+    Written(Barrier, Result<(), WriteError>),
+    /// A batch of the voter was written, or failed.
+    Batch(Ticket, Result<(), String>),
+    /// New facts are in the ledger.
+    Ledger(Result<(), WriteError>),
+    /// The voter's store was read anew.
+    Reloaded(Result<Option<StoreImage>, WriteError>),
+    /// It is time to read the voter's store anew, or to try these writes again.
+    Retry(Retry),
+}
+
+/// What is tried again after a while.
+pub(super) enum Retry {
+    /// A write that others wait for.
+    Write(Barrier),
+    /// The reading of the voter's store.
+    Reload,
+    /// Facts for the ledger.
+    Ledger,
+}
+
+/// A look at a node between two of its steps.
+pub(crate) type Look = Box<dyn FnOnce(&Node, Instant) + Send>;
+
+/// What others want of the node.
+pub(crate) enum Call {
+    /// To look at it.
+    Look(Look),
+    /// Something that an operator asks for.
+    Request {
+        /// Names the request for good.
+        ticket: Ticket,
+        /// What.
+        request: Request,
+        /// Who asks, and why.
+        said: Option<Box<Said>>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Result<(), Refusal>>,
+    },
+    /// The agent is to end, and leave its VMs running.
+    Stop,
+}

@@ -1,0 +1,22 @@
+//! A node on a real machine: the one loop, and the adapters that it is joined with.
+//!
+//! Everything slow happens elsewhere: the disk has its writer thread, each datastore a thread of its own that may hang
+//! alone, the hypervisor its threads, the network and the operators' interface the tasks of a runtime. The loop has a
+//! thread to itself.
+
+mod alerts;
+mod engine;
+mod gate;
+mod hands;
+mod input;
+mod ledger;
+pub(crate) mod roster;
+mod start;
+mod storage;
+
+pub use engine::{End, EngineError};
+pub use hands::Glance;
+pub use ledger::fact;
+pub use start::{Running, StartError, start};
+
+pub(crate) use input::Call;

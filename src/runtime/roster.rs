@@ -1,0 +1,78 @@
+//! The list of members: made from the log on voters, learnt by all others, and kept on disk by everyone.
+
+use crate::core::ids::LogIndex;
+use crate::core::state::ClusterState;
+use crate::node::Node;
+use crate::store::{Operation, Store};
+use crate::transport::Transport;
+use crate::wire::{Member, Roster, RosterVersion};
+
+/// The setting that holds the list.
+pub(crate) const ROSTER: &str = "roster";
+
+/// Keeps the list up to date.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    made: Option<RosterVersion>,
+}
+
+impl Keeper {
+    /// Makes a new list if the log has changed it.
+    pub(super) fn follow(&mut self, node: &Node, store: &Store, transport: &Transport) {
+        let Some(state) = node.state() else { return };
+        let version = version(state);
+        // A voter that has just begun has applied nothing, and knows nobody.
+        if self.made == Some(version) || version.index == LogIndex(0) {
+            return;
+        }
+        self.made = Some(version);
+        match roster(state) {
+            Ok(roster) => {
+                keep(store, &roster);
+                transport.set_roster(roster);
+            }
+            Err(error) => tracing::error!(%error, "the log's list of members cannot be used"),
+        }
+    }
+
+    /// A peer knew a newer one.
+    pub(super) fn learnt(&self, store: &Store, roster: &Roster) {
+        keep(store, roster);
+    }
+}
+
+/// The version of the list that the log holds.
+pub fn version(state: &ClusterState) -> RosterVersion {
+    RosterVersion { generation: state.generation, index: state.registry.roster }
+}
+
+/// The list that the log holds.
+pub fn roster(state: &ClusterState) -> Result<Roster, crate::wire::RosterError> {
+    let member = |host: &crate::core::state::Host| Member {
+        address: host.address,
+        name: host.name.clone(),
+        fingerprint: host.fingerprint,
+        endpoints: host.endpoints.clone(),
+    };
+    Roster::new(version(state), state.hosts.values().map(member).collect())
+}
+
+/// The list as it is kept.
+pub fn written(roster: &Roster) -> Option<String> {
+    serde_json::to_string(roster).ok()
+}
+
+/// The list as it was kept.
+pub fn read(text: &str) -> Option<Roster> {
+    serde_json::from_str(text).ok()
+}
+
+fn keep(store: &Store, roster: &Roster) {
+    let Some(value) = written(roster) else { return };
+    // If it is lost, a peer tells it again.
+    let _ = store.submit(Operation::Mark { key: ROSTER.to_owned(), value }, |result| {
+        if let Err(error) = result {
+            tracing::warn!(%error, "the list of members could not be kept");
+        }
+    });
+}

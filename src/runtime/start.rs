@@ -1,0 +1,294 @@
+//! Starting a node: from its configuration and its disk to the running loop.
+
+use super::alerts::Alerts;
+use super::engine::{End, Engine, EngineError, Inputs};
+use super::hands::{Glance, Hands, LED};
+use super::input::Answer;
+use super::ledger::Facts;
+use super::roster::{self, Keeper, ROSTER};
+use super::storage::attach;
+use crate::api::{self, Api, ApiError, Handle, Listeners};
+use crate::clock;
+use crate::config::{Config, PlatformConfig, WatchdogConfig};
+use crate::core::action::Event;
+use crate::core::ids::{Address, BootId, HostId, NetworkId};
+use crate::core::message::Watchdog as Guard;
+use crate::core::timing::{Timing, UnsafeTiming};
+use crate::fence::FenceClients;
+use crate::member::{MemberError, Membership, Places};
+use crate::node::{Machine, NodeEvent, Setup};
+use crate::platform::{NoPlatform, Platform, Tell};
+use crate::process::{HostError, HostSetup, ProcessPlatform};
+use crate::store::{Opened, Store, StoreError};
+use crate::transport::{Patience, Transport, TransportError, TransportOptions};
+use crate::trust::{Identity, TrustError, fingerprint};
+use crate::watchdog::{MachineWatchdog, Watchdog};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
+
+/// So many requests of people may wait for the loop.
+const CALLS: usize = 256;
+/// So many requests that peers have passed on may wait.
+const PASSED_ON: usize = 128;
+
+/// Why a node did not start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// The host is no member.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// The configuration names another host than the one that joined.
+    #[error("this host joined as \"{joined}\", and the configuration calls it \"{configured}\"; correct `name`")]
+    Renamed {
+        /// The name that it joined with.
+        joined: String,
+        /// The name that the configuration gives it.
+        configured: String,
+    },
+    /// Its key or certificate cannot be used.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    /// Its store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Its time limits contradict each other.
+    #[error(transparent)]
+    Timing(#[from] UnsafeTiming),
+    /// Peers cannot be reached.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// People cannot be answered.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    /// The hypervisor cannot be used.
+    #[error(transparent)]
+    Platform(#[from] HostError),
+    /// Which boot of the machine this is cannot be told.
+    #[error("the boot id cannot be read from {}: {source}; see `run` in the configuration", path.display())]
+    Boot {
+        /// From where.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// A thread could not be made.
+    #[error("no thread can be made for the loop: {0}")]
+    Thread(#[source] io::Error),
+    /// The node could not begin.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// A node that runs.
+pub struct Running {
+    /// The way to its loop.
+    pub handle: Handle,
+    /// Where it listens to people.
+    pub api: std::net::SocketAddr,
+    ended: oneshot::Receiver<Result<End, EngineError>>,
+}
+
+impl Running {
+    /// Waits until the loop has ended.
+    pub async fn ended(self) -> Result<End, EngineError> {
+        // A loop that is gone without a word has panicked, which the log tells.
+        self.ended.await.unwrap_or_else(|_| Err(EngineError::Corrupt("the loop is gone".to_owned())))
+    }
+}
+
+/// Starts a node. Its tasks run on the tokio runtime that this is called from.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let places = Places::of(&config.state);
+    let member = Membership::load(&places)?;
+    if member.name != config.name {
+        return Err(StartError::Renamed { joined: member.name, configured: config.name });
+    }
+    let timing = Timing::of(member.profile);
+    timing.check()?;
+    let boot = boot(&config.platform)?;
+    let opened = Store::open(places.state())?;
+    let (answers, answered) = mpsc::unbounded_channel();
+    let mut watchdog = watchdog(&config.watchdog, boot.uuid, &timing);
+    let guard = guard(watchdog.as_deref_mut(), &opened, boot.id);
+    let storage = attach(&config.datastores, member.cluster.as_u128(), &answers);
+    let host = HostId(member.host);
+    let setup = Setup {
+        machine: Machine {
+            host,
+            address: Address(member.host),
+            boot: boot.id,
+            hardware: hardware(&config),
+            watchdog: guard,
+            heartbeat_datastores: storage.heartbeat.clone(),
+            datastores: storage.reached.clone(),
+            formattings: storage.formattings.clone(),
+            networks: config.networks.iter().map(|name| NetworkId::of(name)).collect(),
+        },
+        session: opened.session,
+        agent: opened.agent.clone(),
+        store: opened.voter.clone(),
+        blind: blind(&opened),
+        timing: Arc::new(timing.clone()),
+        seed: Uuid::new_v4().as_u64_pair().0,
+    };
+    let identity = Identity::load(&places.trust(), "host")?;
+    let known = opened.settings.get(ROSTER).and_then(|text| roster::read(text)).unwrap_or_default();
+    let options = TransportOptions {
+        me: Address(member.host),
+        identity,
+        cluster: member.cluster.as_u128(),
+        listen: config.listen.clone(),
+        roster: known,
+        session: opened.session,
+        boot: boot.id,
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        patience: Patience::of(&timing),
+    };
+    let (transport, inbox) = Transport::start(options)?;
+    let platform = platform(&config, &timing, &answers)?;
+    let (calls, called) = mpsc::channel(CALLS);
+    let (calls_in, passed_on) = mpsc::channel(PASSED_ON);
+    let (glance, glances) = watch::channel(Glance::default());
+    let (facts, more_facts) = watch::channel(0);
+    let ledger = opened.store.ledger();
+    let listeners =
+        Listeners::bind(config.api, &Identity::load(&places.trust(), "api")?, &places.socket()).await?;
+    let api_address = listeners.address().unwrap_or(config.api);
+    let handle = Handle { calls, glance: glances, facts: more_facts };
+    let transport = Arc::new(transport);
+    let api = Api {
+        handle: handle.clone(),
+        ledger,
+        transport: Arc::clone(&transport),
+        me: Address(member.host),
+        host: config.name.clone(),
+    };
+    let hands = Hands {
+        me: config.name.clone(),
+        answers,
+        store: opened.store,
+        transport,
+        datastores: storage.threads,
+        platform,
+        watchdog,
+        fences: Arc::new(FenceClients::new()),
+        fence_timeout: timing.fence_timeout,
+        calls_in,
+        alerts: Alerts::start(config.alert_command.clone(), config.name.clone()),
+        facts: Facts::new(facts),
+        roster: Keeper::default(),
+        glance,
+    };
+    let ended = run(setup, hands, Inputs { answers: answered, inbox, calls: called })?;
+    tokio::spawn(api::serve(api, listeners, passed_on));
+    Ok(Running { handle, api: api_address, ended })
+}
+
+/// Starts the loop, on a thread of its own.
+fn run(
+    setup: Setup,
+    hands: Hands,
+    inputs: Inputs,
+) -> Result<oneshot::Receiver<Result<End, EngineError>>, StartError> {
+    let (end, ended) = oneshot::channel();
+    let runtime = tokio::runtime::Handle::current();
+    let work = move || {
+        let result = runtime.block_on(async {
+            let engine = Engine::start(setup, hands)?;
+            engine.run(inputs).await
+        });
+        // Whoever waited for the end may have gone.
+        let _ = end.send(result);
+    };
+    thread::Builder::new().name("loop".to_owned()).spawn(work).map_err(StartError::Thread)?;
+    Ok(ended)
+}
+
+struct Boot {
+    id: BootId,
+    uuid: Uuid,
+}
+
+/// Which boot of the machine this is.
+fn boot(platform: &PlatformConfig) -> Result<Boot, StartError> {
+    let path = match platform {
+        PlatformConfig::None => PathBuf::from("/proc/sys/kernel/random/boot_id"),
+        PlatformConfig::Process { run } => run.join("boot-id"),
+    };
+    let failed = |source| StartError::Boot { path: path.clone(), source };
+    let text = fs::read_to_string(&path).map_err(failed)?;
+    let uuid: Uuid = text.trim().parse().map_err(|error| failed(io::Error::other(error)))?;
+    Ok(Boot { id: BootId(uuid.as_u64_pair().0 ^ uuid.as_u64_pair().1), uuid })
+}
+
+/// A print of the machine's parts: another machine under the same UUID has another one.
+fn hardware(config: &Config) -> u64 {
+    let machine = match &config.platform {
+        PlatformConfig::None => fs::read_to_string("/etc/machine-id").unwrap_or_default(),
+        PlatformConfig::Process { run } => run.display().to_string(),
+    };
+    let print = fingerprint(format!("{}\n{machine}", Uuid::from_u128(config.uuid)).as_bytes());
+    print.0.iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+}
+
+fn watchdog(config: &WatchdogConfig, boot: Uuid, timing: &Timing) -> Option<Box<dyn Watchdog>> {
+    match config {
+        WatchdogConfig::None => None,
+        WatchdogConfig::Machine { socket } => {
+            Some(Box::new(MachineWatchdog::new(socket, boot, timing.hard_deadline)))
+        }
+    }
+}
+
+/// What the watchdog is worth. One that does not answer is worth nothing, and is said so.
+fn guard(watchdog: Option<&mut (dyn Watchdog + 'static)>, opened: &Opened, boot: BootId) -> Guard {
+    let Some(watchdog) = watchdog else { return Guard::None };
+    match watchdog.probe() {
+        Ok(found) => found.into(),
+        Err(error) => {
+            let was_open = opened.agent.watchdog_opened == Some(boot);
+            tracing::error!(%error, was_open, "the watchdog cannot be used");
+            Guard::None
+        }
+    }
+}
+
+/// For how long nobody on this node has known a master.
+fn blind(opened: &Opened) -> Duration {
+    let led = opened.settings.get(LED).and_then(|text| text.parse::<i64>().ok());
+    let since = led.map_or(0, |led| clock::wall_milliseconds().saturating_sub(led));
+    Duration::from_millis(u64::try_from(since).unwrap_or(0))
+}
+
+fn platform(
+    config: &Config,
+    timing: &Timing,
+    answers: &mpsc::UnboundedSender<Answer>,
+) -> Result<Box<dyn Platform>, StartError> {
+    let answers = answers.clone();
+    let tell: Tell = Arc::new(move |event| {
+        // A loop that has ended waits for nothing.
+        let _ = answers.send(Answer::Event(NodeEvent::Core(Event::Platform(event))));
+    });
+    Ok(match &config.platform {
+        PlatformConfig::None => Box::new(NoPlatform::new(tell)),
+        PlatformConfig::Process { run } => Box::new(ProcessPlatform::new(
+            HostSetup {
+                host: config.name.clone(),
+                run: run.clone(),
+                state: config.state.clone(),
+                program: PathBuf::from("/proc/self/exe"),
+                call_deadline: timing.call_deadline,
+            },
+            tell,
+        )?),
+    })
+}
