@@ -112,6 +112,7 @@ impl Calls {
         read_definition(&self.definition(vm))?;
         let file = self.lives.file(vm);
         let life = file.claim()?.ok_or(CallError::HasProcess)?;
+        self.watcher.spare(vm);
         let nonce = Uuid::new_v4();
         life.write(&LifeRecord { vm, nonce, epoch, stage: Stage::Spawning, process: None })?;
         let mut child = self.spawn(vm, &file, life).map_err(process("made"))?;

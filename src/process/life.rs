@@ -150,16 +150,13 @@ pub(super) fn vms_in(directory: &Path, ending: &str) -> io::Result<Vec<VmId>> {
 }
 
 /// Puts a file in the place of another one, so that whoever reads it reads the one or the other.
+///
+/// Nothing is synced, as a start may wait for it: what is written here means nothing after the loss of power, or is
+/// written anew before it is used.
 pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let new = path.with_extension("new");
-    let file = File::create(&new)?;
-    io::Write::write_all(&mut &file, bytes)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
+    fs::write(&new, bytes)?;
+    fs::rename(&new, path)
 }
 
 /// The life file of a VM.

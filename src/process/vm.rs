@@ -77,7 +77,7 @@ pub enum VmError {
 }
 
 impl VmError {
-    /// The code with which the process ends.
+    /// The code with which the process ends: one of its own for each way in which another one was in its place.
     pub fn code(&self) -> u8 {
         match self {
             VmError::Disk(DiskError::Locked(_)) => 10,

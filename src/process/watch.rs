@@ -42,6 +42,8 @@ struct Shared {
 struct Inbox {
     adopt: BTreeMap<(VmId, Uuid), Watched>,
     notice: BTreeSet<VmId>,
+    /// Kills that were ordered before these VMs were started anew mean nothing any more.
+    spare: BTreeSet<VmId>,
     kill: BTreeSet<VmId>,
     ended: bool,
 }
@@ -90,6 +92,14 @@ impl Watcher {
         });
     }
 
+    /// A VM's life file was claimed for a new start: whoever was to be killed until now is gone.
+    pub(super) fn spare(&self, vm: VmId) {
+        self.put(|inbox| {
+            inbox.kill.remove(&vm);
+            inbox.spare.insert(vm);
+        });
+    }
+
     fn put(&self, what: impl FnOnce(&mut Inbox)) {
         what(&mut self.shared.inbox());
         // If it cannot be written to, it is full of wakes.
@@ -110,20 +120,8 @@ impl Shared {
     }
 }
 
-/// Whom a kill is meant for, if its process could not be found at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Target {
-    /// Whoever has the lock: nothing was known of it yet.
-    Holder,
-    /// This start.
-    Start(Uuid),
-    /// The start after this one, which is over.
-    After(Uuid),
-}
-
-/// A kill that has not found its process yet.
+/// A kill that has not found its process yet, for that one is just being made.
 struct Pursuit {
-    target: Target,
     due: Instant,
     delay: Duration,
 }
@@ -146,7 +144,8 @@ impl Thread {
                 return;
             }
             self.watched.extend(inbox.adopt);
-            let pursuit = |vm| (vm, Pursuit { target: Target::Holder, due: Instant::ZERO, delay: AGAIN });
+            self.kills.retain(|vm, _| !inbox.spare.contains(vm));
+            let pursuit = |vm| (vm, Pursuit { due: Instant::ZERO, delay: AGAIN });
             self.kills.extend(inbox.kill.into_iter().map(pursuit));
             self.pursue();
             for vm in inbox.notice {
@@ -205,39 +204,30 @@ impl Thread {
         for (vm, pursuit) in std::mem::take(&mut self.kills) {
             if pursuit.due > now {
                 self.kills.insert(vm, pursuit);
-            } else if let Some(target) = self.kill(vm, pursuit.target) {
+            } else if !self.kill(vm) {
                 let delay = (pursuit.delay * 2).min(SELDOM);
-                self.kills.insert(vm, Pursuit { target, due: now + pursuit.delay, delay });
+                self.kills.insert(vm, Pursuit { due: now + pursuit.delay, delay });
             }
         }
     }
 
-    /// Kills the process of a VM. Whom to look for next time, if it was not found.
-    fn kill(&mut self, vm: VmId, target: Target) -> Option<Target> {
+    /// Kills the process of a VM. Whether that is settled: the lock may be held, and nobody be found who has it.
+    fn kill(&mut self, vm: VmId) -> bool {
         if !is_held(&self.directory, vm) {
-            return None;
+            return true;
         }
-        let record = read(&self.directory, vm);
-        let target = match (target, &record) {
-            (Target::Start(nonce), Some(record)) if record.nonce != nonce => return None,
-            (Target::After(nonce), Some(record)) if record.nonce != nonce => Target::Start(record.nonce),
-            (target, _) => target,
+        let Some(watched) = self.watch_holder(vm).and_then(|nonce| self.watched.get(&(vm, nonce))) else {
+            return false;
         };
-        if let Some(nonce) = self.watch_holder(vm) {
-            let watched = self.watched.get(&(vm, nonce))?;
-            match watched.process.signal(Signal::KILL) {
-                Ok(()) => info!("{vm}: its process is killed"),
-                Err(error) => warn!("{vm}: its process cannot be killed: {error}"),
-            }
-            return None;
+        // A new start announces itself before it makes its process: if this is that one, it is seen here.
+        if self.shared.inbox().spare.contains(&vm) {
+            return true;
         }
-        // The lock is held, so somebody is there. If it is not the process in the record, it is one whose start has
-        // not been written down yet.
-        Some(match (target, record) {
-            (Target::Holder, Some(LifeRecord { nonce, process: Some(_), .. })) => Target::After(nonce),
-            (Target::Holder, Some(LifeRecord { nonce, process: None, .. })) => Target::Start(nonce),
-            (target, _) => target,
-        })
+        match watched.process.signal(Signal::KILL) {
+            Ok(()) => info!("{vm}: its process is killed"),
+            Err(error) => warn!("{vm}: its process cannot be killed: {error}"),
+        }
+        true
     }
 
     /// Sees to it that the process that has a VM's lock is watched. Which start it is, if it could be found.

@@ -8,8 +8,8 @@ use holdfast::platform::Platform;
 use holdfast::process::hand::{Deed, act};
 use holdfast::process::life::Stage;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 const VM: VmId = VmId(1);
 /// The test `agent` is the agent itself in a process where this names its directory.
@@ -47,35 +47,40 @@ fn the_next_agent_sees_stops_and_kills_what_an_earlier_one_started() {
 }
 
 /// An agent in a process of its own, killed with the test.
-struct Agent(Child);
+struct Agent {
+    child: Child,
+    out: BufReader<ChildStdout>,
+}
 
 impl Agent {
     /// Starts one that starts VMs, and says so of each.
     fn start(shared: &Shared) -> Agent {
         let mut command = Command::new(std::env::current_exe().expect("this test"));
         command.args(["--exact", "agents::agent", "--nocapture"]).env(AGENT_OF, shared.path());
-        Agent(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process"))
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a process");
+        let out = BufReader::new(child.stdout.take().expect("its output"));
+        Agent { child, out }
     }
 
     /// Waits until it has said that so many VMs run.
     fn has_started(&mut self, count: usize) {
-        let out = BufReader::new(self.0.stdout.take().expect("its output"));
-        let started = out.lines().map_while(Result::ok).filter(|line| line.contains("started vm-")).take(count);
+        let lines = self.out.by_ref().lines().map_while(Result::ok);
+        let started = lines.filter(|line| line.contains("started vm-")).take(count);
         assert_eq!(started.count(), count);
     }
 
     fn kill(&mut self) {
-        self.0.kill().and_then(|()| self.0.wait()).expect("a child");
+        self.child.kill().and_then(|()| self.child.wait()).expect("a child");
     }
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        let _gone = self.0.kill().and_then(|()| self.0.wait());
+        let _gone = self.child.kill().and_then(|()| self.child.wait());
     }
 }
 
-/// Is an agent, if this process is to be one. It is killed from outside.
+/// Is an agent, if this process is to be one. It is killed from outside; if whoever does that is gone, it ends its VMs.
 #[test]
 fn agent() {
     let Some(folder) = std::env::var_os(AGENT_OF) else { return };

@@ -174,7 +174,8 @@ fn a_deaf_guest_is_waited_for_and_can_be_killed_meanwhile() {
     let stop = host.begin(PlatformCall::Stop { vm: VM, want: Want::Stopped });
     assert!(host.look().busy.contains(&VM));
     holdfast::platform::Platform::kill(&mut host.platform, VM);
-    assert_eq!(host.outcome(stop), Outcome::Done);
+    // It may have been killed even before it was asked: then there was nobody to stop.
+    assert!(matches!(host.outcome(stop), Outcome::Done | Outcome::Failed));
     host.assert_gone(VM, Ended::Crashed);
 }
 

@@ -2,6 +2,7 @@
 
 use crate::host::{Host, Shared};
 use holdfast::core::action::{Ended, Outcome, ProcessState};
+use holdfast::core::command::Want;
 use holdfast::core::ids::{Epoch, VmId};
 use holdfast::platform::Platform;
 use holdfast::process::life::{Life, LifeRecord, ProcessName, Stage};
@@ -148,14 +149,25 @@ fn a_kill_that_waits_spares_the_next_start() {
     let shared = Shared::new();
     let mut host = shared.host("host-1");
     host.define(VM, &shared.definition(VM, ""));
-    let life = claim(&host);
-    life.write(&record(Stage::Spawning, None)).expect("a life file");
-    host.platform.kill(VM);
-    after_the_kill(&shared, &mut host);
-    drop(life);
-    assert_eq!(host.start(VM, 1), Outcome::Done);
-    after_the_kill(&shared, &mut host);
-    host.assert_runs(VM);
+    let mut dead = Sleeper::with_input(Stdio::null());
+    let stale = record(Stage::Running, Some(dead.name()));
+    dead.0.kill().and_then(|()| dead.0.wait()).expect("a child");
+    // An agent that is about to make a process, and ends before it does.
+    for written in [None, Some(record(Stage::Spawning, None)), Some(stale)] {
+        let life = claim(&host);
+        if let Some(written) = written {
+            life.write(&written).expect("a life file");
+        }
+        host.platform.kill(VM);
+        after_the_kill(&shared, &mut host);
+        drop(life);
+        assert_eq!(host.start(VM, 1), Outcome::Done);
+        let pid = host.pid(VM);
+        after_the_kill(&shared, &mut host);
+        host.assert_runs(VM);
+        assert_eq!(host.pid(VM), pid);
+        assert_eq!(host.stop(VM, Want::Stopped), Outcome::Done);
+    }
 }
 
 #[test]

@@ -195,3 +195,15 @@ fn what_is_no_disk_is_not_written_to() {
     drop(held);
     assert!(!is_locked(&bench.disk).unwrap());
 }
+
+#[test]
+fn of_two_that_start_at_once_the_later_one_ends_before_it_writes() {
+    let bench = bench();
+    let (one, two) = (take_over(&bench.disk), take_over(&bench.disk));
+    let mut one = one.append(name(1)).unwrap();
+    assert!(matches!(two.append(name(2)), Err(DiskError::Clash(_))));
+    assert!(matches!(one.write(), Err(DiskError::Clash(_))));
+    let examination = examine(&bench.disk).unwrap();
+    assert_eq!(examination.last, Slot::Empty);
+    assert!(examination.clashes.iter().any(|clash| matches!(clash, Clash::StartedAtOnce { .. })), "{examination:?}");
+}
