@@ -179,15 +179,17 @@ fn a_reader_that_never_ends_is_ended_before_the_write_ahead_log_grows_for_ever()
     let ledger = opened.store.ledger();
     let (begun, began) = channel();
     let pool = ledger.pool();
-    let reader = std::thread::spawn(move || {
-        pool.with(|connection| {
+    let (end, ended) = channel();
+    std::thread::spawn(move || {
+        let result: Result<(), QueryError> = pool.with(|connection| {
             // It sees the store as it is now, so nothing that is written from now on can leave the log.
             let moment = connection.unchecked_transaction()?;
             moment.query_row("SELECT count(*) FROM ledger", [], |_| Ok(()))?;
             begun.send(()).expect("somebody waits");
             let endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
             Ok(moment.query_row(endless, [], |_| Ok(()))?)
-        })
+        });
+        end.send(result).expect("somebody waits");
     });
     began.recv_timeout(PATIENCE).expect("it begins");
     for _ in 0..12 {
@@ -195,7 +197,7 @@ fn a_reader_that_never_ends_is_ended_before_the_write_ahead_log_grows_for_ever()
         written(&opened.store, Operation::NewVoter(Box::new(large)));
     }
     assert!(wal_pages(folder.path()) > 4_000, "{} pages", wal_pages(folder.path()));
-    let ended = reader.join().expect("it does not panic");
+    let ended = ended.recv_timeout(PATIENCE).expect("it is ended");
     assert!(matches!(ended, Err(QueryError::Interrupted)), "{ended:?}");
     // Whoever asks next is let in when the log has been emptied.
     ledger.count().expect("an answer");
