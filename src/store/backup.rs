@@ -23,8 +23,8 @@
 
 use super::database::{self, Access, Mark};
 use super::directory::{
-    StateDirectory, canonical, database_in, exists, make_private, remove_database, sync_directory, sync_file,
-    with_suffix,
+    StateDirectory, canonical, database_in, exists, make_private, remove_database, restoring_in, sync_directory,
+    sync_file, with_suffix,
 };
 use super::error::{StoreError, WriteError};
 use super::migrate::{self, MIGRATIONS};
@@ -92,21 +92,26 @@ pub fn create(directory: &Path, to: &Path) -> Result<Header, StoreError> {
     if exists(to) {
         return Err(StoreError::Exists { path: to.to_owned() });
     }
-    let store = database_in(&canonical(directory)?);
+    let store = database_to_copy(directory)?;
     let source = database::connect(&store, Access::Read)?;
     database::expect_mark(&source, &store, Mark::Store)?;
     migrate::refuse_newer(&source, &store, &MIGRATIONS)?;
-    let folder = match to.parent() {
-        Some(parent) if parent != Path::new("") => canonical(parent)?,
-        _ => canonical(Path::new("."))?,
-    };
-    let Some(name) = to.file_name() else { return Err(StoreError::Exists { path: to.to_owned() }) };
-    let to = folder.join(name);
+    let to = std::path::absolute(to).map_err(StoreError::file("cannot find", to))?;
+    let folder = to.parent().unwrap_or(Path::new("/"));
     let part = with_suffix(&to, &format!(".part-{}", std::process::id()));
     let made = copy(&source, &part).and_then(|header| rename_to_new(&part, &to).map(|()| header));
-    remove_database(&part)?;
-    sync_directory(&folder)?;
+    sync_directory(folder)?;
     made
+}
+
+fn database_to_copy(directory: &Path) -> Result<PathBuf, StoreError> {
+    let directory = canonical(directory)?;
+    let store = database_in(&directory);
+    match (exists(&restoring_in(&directory)), exists(&store)) {
+        (true, _) => Err(StoreError::RestoreUnfinished { path: directory }),
+        (false, false) => Err(StoreError::Missing { path: store }),
+        (false, true) => Ok(store),
+    }
 }
 
 /// Gives a file a name that nobody has taken meanwhile; where the file system knows no such thing, it was looked at before.
@@ -124,6 +129,18 @@ fn rename_to_new(from: &Path, to: &Path) -> Result<(), StoreError> {
 /// Writes a whole and synced backup of what this connection sees to a file that is not there yet.
 pub(super) fn copy(source: &Connection, to: &Path) -> Result<Header, StoreError> {
     drop(make_private(to)?);
+    or_removed(to, fill(source, to))
+}
+
+/// Half of a file would only use up a disk that may be full already.
+fn or_removed<T>(path: &Path, made: Result<T, StoreError>) -> Result<T, StoreError> {
+    if made.is_err() {
+        remove_database(path)?;
+    }
+    made
+}
+
+fn fill(source: &Connection, to: &Path) -> Result<Header, StoreError> {
     let failed = StoreError::database("cannot write the backup", to);
     let name = to.to_str().ok_or_else(|| unreadable(to, WriteError::other("its name is no text")))?;
     source.execute("VACUUM INTO ?1", [name]).map_err(&failed)?;
@@ -179,7 +196,7 @@ pub fn restore(from: &Path, directory: &Path, replace: Replace) -> Result<Restor
         return Err(StoreError::Occupied { path: directory.path().to_owned() });
     }
     let new = directory.fresh(".building")?;
-    let header = prepare(&from, &new, last_session(&directory))?;
+    let header = or_removed(&new, prepare(&from, &new, last_session(&directory)))?;
     // From here on nobody opens what is there: it is about to be torn away from its write-ahead log.
     directory.put(&new, &directory.restoring())?;
     let moved_aside = directory.move_aside(clock::wall_milliseconds() / 1_000)?;
@@ -223,7 +240,7 @@ fn prepare(from: &Path, to: &Path, last_session: u64) -> Result<Header, StoreErr
 fn go_back_in_time(connection: &Connection, from: &Path, last_session: u64) -> Result<(), StoreError> {
     let told = |error| unreadable(from, error);
     let (session, _) = tables::node(connection).map_err(told)?;
-    let session = session.max(last_session) + SESSION_LEAP;
+    let session = (session + SESSION_LEAP).max(last_session).max(database::first_session());
     if session > SESSION_MAX {
         return Err(StoreError::SessionsExhausted { path: from.to_owned(), session });
     }

@@ -4,7 +4,8 @@
 //! it. Copying it is done here, after the writes were answered, so that no commit waits for it. Readers that follow each
 //! other without a gap would keep it from ever starting anew: beyond a limit they are held back for a moment.
 
-use super::error::{StoreError, WriteErrorKind};
+use super::database::BUSY;
+use super::error::StoreError;
 use super::reader::Pool;
 use crate::clock::boottime;
 use crate::core::time::Instant;
@@ -92,11 +93,9 @@ impl WalKeeper {
     /// Brings everything into the database and empties the log, before the store is closed.
     pub(super) fn finish(&mut self, connection: &Connection, path: &Path) -> Result<(), StoreError> {
         self.readers.close();
-        match truncate(connection) {
-            Ok(_) => Ok(()),
-            Err(error) if WriteErrorKind::of(&error) == WriteErrorKind::Other => Ok(()),
-            Err(error) => Err(StoreError::database("cannot copy the write-ahead log into", path)(error)),
-        }
+        // Whoever still reads keeps the log from being emptied, and the next to open the store does it.
+        truncate(connection).map_err(StoreError::database("cannot copy the write-ahead log into", path))?;
+        Ok(())
     }
 }
 
@@ -113,9 +112,8 @@ fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<Checkpoin
 
 /// Never waits for readers: the writer has better things to do.
 fn truncate(connection: &Connection) -> rusqlite::Result<Checkpoint> {
-    let patience: i64 = connection.pragma_query_value(None, "busy_timeout", |row| row.get(0))?;
     connection.busy_timeout(Duration::ZERO)?;
     let done = checkpoint(connection, "TRUNCATE");
-    connection.busy_timeout(Duration::from_millis(u64::try_from(patience).unwrap_or(0)))?;
+    connection.busy_timeout(BUSY)?;
     done
 }

@@ -3,7 +3,8 @@
 use super::directory::{self, StateDirectory, make_private, sync_file};
 use super::error::StoreError;
 use super::migrate::{self, Migration};
-use super::tables;
+use super::{tables, unreadable};
+use crate::clock;
 use rusqlite::{Connection, OpenFlags};
 use std::fs;
 use std::path::Path;
@@ -14,7 +15,10 @@ const STORE_MARK: i32 = 0x486f_6c64;
 /// A backup must not be opened as a store, so it has a mark of its own: "Holb".
 const BACKUP_MARK: i32 = 0x486f_6c62;
 /// For so long a write waits for somebody who looks into the file with SQLite's own tools.
-const BUSY: Duration = Duration::from_secs(2);
+pub(super) const BUSY: Duration = Duration::from_secs(2);
+
+/// So many statements are kept ready: more than there are.
+const STATEMENTS: usize = 64;
 
 /// What must read back exactly so. Memory-mapped writes would not be ordered, and their errors are signals.
 const SETTINGS: [(&str, &str); 8] = [
@@ -68,16 +72,22 @@ pub(super) fn open(directory: &StateDirectory, migrations: &[Migration]) -> Resu
 /// Makes a database under another name first: one that is half made never bears the real one.
 fn make(directory: &StateDirectory, migrations: &[Migration]) -> Result<(), StoreError> {
     let path = directory.fresh(".building")?;
-    let failed = StoreError::database("cannot make", &path);
     // Made here, for SQLite would let everybody read it.
     drop(make_private(&path)?);
     let mut connection = connect(&path, Access::Write)?;
-    set_mark(&connection, Mark::Store).map_err(&failed)?;
+    set_mark(&connection, Mark::Store).map_err(StoreError::database("cannot make", &path))?;
     migrate::run(&mut connection, &path, migrations)?;
-    tables::make_rows(&connection).map_err(&failed)?;
+    tables::make_rows(&connection, first_session()).map_err(|error| unreadable(&path, error))?;
     close(connection, &path)?;
     sync_file(&path)?;
     directory.put(&path, &directory.database())
+}
+
+/// The run number that a new store counts on from: the minutes since 1970. A machine whose store was moved away and that
+/// joins anew in the same boot must not be taken for an older run of itself; it will hardly have run more than once in
+/// each of the minutes before.
+pub(super) fn first_session() -> u64 {
+    u64::try_from(clock::wall_milliseconds() / 60_000).unwrap_or(0)
 }
 
 /// Opens a file that is there. It changes nothing in it.
@@ -89,6 +99,7 @@ pub(super) fn connect(path: &Path, access: Access) -> Result<Connection, StoreEr
     };
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(&failed)?;
     connection.busy_timeout(BUSY).map_err(&failed)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
     connection.pragma_update(None, "mmap_size", 0).map_err(&failed)?;
     connection.pragma_update(None, "temp_store", "MEMORY").map_err(&failed)?;
     connection.pragma_update(None, "trusted_schema", false).map_err(&failed)?;

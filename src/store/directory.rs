@@ -56,7 +56,7 @@ impl StateDirectory {
     }
 
     pub(super) fn database(&self) -> PathBuf {
-        self.path.join(DATABASE)
+        database_in(&self.path)
     }
 
     /// A database that is being put together. What was left of an earlier attempt is removed.
@@ -68,7 +68,7 @@ impl StateDirectory {
 
     /// The whole backup that a restore is about to put into the place of the database.
     pub(super) fn restoring(&self) -> PathBuf {
-        self.beside(".restoring")
+        restoring_in(&self.path)
     }
 
     /// A file whose name is that of the database with something after it.
@@ -147,6 +147,10 @@ fn holder(lock: &mut File) -> Option<u32> {
 
 pub(super) fn database_in(directory: &Path) -> PathBuf {
     directory.join(DATABASE)
+}
+
+pub(super) fn restoring_in(directory: &Path) -> PathBuf {
+    with_suffix(&database_in(directory), ".restoring")
 }
 
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

@@ -108,9 +108,21 @@ pub enum StoreError {
         /// The directory.
         path: PathBuf,
     },
+    /// There is nothing to make a backup of.
+    #[error("{} is not there: name the state directory of a host whose agent has run", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
     /// A backup would overwrite something.
     #[error("{} exists: a backup overwrites nothing, so name another file", path.display())]
     Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The writer came to an end that it was not told to come to.
+    #[error("the writer of {} ended by a fault of this program: nothing that it reported as done is lost; start the agent again, and report what the log says", path.display())]
+    WriterDied {
         /// The file.
         path: PathBuf,
     },

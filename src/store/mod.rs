@@ -28,7 +28,7 @@ mod writer;
 pub use error::{QueryError, StoreError, SubmitError, WriteError, WriteErrorKind};
 pub use ledger::{LedgerKey, LedgerRow};
 pub use reader::{LedgerReader, ROWS_MAX, TimeRange};
-pub use writer::{Done, Operation, Refused, Reloaded};
+pub use writer::{Operation, Refused};
 
 use crate::core::action::AgentStore;
 use crate::election::StoreImage;

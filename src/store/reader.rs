@@ -196,7 +196,7 @@ enum Door {
 }
 
 impl Pool {
-    fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, QueryError>) -> Result<T, QueryError> {
+    pub(super) fn with<T>(&self, ask: impl FnOnce(&Connection) -> Result<T, QueryError>) -> Result<T, QueryError> {
         let taken = Taken { pool: self, connection: Some(self.take()?) };
         match &taken.connection {
             Some(connection) => ask(connection),

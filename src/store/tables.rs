@@ -14,12 +14,9 @@ pub(super) const SESSION_MAX: u64 = (1 << 30) - 1;
 const SETTING_BYTES: usize = 64 * 1024;
 
 /// Fills a new database with what always is there.
-pub(super) fn make_rows(connection: &Connection) -> rusqlite::Result<()> {
-    // An agent that has learnt nothing is one whose fields all have their defaults.
-    let agent = serde_json::to_string(&AgentStore::default()).unwrap_or_default();
-    connection.execute("INSERT INTO node (id, session, restored) VALUES (1, 0, 0)", [])?;
-    connection.execute("INSERT INTO agent (id, body) VALUES (1, ?1)", [agent])?;
-    Ok(())
+pub(super) fn make_rows(connection: &Connection, session: u64) -> Result<(), WriteError> {
+    connection.execute("INSERT INTO node (id, session, restored) VALUES (1, ?1, 0)", [to_row(session)?])?;
+    save_agent(connection, &AgentStore::default())
 }
 
 /// The last run's number, and whether the agent has learnt nothing since its store came out of a backup.

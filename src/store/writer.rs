@@ -18,6 +18,7 @@ use super::voter::{self, Outline};
 use crate::core::action::AgentStore;
 use crate::election::{StoreBatch, StoreImage};
 use rusqlite::{Connection, TransactionBehavior};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use thiserror::Error;
@@ -67,18 +68,24 @@ pub struct Refused {
 }
 
 /// Called on the writer's thread when an operation is on stable storage, or is not and will not be. It must not block.
-pub type Done = Box<dyn FnOnce(Result<(), WriteError>) + Send>;
+pub(super) type Done = Callback<()>;
 /// Called on the writer's thread with the voter's store as it is on disk. It must not block.
-pub type Reloaded = Box<dyn FnOnce(Result<Option<StoreImage>, WriteError>) + Send>;
+pub(super) type Reloaded = Callback<Option<StoreImage>>;
+type Callback<T> = Box<dyn FnOnce(Result<T, WriteError>) + Send>;
 
 /// Gives exactly one answer, also when the writer comes to an end on the way.
-struct Answer<T>(Option<Box<dyn FnOnce(Result<T, WriteError>) + Send>>);
+struct Answer<T>(Option<Callback<T>>);
 
 impl<T> Answer<T> {
     fn give(mut self, result: Result<T, WriteError>) {
         if let Some(done) = self.0.take() {
             done(result);
         }
+    }
+
+    /// It was never asked for: the caller learns so in another way.
+    fn withdraw(mut self) {
+        self.0 = None;
     }
 }
 
@@ -100,26 +107,22 @@ pub(super) struct Handle {
     /// None once it is told to end.
     queue: Option<SyncSender<Task>>,
     thread: Option<JoinHandle<Result<(), StoreError>>>,
+    path: PathBuf,
 }
 
 impl Handle {
     pub(super) fn submit(&self, operation: Operation, done: Done) -> Result<(), Box<Refused>> {
-        self.send(Task::Write(operation, Answer(Some(done)))).map_err(|(why, task)| match task {
-            Task::Write(operation, mut answer) => {
-                answer.0 = None;
-                Box::new(Refused { why, operation })
-            }
-            Task::Reload(_) => Box::new(Refused { why, operation: Operation::DropVoter }),
-        })
+        let sent = self.send(Task::Write(operation, Answer(Some(done))));
+        let Err((why, Task::Write(operation, answer))) = sent else { return Ok(()) };
+        answer.withdraw();
+        Err(Box::new(Refused { why, operation }))
     }
 
     pub(super) fn reload(&self, done: Reloaded) -> Result<(), SubmitError> {
-        self.send(Task::Reload(Answer(Some(done)))).map_err(|(why, task)| {
-            if let Task::Reload(mut answer) = task {
-                answer.0 = None;
-            }
-            why
-        })
+        let sent = self.send(Task::Reload(Answer(Some(done))));
+        let Err((why, Task::Reload(answer))) = sent else { return Ok(()) };
+        answer.withdraw();
+        Err(why)
     }
 
     fn send(&self, task: Task) -> Result<(), (SubmitError, Task)> {
@@ -135,7 +138,9 @@ impl Handle {
         self.queue = None;
         match self.thread.take() {
             // A callback may be what drops the store; the thread cannot wait for itself.
-            Some(thread) if thread.thread().id() != thread::current().id() => thread.join().unwrap_or(Ok(())),
+            Some(thread) if thread.thread().id() != thread::current().id() => {
+                thread.join().unwrap_or_else(|_| Err(StoreError::WriterDied { path: self.path.clone() }))
+            }
             _ => Ok(()),
         }
     }
@@ -167,7 +172,7 @@ impl Writer {
         let path = self.directory.database();
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || self.run(&tasks));
         let thread = thread.map_err(StoreError::file("cannot start the writer of", &path))?;
-        Ok(Handle { queue: Some(queue), thread: Some(thread) })
+        Ok(Handle { queue: Some(queue), thread: Some(thread), path })
     }
 
     fn run(mut self, tasks: &Receiver<Task>) -> Result<(), StoreError> {

@@ -26,6 +26,8 @@ fn child() {
     let directory = Path::new(directory);
     match what.split_once('-').unwrap_or((what, "")) {
         ("workload", run) => workload::work(directory, run.parse().expect("a number")),
+        ("back up", _) => power_cut::back_up(directory),
+        ("restore", _) => power_cut::restore(directory),
         ("full", _) => full_disk::work(directory),
         ("writer", _) => processes::work(directory),
         _ => panic!("no such work: {what}"),

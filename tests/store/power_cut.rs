@@ -8,16 +8,19 @@ use crate::disk::{Disk, Fate};
 use crate::trace::{CALLS, Event, Reader};
 use crate::workload::{Dice, RUNS, State, plan, seed};
 use crate::{child_arguments, say, with_child};
-use holdfast::store::{Operation, Store};
+use holdfast::election::StoreImage;
+use holdfast::store::backup::{self, Replace};
+use holdfast::store::{Operation, Store, StoreError};
+use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::channel;
 use std::time::Duration;
 use tempfile::TempDir;
 
 /// So many cuts are made at other places than around syncs, names and words.
-const CUTS_BETWEEN: u64 = 150;
+const CUTS_BETWEEN: u64 = 120;
 const THREADS: usize = 2;
 /// After so many cuts one store is also written to, closed and opened once more.
 const GO_ON_AFTER: usize = 16;
@@ -31,7 +34,9 @@ fn a_power_cut_at_any_write_loses_nothing_that_was_acknowledged() {
         return say("power cut: NOT TESTED: strace is missing, or may not trace here; apt-get install strace");
     }
     let folder = TempDir::new().expect("a folder");
-    let events = record(folder.path());
+    let mut recorder = Recorder::new(folder.path());
+    (0..RUNS).for_each(|run| recorder.record(&format!("workload-{run}")));
+    let events = recorder.events;
     let states = states(seed);
     let cuts = cuts(&events, seed);
     let tried: usize = std::thread::scope(|scope| {
@@ -45,29 +50,103 @@ fn a_power_cut_at_any_write_loses_nothing_that_was_acknowledged() {
     assert!(syncs > 80 && tried > 1_000, "too little happened");
 }
 
+#[test]
+fn a_power_cut_of_a_restore_leaves_the_old_store_or_the_new_one_or_says_so() {
+    let seed = seed();
+    if !strace_works() {
+        return say("power cut of a restore: NOT TESTED: strace is missing, or may not trace here");
+    }
+    let folder = TempDir::new().expect("a folder");
+    let mut recorder = Recorder::new(folder.path());
+    // The second run ends without closing: its write-ahead log is moved aside with the store.
+    ["workload-0", "workload-1", "back up"].iter().for_each(|what| recorder.record(what));
+    let before = recorder.events.len();
+    recorder.record("restore");
+    let mut words = Words::default();
+    recorder.events.iter().for_each(|event| words.hear(event));
+    let old = (&states(seed)[words.acknowledged], words.session);
+    let mut ends = BTreeMap::new();
+    let mut disk = Disk::default();
+    for (number, event) in recorder.events.iter().enumerate() {
+        disk.apply(event);
+        for fate in Fate::ALL.iter().filter(|_| number >= before) {
+            let folder = memory_folder();
+            disk.leave(folder.path(), *fate, &mut Dice::new(seed + number as u64));
+            let what = format!("seed {seed}, cut after {} events, {fate:?}", number + 1 - before);
+            *ends.entry(restored_or_not(folder.path(), &recorder.backup(), old, &what)).or_insert(0) += 1;
+        }
+    }
+    say(&format!("power cut of a restore: {} events, stores left: {ends:?}", recorder.events.len() - before));
+    assert!(ends.len() == 3, "each of them can happen");
+}
+
+/// What is left after a power cut; it is all there, or is all there once the restore is run again.
+fn restored_or_not(directory: &Path, backup: &Path, (old, session): (&State, u64), what: &str) -> &'static str {
+    match Store::open(directory) {
+        Ok(opened) if opened.restored => {
+            let voter = old.voter.clone().map(|image| StoreImage { restored_from_backup: true, ..image });
+            assert!(State::of(&opened).ledger == old.ledger && opened.voter == voter, "{what}");
+            assert!(opened.session > session + 1_000_000, "{what}: {}", opened.session);
+            "new"
+        }
+        Ok(opened) => {
+            assert!(opened.session > session, "{what}: {}", opened.session);
+            assert!(State::of(&opened) == *old, "{what}: something of the old one is lost");
+            "old"
+        }
+        Err(StoreError::RestoreUnfinished { .. }) => {
+            backup::restore(backup, directory, Replace::MoveAside).unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!(restored_or_not(directory, backup, (old, session), what), "new", "{what}");
+            "unfinished"
+        }
+        Err(error) => panic!("{what}: {error}"),
+    }
+}
+
+/// What the process does that makes the backup.
+pub fn back_up(directory: &Path) {
+    backup::create(directory, &directory.with_extension("backup")).expect("a backup");
+}
+
+/// What the process does whose power is cut.
+pub fn restore(directory: &Path) {
+    backup::restore(&directory.with_extension("backup"), directory, Replace::MoveAside).expect("it is restored");
+}
+
 fn strace_works() -> bool {
     let run = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
     run.is_ok_and(|output| output.status.success())
 }
 
 /// Lets processes work one after another and reads what they did.
-fn record(folder: &Path) -> Vec<Event> {
-    let directory = folder.join("state");
-    fs::create_dir(&directory).expect("a folder");
-    let directory = directory.canonicalize().expect("a path");
-    let mut reader = Reader::new(&directory);
-    for run in 0..RUNS {
-        let trace = folder.join(format!("trace-{run}"));
+struct Recorder {
+    directory: PathBuf,
+    reader: Reader,
+    events: Vec<Event>,
+}
+
+impl Recorder {
+    fn new(folder: &Path) -> Recorder {
+        let directory = folder.join("state");
+        fs::create_dir(&directory).expect("a folder");
+        let directory = directory.canonicalize().expect("a path");
+        Recorder { reader: Reader::new(&directory), directory, events: Vec::new() }
+    }
+
+    fn backup(&self) -> PathBuf {
+        self.directory.with_extension("backup")
+    }
+
+    fn record(&mut self, what: &str) {
+        let trace = self.directory.with_extension("trace");
         let (program, arguments) = child_arguments();
         let mut command = Command::new("strace");
         command.args(["-f", "-qq", "-xx", "-s", "10000000", "-e", CALLS, "-e", "signal=none", "-o"]);
         command.arg(&trace).arg(program).args(arguments);
-        let output = with_child(command, &format!("workload-{run}"), &directory).output().expect("it runs");
+        let output = with_child(command, what, &self.directory).output().expect("it runs");
         assert!(output.status.success(), "{output:?}");
-        reader.read(&fs::read_to_string(&trace).expect("a trace"));
-        fs::remove_file(&trace).expect("a file");
+        self.events.extend(self.reader.read(&fs::read_to_string(&trace).expect("a trace")));
     }
-    reader.events
 }
 
 /// The state after each number of operations.
@@ -160,7 +239,7 @@ fn memory_folder() -> TempDir {
 fn check(directory: &Path, states: &[State], words: &Words, is_to_go_on: bool, what: &str) {
     let opened = Store::open(directory).unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(opened.session > words.session, "{what}: the run number {} was given before", opened.session);
-    if let Some(damage) = opened.voter.as_ref().and_then(holdfast::election::StoreImage::damage) {
+    if let Some(damage) = opened.voter.as_ref().and_then(StoreImage::damage) {
         panic!("{what}: {damage}");
     }
     let found = State::of(&opened);

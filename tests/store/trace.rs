@@ -1,7 +1,7 @@
 //! What a process did to the files of a directory, as `strace` saw it.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The calls that change files, name them, or map them into memory.
 pub const CALLS: &str = "trace=open,openat,creat,close,dup,dup2,dup3,lseek,write,writev,pwrite64,pwritev,pwritev2,fsync,\
@@ -52,21 +52,30 @@ enum Descriptor {
 }
 
 /// Reads one process after another; they see the same directory.
-pub struct Reader<'a> {
-    directory: &'a Path,
+pub struct Reader {
+    directory: PathBuf,
     names: BTreeMap<String, usize>,
     files: usize,
     descriptors: BTreeMap<i64, Descriptor>,
-    pub events: Vec<Event>,
+    /// Files elsewhere that are read, and how far: the kernel copies from them without showing what.
+    sources: BTreeMap<i64, (String, usize)>,
+    events: Vec<Event>,
 }
 
-impl Reader<'_> {
-    pub fn new(directory: &Path) -> Reader<'_> {
-        Reader { directory, names: BTreeMap::new(), files: 0, descriptors: BTreeMap::new(), events: Vec::new() }
+impl Reader {
+    pub fn new(directory: &Path) -> Reader {
+        Reader {
+            directory: directory.to_owned(),
+            names: BTreeMap::new(),
+            files: 0,
+            descriptors: BTreeMap::new(),
+            sources: BTreeMap::new(),
+            events: Vec::new(),
+        }
     }
 
     /// Reads the trace of a process that has ended.
-    pub fn read(&mut self, trace: &str) {
+    pub fn read(&mut self, trace: &str) -> Vec<Event> {
         self.descriptors.clear();
         let mut unfinished: BTreeMap<&str, String> = BTreeMap::new();
         for line in trace.lines() {
@@ -88,6 +97,7 @@ impl Reader<'_> {
             };
             self.call(&whole);
         }
+        std::mem::take(&mut self.events)
     }
 
     fn call(&mut self, line: &str) {
@@ -120,6 +130,7 @@ impl Reader<'_> {
                     self.events.push(Event::Resize { file, length: length.parse().expect("a length") });
                 }
             }
+            ("copy_file_range", [from, "NULL", to, "NULL", ..]) => self.copy(from, to, result),
             ("rename", [from, to]) => self.rename(&text(from), &text(to)),
             ("unlink", [path]) => self.unlink(&text(path)),
             ("unlinkat", [_, path, _]) => self.unlink(&text(path)),
@@ -129,7 +140,7 @@ impl Reader<'_> {
     }
 
     fn name(&self, path: &str) -> Option<String> {
-        let name = Path::new(path).strip_prefix(self.directory).ok()?;
+        let name = Path::new(path).strip_prefix(&self.directory).ok()?;
         name.to_str().map(str::to_owned)
     }
 
@@ -140,7 +151,10 @@ impl Reader<'_> {
 
     fn open(&mut self, path: &str, flags: &str, descriptor: i64) {
         let opened = match self.name(path) {
-            None => Descriptor::Elsewhere,
+            None => {
+                self.sources.insert(descriptor, (path.to_owned(), 0));
+                Descriptor::Elsewhere
+            }
             Some(name) if name.is_empty() => Descriptor::Directory,
             Some(name) => {
                 let file = self.names.get(&name).copied().unwrap_or_else(|| {
@@ -170,6 +184,9 @@ impl Reader<'_> {
     fn write(&mut self, descriptor: &str, at: Option<i64>, mut bytes: Vec<u8>, written: i64) {
         let Descriptor::File { file, offset } = self.descriptor(descriptor) else { return };
         bytes.truncate(usize::try_from(written).expect("a length"));
+        if bytes.is_empty() {
+            return;
+        }
         let end = offset + bytes.len();
         let offset = match at {
             Some(at) => usize::try_from(at).expect("a place"),
@@ -179,6 +196,15 @@ impl Reader<'_> {
             }
         };
         self.events.push(Event::Write { file, offset, bytes });
+    }
+
+    /// A copy of a file that is still there as it was.
+    fn copy(&mut self, from: &str, to: &str, copied: i64) {
+        let (path, offset) = self.sources.get_mut(&number(from).expect("a number")).expect("it was opened");
+        let end = *offset + usize::try_from(copied).expect("a length");
+        let bytes = std::fs::read(path).expect("a file")[*offset..end].to_vec();
+        *offset = end;
+        self.write(to, None, bytes, copied);
     }
 
     fn said(&mut self, bytes: &[u8]) {
@@ -215,12 +241,13 @@ impl Reader<'_> {
     /// A call that this reader does not know must not have to do with the directory.
     fn expect_elsewhere(&self, line: &str, arguments: &[&str]) {
         let knows = |argument: &&str| match argument.strip_prefix('"') {
-            Some(_) => self.name(&text(argument)).is_some(),
+            Some(_) => String::from_utf8(decoded(argument)).is_ok_and(|path| self.name(&path).is_some()),
+            // A length can look like a descriptor: then this is asked for once too often, and not once too little.
             None => number(argument).is_some_and(|id| {
                 matches!(self.descriptors.get(&id), Some(Descriptor::File { .. } | Descriptor::Directory))
             }),
         };
-        assert!(!arguments.first().is_some_and(knows), "a call that is not understood: {line:.200}");
+        assert!(!arguments.iter().any(knows), "a call that is not understood: {line:.200}");
     }
 }
 

@@ -84,7 +84,7 @@ pub fn plan(seed: u64) -> Vec<Vec<Operation>> {
     let mut next = |run: usize, at: usize| {
         number += 1;
         // In the last run one operation is so large that the write-ahead log is copied and starts anew after it.
-        let large = run + 1 == RUNS && at + 12 == OPERATIONS;
+        let large = run + 1 == RUNS && at + 6 == OPERATIONS;
         let operation = operation(&mut dice, &state, number, large);
         state.apply(&operation);
         operation

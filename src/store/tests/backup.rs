@@ -51,14 +51,15 @@ fn a_backup_is_made_while_the_agent_runs_and_says_what_it_is() {
 #[test]
 fn what_is_restored_goes_on_as_nobody_of_old() {
     let folder = TempDir::new().expect("a folder");
-    let old = filled(&folder.path().join("state"));
+    let running = filled(&folder.path().join("state"));
     let (file, header) = create(&folder);
-    drop(old);
+    let session = running.session;
+    drop(running);
     let new = folder.path().join("new");
     assert_eq!(restore(&file, &new, Replace::Never), Restored { header, moved_aside: None });
     let opened = open(&new);
     assert!(opened.restored);
-    assert!(opened.session > 1_000_000, "{}", opened.session);
+    assert!(opened.session > session + 1_000_000, "{}", opened.session);
     let image = StoreImage { restored_from_backup: true, ..image_with(&[batch(2, 5_000)]) };
     assert_eq!(opened.voter, Some(image));
     let old = agent();
@@ -95,17 +96,17 @@ fn a_store_is_replaced_only_on_request_and_never_deleted() {
     running.store.close().expect("it closes");
     let directory = StateDirectory::lock(&state).expect("it is free");
     let connection = Connection::open(directory.database()).expect("it opens");
-    tables::set_node(&connection, 5_000_000, false).expect("it is written");
+    tables::set_node(&connection, 500_000_000, false).expect("it is written");
     connection.close().expect("it closes");
     drop(directory);
     let occupied = backup::restore(&file, &state, Replace::Never);
     assert!(matches!(occupied, Err(StoreError::Occupied { .. })));
     let aside = restore(&file, &state, Replace::MoveAside).moved_aside.expect("there was one");
     let opened = open(&state);
-    assert!(opened.session > 5_000_000, "{}", opened.session);
+    assert!(opened.session > 500_000_000, "{}", opened.session);
     drop(opened);
     let old = Connection::open(aside).expect("it opens");
-    assert_eq!(tables::node(&old).expect("it is whole"), (5_000_000, false));
+    assert_eq!(tables::node(&old).expect("it is whole"), (500_000_000, false));
 }
 
 #[test]
@@ -130,6 +131,8 @@ fn an_interrupted_restore_is_run_again_before_anything_opens() {
     // As after a power cut between the two renames, and before the first.
     fs::write(state.join("holdfast.db.restoring"), "whole").expect("a file");
     assert!(matches!(open_error(&state), StoreError::RestoreUnfinished { .. }));
+    let early = backup::create(&state, &folder.path().join("early"));
+    assert!(matches!(early, Err(StoreError::RestoreUnfinished { .. })));
     let directory = StateDirectory::lock(&state).expect("it is free");
     directory.move_aside(5).expect("it moves");
     drop(directory);
@@ -156,5 +159,9 @@ fn neither_is_taken_for_the_other() {
     let half = backup::restore(&folder.path().join("half"), &folder.path().join("new"), Replace::Never);
     assert!(matches!(half, Err(StoreError::Damaged { .. })));
     assert!(matches!(backup::restore(&file, &state, Replace::Never), Err(StoreError::Occupied { .. })));
-    assert_eq!(open(&folder.path().join("new")).session, 1, "a refused restore leaves nothing");
+    let left = fs::read_dir(folder.path().join("new")).expect("a folder");
+    let left: Vec<_> = left.map(|entry| entry.expect("a file").file_name()).collect();
+    assert_eq!(left, ["holdfast.lock"], "a refused restore leaves nothing");
+    let nothing = backup::create(&folder.path().join("new"), &folder.path().join("none"));
+    assert!(matches!(nothing, Err(StoreError::Missing { .. })));
 }

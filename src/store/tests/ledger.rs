@@ -103,7 +103,7 @@ fn a_time_is_answered_with_and_without_vm_and_host() {
             read.extend(page);
         }
         assert_eq!(read, expected, "{vm:?} {host:?}");
-        let before = rows.iter().filter(|row| row.at_milliseconds < 960).filter(fits).next_back();
+        let before = rows.iter().filter(|row| row.at_milliseconds < 960).rfind(fits);
         assert_eq!(ledger.last_before(960, vm, host).expect("an answer").as_ref(), before);
     }
 }

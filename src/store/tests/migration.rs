@@ -46,11 +46,13 @@ fn version(directory: &Path) -> u32 {
 }
 
 /// A closed store of schema 1 that holds something.
-fn old_store(directory: &Path) {
+fn old_store(directory: &Path) -> u64 {
     let opened = open(directory);
+    let session = opened.session;
     written(&opened.store, save(&agent()));
     written(&opened.store, new_voter());
     opened.store.close().expect("it closes");
+    session
 }
 
 fn opens_with_all(directory: &Path, migrations: &[Migration], session: u64) {
@@ -58,11 +60,35 @@ fn opens_with_all(directory: &Path, migrations: &[Migration], session: u64) {
     assert_eq!((opened.session, opened.agent, opened.voter), (session, agent(), Some(bootstrap())));
 }
 
+/// A store as the first schema had it. It is never made anew: it stands for those that are out there.
+#[test]
+fn a_store_of_the_first_schema_is_read() {
+    let folder = TempDir::new().expect("a folder");
+    let connection = Connection::open(folder.path().join("holdfast.db")).expect("it opens");
+    connection.execute_batch(include_str!("version_1_dump.sql")).expect("it is filled");
+    connection.close().expect("it closes");
+    let opened = open(folder.path());
+    assert_eq!((opened.session, opened.restored, &opened.agent), (8, false, &agent()));
+    assert_eq!(opened.voter, Some(image_with(&[batch(2, 30)])));
+    assert_eq!(opened.settings.get("cluster").map(String::as_str), Some("blue"));
+    assert_eq!(opened.store.ledger().after(None, 9).expect("an answer"), [row(1, 0, 5), row(2, 1, 6)]);
+    let new = TempDir::new().expect("a folder");
+    drop((opened, open(new.path())));
+    assert_eq!(schema(folder.path()), schema(new.path()), "old stores and new ones must not differ");
+}
+
+fn schema(directory: &Path) -> Vec<(String, Option<String>)> {
+    let connection = Connection::open(directory.join("holdfast.db")).expect("it opens");
+    let mut statement = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").expect("it is plain");
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).expect("an answer");
+    rows.collect::<rusqlite::Result<_>>().expect("text")
+}
+
 #[test]
 fn an_older_store_is_brought_up_to_date_and_a_copy_kept() {
     let folder = TempDir::new().expect("a folder");
-    old_store(folder.path());
-    opens_with_all(folder.path(), &steps(second, third), 2);
+    let session = old_store(folder.path());
+    opens_with_all(folder.path(), &steps(second, third), session + 1);
     assert_eq!(version(folder.path()), 3);
     let connection = Connection::open(folder.path().join("holdfast.db")).expect("it opens");
     let colour: String = connection.query_row("SELECT colour FROM node", [], |row| row.get(0)).expect("a row");
@@ -85,10 +111,10 @@ fn an_older_store_is_brought_up_to_date_and_a_copy_kept() {
 #[test]
 fn a_step_that_fails_leaves_the_old_store() {
     let folder = TempDir::new().expect("a folder");
-    old_store(folder.path());
+    let session = old_store(folder.path());
     let broken = steps(|transaction| first_half(transaction).and(Err(rusqlite::Error::InvalidQuery)), third);
     assert!(matches!(Store::open_with(folder.path(), &broken), Err(StoreError::Database { .. })));
-    opens_with_all(folder.path(), &MIGRATIONS, 2);
+    opens_with_all(folder.path(), &MIGRATIONS, session + 1);
 }
 
 /// Not a test by itself: the process in which a migration is killed.
@@ -106,7 +132,7 @@ fn child_that_is_killed() {
 fn a_process_that_dies_in_a_step_leaves_the_store_before_it() {
     for (step, left) in [("2", 1), ("3", 2)] {
         let folder = TempDir::new().expect("a folder");
-        old_store(folder.path());
+        let session = old_store(folder.path());
         let status = Command::new(std::env::current_exe().expect("a path"))
             .args(["--exact", "store::tests::migration::child_that_is_killed"])
             .env(CHILD, format!("{step}:{}", folder.path().display()))
@@ -116,11 +142,11 @@ fn a_process_that_dies_in_a_step_leaves_the_store_before_it() {
         assert_eq!(status.signal(), Some(9), "{status}");
         assert_eq!(version(folder.path()), left);
         if left == 1 {
-            opens_with_all(folder.path(), &MIGRATIONS, 2);
-            opens_with_all(folder.path(), &steps(second, third), 3);
+            opens_with_all(folder.path(), &MIGRATIONS, session + 1);
+            opens_with_all(folder.path(), &steps(second, third), session + 2);
         } else {
             assert!(matches!(open_error(folder.path()), StoreError::Newer { found: 2, .. }));
-            opens_with_all(folder.path(), &steps(second, third), 2);
+            opens_with_all(folder.path(), &steps(second, third), session + 1);
         }
     }
 }

@@ -104,8 +104,8 @@ fn row(log_index: u64, part: u32, at_milliseconds: i64) -> LedgerRow {
     LedgerRow {
         key: LedgerKey { generation: 0, log_index, part },
         at_milliseconds,
-        vm: (log_index % 3 != 0).then_some(i64::from(part) + 1),
-        host: (log_index % 2 == 0).then_some(9),
+        vm: (!log_index.is_multiple_of(3)).then_some(i64::from(part) + 1),
+        host: log_index.is_multiple_of(2).then_some(9),
         kind: "started".to_owned(),
         body: format!("{{\"index\":{log_index}}}"),
     }

@@ -14,7 +14,8 @@ fn database(folder: &TempDir) -> std::path::PathBuf {
 fn what_was_written_is_there_after_a_restart() {
     let folder = TempDir::new().expect("a folder");
     let first = open(folder.path());
-    assert_eq!((first.session, first.agent, first.voter, first.restored), (1, AgentStore::default(), None, false));
+    let session = first.session;
+    assert_eq!((first.agent, first.voter, first.restored), (AgentStore::default(), None, false));
     written(&first.store, save(&agent()));
     written(&first.store, new_voter());
     written(&first.store, append(2, 300));
@@ -22,13 +23,13 @@ fn what_was_written_is_there_after_a_restart() {
     written(&first.store, Operation::Mark { key: "cluster".into(), value: "green".into() });
     first.store.close().expect("it closes");
     let second = open(folder.path());
-    assert_eq!((second.session, &second.agent), (2, &agent()));
+    assert_eq!((second.session, &second.agent), (session + 1, &agent()));
     assert_eq!(second.voter, Some(image_with(&[batch(2, 300)])));
     assert_eq!(second.settings.get("cluster").map(String::as_str), Some("green"));
     written(&second.store, Operation::DropVoter);
     drop(second);
     let third = open(folder.path());
-    assert_eq!((third.session, third.voter), (3, None));
+    assert_eq!((third.session, third.voter), (session + 2, None));
 }
 
 #[test]
@@ -135,8 +136,17 @@ fn what_an_interrupted_making_left_is_in_nobodys_way() {
     for suffix in ["", "-wal", "-journal", "-shm"] {
         fs::write(folder.path().join(format!("holdfast.db.building{suffix}")), "half").expect("a file");
     }
-    assert_eq!(open(folder.path()).session, 1);
+    open(folder.path());
     assert!(!folder.path().join("holdfast.db.building").exists());
+}
+
+#[test]
+fn a_store_that_is_made_anew_counts_on_from_where_no_earlier_one_has_been() {
+    let folder = TempDir::new().expect("a folder");
+    let earlier = open(folder.path()).session;
+    fs::remove_file(database(&folder)).expect("a file");
+    assert!(open(folder.path()).session >= earlier, "the minute may be the same");
+    assert!(earlier > 29_000_000 && earlier < SESSION_MAX / 10);
 }
 
 #[test]

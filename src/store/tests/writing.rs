@@ -5,7 +5,7 @@ use crate::store::directory::StateDirectory;
 use crate::store::migrate::MIGRATIONS;
 use crate::store::reader::LedgerReader;
 use crate::store::writer::Writer;
-use crate::store::{SubmitError, WriteErrorKind};
+use crate::store::{QueryError, SubmitError, WriteErrorKind};
 use std::sync::mpsc::{Receiver, Sender};
 use tempfile::TempDir;
 
@@ -173,30 +173,35 @@ fn wal_pages(directory: &Path) -> u64 {
 }
 
 #[test]
-fn the_write_ahead_log_stays_short_though_somebody_always_reads() {
+fn a_reader_that_never_ends_is_ended_before_the_write_ahead_log_grows_for_ever() {
     let folder = TempDir::new().expect("a folder");
     let opened = open(folder.path());
-    written(&opened.store, Operation::Ledger((1..3_000).map(|index| row(index, 0, 5)).collect()));
-    let (stop, stopped) = channel::<()>();
-    let stopped = std::sync::Mutex::new(stopped);
-    let mut longest = 0;
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            // Two that follow each other closely: hardly ever is nobody reading.
-            scope.spawn(|| {
-                let ledger = opened.store.ledger();
-                while stopped.lock().expect("nobody panics").try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
-                    ledger.after(None, 3_000).expect("an answer");
-                }
-            });
-        }
-        for _ in 0..40 {
-            let large = StoreImage::bootstrap(VoterId(1), &[VoterId(1)], vec![1; 1_500_000]);
-            written(&opened.store, Operation::NewVoter(Box::new(large)));
-            longest = longest.max(wal_pages(folder.path()));
-        }
-        drop(stop);
+    let ledger = opened.store.ledger();
+    let (begun, began) = channel();
+    let pool = ledger.pool();
+    let (end, ended) = channel();
+    std::thread::spawn(move || {
+        let result: Result<(), QueryError> = pool.with(|connection| {
+            // It sees the store as it is now, so nothing that is written from now on can leave the log.
+            let moment = connection.unchecked_transaction()?;
+            moment.query_row("SELECT count(*) FROM ledger", [], |_| Ok(()))?;
+            begun.send(()).expect("somebody waits");
+            let endless = "WITH RECURSIVE n (x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+            Ok(moment.query_row(endless, [], |_| Ok(()))?)
+        });
+        end.send(result).expect("somebody waits");
     });
-    // Each write is 370 pages; 40 of them would be 14,800.
-    assert!((4_000..6_000).contains(&longest), "{longest} pages");
+    began.recv_timeout(PATIENCE).expect("it begins");
+    for _ in 0..12 {
+        let large = StoreImage::bootstrap(VoterId(1), &[VoterId(1)], vec![1; 1_500_000]);
+        written(&opened.store, Operation::NewVoter(Box::new(large)));
+    }
+    assert!(wal_pages(folder.path()) > 4_000, "{} pages", wal_pages(folder.path()));
+    let ended = ended.recv_timeout(PATIENCE).expect("it is ended");
+    assert!(matches!(ended, Err(QueryError::Interrupted)), "{ended:?}");
+    // Whoever asks next is let in when the log has been emptied.
+    ledger.count().expect("an answer");
+    assert_eq!(wal_pages(folder.path()), 0);
+    written(&opened.store, save(&agent()));
+    assert!(wal_pages(folder.path()) < 20, "{} pages", wal_pages(folder.path()));
 }
