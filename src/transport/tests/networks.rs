@@ -37,11 +37,12 @@ async fn words(node: &mut Node, wanted: std::ops::Range<u32>) {
     }
 }
 
-/// A sender, and a receiver with two networks, each through a relay.
+/// A sender, and a receiver with two networks, each through a relay. QUIC finds no connection dead within the test.
 async fn two_networks(realm: &Realm) -> (Node, Node, Vec<Relay>) {
-    let mut options = realm.options(2);
-    options.listen = vec![loopback(0), loopback(0)];
-    let (sender, receiver) = (realm.start(1), Node::start(options));
+    let (mut one, mut two) = (realm.options(1), realm.options(2));
+    (one.patience.idle, two.patience.idle) = (LIMIT * 2, LIMIT * 2);
+    two.listen = vec![loopback(0), loopback(0)];
+    let (sender, receiver) = (Node::start(one), Node::start(two));
     let mut relays = Vec::new();
     for endpoint in receiver.transport.endpoints() {
         relays.push(Relay::to(endpoint).await);
@@ -78,7 +79,6 @@ async fn the_loss_of_one_network_of_two_loses_nothing_for_good() {
     let mut said = 0;
     for (cut, other) in [(0, 1), (1, 0), (0, 1)] {
         relays[other].set(Faults::default());
-        until("both are up", || sender.peer(2).is_some_and(|peer| peer.links == 2)).await;
         relays[cut].set(Faults::CUT);
         a_beat_arrives(&sender, &mut receiver, &mut next).await;
         // What a dying link has swallowed is lost; what comes after the change goes through.
