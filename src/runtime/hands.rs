@@ -226,7 +226,10 @@ impl Hands {
     /// Something came that is not for the node.
     pub(super) fn received(&mut self, inbound: Inbound) {
         match inbound {
-            Inbound::Roster(roster) => self.roster.learnt(&self.store, &roster),
+            Inbound::Roster(roster) => {
+                let votes = self.glance.borrow().votes;
+                self.roster.learnt(&self.store, &self.transport, roster, votes);
+            }
             inbound @ Inbound::Call { .. } => {
                 if self.calls_in.try_send(inbound).is_err() {
                     tracing::warn!("too many requests are passed on to this node; one was dropped");

@@ -35,9 +35,13 @@ impl Keeper {
         }
     }
 
-    /// A peer knew a newer one.
-    pub(super) fn learnt(&self, store: &Store, roster: &Roster) {
-        keep(store, roster);
+    /// A peer tells of a newer one. Who votes believes only the log.
+    pub(super) fn learnt(&self, store: &Store, transport: &Transport, roster: Roster, votes: bool) {
+        if votes && self.made.is_some() {
+            return;
+        }
+        keep(store, &roster);
+        transport.set_roster(roster);
     }
 }
 
