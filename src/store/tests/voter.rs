@@ -27,7 +27,7 @@ enum Move {
         ahead: u64,
         entries: u64,
     },
-    /// A vote in a term so much later.
+    /// A vote in the term before, in this one or in a later one.
     Vote {
         later: u64,
         vote: u64,
@@ -51,7 +51,7 @@ fn moves() -> impl Strategy<Value = Move> {
         4 => (0..4u64, 0..6u64, 0..2u64).prop_map(|(dropped, count, later)| Move::Entries { dropped, count, later }),
         2 => (0..9u64, 0..9u64, 0..3u64).prop_map(|(snapshot, base, entries)| Move::Compact { snapshot, base, entries }),
         1 => (1..9u64, 0..3u64).prop_map(|(ahead, entries)| Move::Install { ahead, entries }),
-        2 => (0..3u64, 0..4u64, 0..3u64).prop_map(|(later, vote, commit)| Move::Vote { later, vote, commit }),
+        2 => (0..4u64, 0..4u64, 0..3u64).prop_map(|(later, vote, commit)| Move::Vote { later, vote, commit }),
         2 => (0..30u64, 0..5u64, 0..5u64, 0..30u64, prop::option::of((0..6u64, 0..4u64, 0..30u64)))
             .prop_map(|(first, term, count, base, ballot)| Move::Wild { first, term, count, base, ballot }),
         1 => Just(Move::Disqualify),
@@ -113,7 +113,7 @@ fn batch_of(image: &StoreImage, wanted: &Move) -> StoreBatch {
         Move::Vote { later, vote, commit } => {
             let vote = (vote > 0).then_some(VoterId(vote));
             let commit = LogIndex((ballot.commit.0 + commit).min(last));
-            batch.ballot = Some(Ballot { term: ballot.term + later, vote, commit });
+            batch.ballot = Some(Ballot { term: (ballot.term + later).saturating_sub(1), vote, commit });
         }
         Move::Wild { first, term, count, base, ballot } => {
             if base % 2 == 0 {
