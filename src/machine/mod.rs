@@ -105,7 +105,7 @@ fn setup(what: impl Into<String>) -> impl FnOnce(io::Error) -> MachineError {
 }
 
 /// Is a machine: switches itself on, and runs until this process is told to terminate. Then nothing of its host is left.
-/// When its BMC can be reached, it says how in one line on standard output.
+/// When all of it can be reached, it says how its BMC is, in one line on standard output.
 pub fn run(config: Config) -> Result<(), MachineError> {
     let directory = config.directory.clone();
     std::fs::create_dir_all(&directory).map_err(setup(format!("{} cannot be made", directory.display())))?;
@@ -157,6 +157,8 @@ async fn live(config: Config) -> Result<(), MachineError> {
     let socket = config.directory.join("watchdog.sock");
     let device = watchdog::Device::new(&socket, Arc::clone(&shared));
     let device = device.map_err(setup(format!("its watchdog cannot listen at {}", socket.display())))?;
+    let shown = shared.status().show(&config.directory);
+    shown.map_err(setup("machine.json cannot be written"))?;
     announce(&config.directory, &info)?;
 
     let supply = Supply {

@@ -277,8 +277,7 @@ impl Machine {
         if self.shown.as_ref() == Some(&status) {
             return;
         }
-        let text = serde_json::to_string_pretty(&status).unwrap_or_default();
-        match replace(&self.supply.directory.join("machine.json"), &text) {
+        match status.show(&self.supply.directory) {
             Ok(()) => self.shown = Some(status),
             Err(error) => tracing::error!("machine.json cannot be written: {error}"),
         }

@@ -37,6 +37,13 @@ pub struct Status {
     pub power_delay_ms: u64,
 }
 
+impl Status {
+    /// Writes it to `machine.json` in the machine's folder.
+    pub(super) fn show(&self, directory: &Path) -> io::Result<()> {
+        replace(&directory.join("machine.json"), &serde_json::to_string_pretty(self)?)
+    }
+}
+
 /// Whether there is power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

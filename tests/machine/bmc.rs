@@ -24,6 +24,7 @@ pub fn client() -> reqwest::Client {
 #[tokio::test]
 async fn a_wrong_password_is_refused_and_a_wrong_certificate_is_not_spoken_to() {
     let rig = Rig::start(&[], "exec sleep 1000");
+    rig.until("on", |status| status.power == Power::On).await;
     let device = rig.device_with("wrong", &rig.info.fingerprint);
     for op in [FenceOp::Identity, FenceOp::Power, FenceOp::PowerOff, FenceOp::PowerOn] {
         let answer = rig.fences.perform(&device, op, DEADLINE).await;
@@ -41,6 +42,7 @@ async fn a_wrong_password_is_refused_and_a_wrong_certificate_is_not_spoken_to() 
 #[tokio::test]
 async fn it_answers_in_the_words_of_the_standard() {
     let rig = Rig::start(&[], "exec sleep 1000");
+    rig.until("on", |status| status.power == Power::On).await;
     let (client, password, base) = (client(), rig.password(), &rig.info.address);
     let root: Value =
         client.get(format!("{base}/redfish/v1/")).send().await.expect("it is open to all").json().await.expect("JSON");

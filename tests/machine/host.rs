@@ -70,9 +70,11 @@ async fn without_the_option_no_agent_is_started_again() {
 
 #[tokio::test]
 async fn a_crashed_host_stays_dead_until_it_is_reset() {
-    let rig = Rig::start(&["--restart-agent"], "echo $$ >> $RIG/agents; setsid sleep 1000 & exec sleep 1001");
+    let agent = "echo $$ >> $RIG/agents; setsid sleep 1000 & echo ready > $RIG/run/ready; exec sleep 1001";
+    let rig = Rig::start(&["--restart-agent"], agent);
     for boots in 1..=3 {
         rig.until("an agent", |status| status.agent_pid.is_some() && status.boots == boots).await;
+        rig.until_file("run/ready").await;
         rig.signal_host(Signal::KILL);
         let crashed = rig.until("crashed", |status| status.host == HostState::Crashed).await;
         assert_eq!((crashed.power, crashed.pgid, crashed.agent_pid), (Power::On, None, None));
