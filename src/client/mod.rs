@@ -1,7 +1,7 @@
 //! A client of the operators' interface: what the command line, the demo and the tests speak through.
 
 use crate::api::ErrorBody;
-use crate::trust::{Identity, TrustError, api_client};
+use crate::trust::{Identity, TrustError, api_client, use_ring};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -109,6 +109,7 @@ impl Client {
         place: String,
         token: Option<String>,
     ) -> Result<Client, ClientError> {
+        use_ring();
         let failed = |error: reqwest::Error| ClientError::Unreachable { place: place.clone(), why: causes(&error) };
         let http = http.build().map_err(failed)?;
         Ok(Client { http, base, place, token })
@@ -162,8 +163,8 @@ impl Client {
             request = request.header("reason", reason);
         }
         let answer = request.send().await;
-        let answer = answer
-            .map_err(|error| ClientError::Unreachable { place: self.place.clone(), why: causes(&error) })?;
+        let answer =
+            answer.map_err(|error| ClientError::Unreachable { place: self.place.clone(), why: causes(&error) })?;
         self.read(answer).await
     }
 

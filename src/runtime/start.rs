@@ -159,8 +159,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (glance, glances) = watch::channel(Glance::default());
     let (facts, more_facts) = watch::channel(0);
     let ledger = opened.store.ledger();
-    let listeners =
-        Listeners::bind(config.api, &Identity::load(&places.trust(), "api")?, &places.socket()).await?;
+    let listeners = Listeners::bind(config.api, &Identity::load(&places.trust(), "api")?, &places.socket()).await?;
     let api_address = listeners.address().unwrap_or(config.api);
     let handle = Handle { calls, glance: glances, facts: more_facts };
     let transport = Arc::new(transport);
@@ -193,11 +192,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 }
 
 /// Starts the loop, on a thread of its own.
-fn run(
-    setup: Setup,
-    hands: Hands,
-    inputs: Inputs,
-) -> Result<oneshot::Receiver<Result<End, EngineError>>, StartError> {
+fn run(setup: Setup, hands: Hands, inputs: Inputs) -> Result<oneshot::Receiver<Result<End, EngineError>>, StartError> {
     let (end, ended) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let work = move || {
@@ -242,9 +237,7 @@ fn hardware(config: &Config) -> u64 {
 fn watchdog(config: &WatchdogConfig, boot: Uuid, timing: &Timing) -> Option<Box<dyn Watchdog>> {
     match config {
         WatchdogConfig::None => None,
-        WatchdogConfig::Machine { socket } => {
-            Some(Box::new(MachineWatchdog::new(socket, boot, timing.hard_deadline)))
-        }
+        WatchdogConfig::Machine { socket } => Some(Box::new(MachineWatchdog::new(socket, boot, timing.hard_deadline))),
     }
 }
 
