@@ -2,7 +2,7 @@
 //!
 //! [`core`] decides and does no I/O, [`election`] finds the master and keeps the log, [`node`] joins the two, and
 //! [`sim`] drives whole clusters of nodes through a virtual world. [`datastore`] keeps liveness records and mail on shared
-//! storage.
+//! storage; [`store`] is what a node keeps on its own disk.
 
 pub mod cli;
 pub mod clock;
@@ -15,4 +15,5 @@ pub mod ledger;
 pub mod node;
 pub mod reader;
 pub mod sim;
+pub mod store;
 pub mod words;

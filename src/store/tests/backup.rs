@@ -1,0 +1,167 @@
+use super::*;
+use crate::store::backup::{self, Header, Replace, Restored};
+use crate::store::directory::StateDirectory;
+use crate::store::tables;
+use rusqlite::Connection;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use tempfile::TempDir;
+
+/// A running store that holds something of everything.
+fn filled(directory: &Path) -> Opened {
+    let opened = open(directory);
+    for (key, value) in [("cluster", "blue"), ("host", "rack-1")] {
+        written(&opened.store, Operation::Mark { key: key.to_owned(), value: value.to_owned() });
+    }
+    written(&opened.store, save(&agent()));
+    written(&opened.store, new_voter());
+    written(&opened.store, append(2, 5_000));
+    written(&opened.store, Operation::Ledger(vec![row(1, 0, 5), row(2, 0, 6)]));
+    opened
+}
+
+fn create(folder: &TempDir) -> (PathBuf, Header) {
+    let file = folder.path().join("copy");
+    let header = backup::create(&folder.path().join("state"), &file).expect("a backup");
+    (file, header)
+}
+
+fn restore(file: &Path, directory: &Path, replace: Replace) -> Restored {
+    backup::restore(file, directory, replace).expect("it is restored")
+}
+
+#[test]
+fn a_backup_is_made_while_the_agent_runs_and_says_what_it_is() {
+    let folder = TempDir::new().expect("a folder");
+    let running = filled(&folder.path().join("state"));
+    let (file, header) = create(&folder);
+    written(&running.store, append(3, 10));
+    assert_eq!((header.cluster.as_deref(), header.host.as_deref(), header.schema), (Some("blue"), Some("rack-1"), 1));
+    assert!(header.at_milliseconds > 1_700_000_000_000);
+    assert_eq!(backup::read_header(&file).expect("a backup"), header);
+    assert_eq!(fs::metadata(&file).expect("a file").permissions().mode() & 0o777, 0o600);
+    let before = fs::read(&file).expect("a file");
+    let again = backup::create(&folder.path().join("state"), &file);
+    assert!(matches!(again, Err(StoreError::Exists { .. })));
+    assert_eq!(fs::read(&file).expect("a file"), before);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2, "nothing is left beside it");
+}
+
+#[test]
+fn what_is_restored_goes_on_as_nobody_of_old() {
+    let folder = TempDir::new().expect("a folder");
+    let running = filled(&folder.path().join("state"));
+    let (file, header) = create(&folder);
+    let session = running.session;
+    drop(running);
+    let new = folder.path().join("new");
+    assert_eq!(restore(&file, &new, Replace::Never), Restored { header, moved_aside: None });
+    let opened = open(&new);
+    assert!(opened.restored);
+    assert!(opened.session > session + 1_000_000, "{}", opened.session);
+    let image = StoreImage { restored_from_backup: true, ..image_with(&[batch(2, 5_000)]) };
+    assert_eq!(opened.voter, Some(image));
+    let old = agent();
+    let kept = AgentStore {
+        authority: old.authority,
+        protected: old.protected,
+        voters: old.voters,
+        floors: old.floors,
+        journal: old.journal,
+        ..AgentStore::default()
+    };
+    assert_eq!(opened.agent, kept);
+    assert_eq!(opened.store.ledger().count().expect("an answer"), 2);
+    // It stays so until the agent has learnt something, and not longer.
+    written(&opened.store, save(&kept));
+    drop(opened);
+    let opened = open(&new);
+    assert!(opened.restored);
+    written(&opened.store, save(&agent()));
+    drop(opened);
+    let opened = open(&new);
+    assert!(!opened.restored && opened.voter.expect("a store").restored_from_backup);
+}
+
+#[test]
+fn a_store_is_replaced_only_on_request_and_never_deleted() {
+    let folder = TempDir::new().expect("a folder");
+    let state = folder.path().join("state");
+    let running = filled(&state);
+    let (file, _) = create(&folder);
+    let locked = backup::restore(&file, &state, Replace::MoveAside);
+    assert!(matches!(locked, Err(StoreError::Locked { .. })));
+    // The agent went on, and its number may have grown by more than the leap.
+    running.store.close().expect("it closes");
+    let directory = StateDirectory::lock(&state).expect("it is free");
+    let connection = Connection::open(directory.database()).expect("it opens");
+    tables::set_node(&connection, 500_000_000, false).expect("it is written");
+    connection.close().expect("it closes");
+    drop(directory);
+    let occupied = backup::restore(&file, &state, Replace::Never);
+    assert!(matches!(occupied, Err(StoreError::Occupied { .. })));
+    let aside = restore(&file, &state, Replace::MoveAside).moved_aside.expect("there was one");
+    let opened = open(&state);
+    assert!(opened.session > 500_000_000, "{}", opened.session);
+    drop(opened);
+    let old = Connection::open(aside).expect("it opens");
+    assert_eq!(tables::node(&old).expect("it is whole"), (500_000_000, false));
+}
+
+#[test]
+fn a_damaged_store_can_be_replaced() {
+    let folder = TempDir::new().expect("a folder");
+    let state = folder.path().join("state");
+    drop(filled(&state));
+    let (file, _) = create(&folder);
+    fs::write(state.join("holdfast.db"), "gone").expect("a file");
+    fs::write(state.join("holdfast.db-wal"), "a log that must not be played into the new file").expect("a file");
+    assert!(matches!(open_error(&state), StoreError::Damaged { .. }));
+    restore(&file, &state, Replace::MoveAside);
+    assert!(open(&state).restored);
+}
+
+#[test]
+fn an_interrupted_restore_is_run_again_before_anything_opens() {
+    let folder = TempDir::new().expect("a folder");
+    let state = folder.path().join("state");
+    drop(filled(&state));
+    let (file, _) = create(&folder);
+    // As after a power cut between the two renames, and before the first.
+    fs::write(state.join("holdfast.db.restoring"), "whole").expect("a file");
+    assert!(matches!(open_error(&state), StoreError::RestoreUnfinished { .. }));
+    let early = backup::create(&state, &folder.path().join("early"));
+    assert!(matches!(early, Err(StoreError::RestoreUnfinished { .. })));
+    let directory = StateDirectory::lock(&state).expect("it is free");
+    directory.move_aside(5).expect("it moves");
+    drop(directory);
+    assert!(matches!(open_error(&state), StoreError::RestoreUnfinished { .. }));
+    assert_eq!(restore(&file, &state, Replace::Never).moved_aside, None);
+    assert!(open(&state).restored);
+}
+
+#[test]
+fn neither_is_taken_for_the_other() {
+    let folder = TempDir::new().expect("a folder");
+    let state = folder.path().join("state");
+    drop(filled(&state));
+    let (file, _) = create(&folder);
+    let copied = folder.path().join("copied");
+    fs::create_dir(&copied).expect("a folder");
+    fs::copy(&file, copied.join("holdfast.db")).expect("a copy");
+    assert!(matches!(open_error(&copied), StoreError::IsBackup { .. }));
+    let by_hand = backup::restore(&state.join("holdfast.db"), &folder.path().join("new"), Replace::Never);
+    assert!(matches!(by_hand, Err(StoreError::NotABackup { .. })));
+    let mut bytes = fs::read(&file).expect("a file");
+    bytes.truncate(bytes.len() / 2);
+    fs::write(folder.path().join("half"), bytes).expect("a file");
+    let half = backup::restore(&folder.path().join("half"), &folder.path().join("new"), Replace::Never);
+    assert!(matches!(half, Err(StoreError::Damaged { .. })));
+    assert!(matches!(backup::restore(&file, &state, Replace::Never), Err(StoreError::Occupied { .. })));
+    let left = fs::read_dir(folder.path().join("new")).expect("a folder");
+    let left: Vec<_> = left.map(|entry| entry.expect("a file").file_name()).collect();
+    assert_eq!(left, ["holdfast.lock"], "a refused restore leaves nothing");
+    let nothing = backup::create(&folder.path().join("new"), &folder.path().join("none"));
+    assert!(matches!(nothing, Err(StoreError::Missing { .. })));
+}
