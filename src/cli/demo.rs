@@ -61,16 +61,11 @@ enum VictimArg {
 
 pub(super) fn demo(args: &DemoArgs, output: &mut Output) -> anyhow::Result<Exit> {
     let scratch = Scratch::new(args.directory.clone())?;
+    let program = std::env::current_exe().context("the program does not know where it lies")?;
     let wanted = Wanted {
-        directory: scratch.path.clone(),
-        program: std::env::current_exe().context("the program does not know where it lies")?,
-        hosts: 3,
         profile: args.profile.into(),
         fence: (!args.no_fence).then_some(args.fence_delay),
-        watchdog: true,
-        datastore: false,
-        restart_agents: true,
-        log: "info".to_owned(),
+        ..Wanted::ordinary(scratch.path.clone(), program)
     };
     runtime()?.block_on(show(args, wanted, output))
 }

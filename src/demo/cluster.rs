@@ -27,6 +27,8 @@ use uuid::Uuid;
 /// Where peers and people reach each host.
 const PEER_PORT: u16 = 7770;
 const API_PORT: u16 = 7771;
+/// The relay before a host has this much in the last place of its address.
+const RELAYS: u8 = 100;
 /// Whatever is to come about, comes about within this or not at all.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often is looked whether it has.
@@ -51,8 +53,28 @@ pub struct Wanted {
     pub datastore: bool,
     /// Whether an agent that dies alone is started again, as a service manager would.
     pub restart_agents: bool,
+    /// Whether peers reach each other by a relay's addresses, [`Machine::relayed`], which somebody else serves.
+    pub relayed: bool,
     /// How much the agents log.
     pub log: String,
+}
+
+impl Wanted {
+    /// An ordinary cluster of three hosts with fence devices and watchdogs.
+    pub fn ordinary(directory: PathBuf, program: PathBuf) -> Wanted {
+        Wanted {
+            directory,
+            program,
+            hosts: 3,
+            profile: Profile::Lan,
+            fence: Some(Duration::ZERO),
+            watchdog: true,
+            datastore: false,
+            restart_agents: true,
+            relayed: false,
+            log: "info".to_owned(),
+        }
+    }
 }
 
 /// A cluster.
@@ -87,6 +109,17 @@ impl Machine {
     /// What its agent says.
     pub fn log(&self) -> PathBuf {
         self.directory.join("log")
+    }
+
+    /// Where its peers are told to reach it, if there is a relay between them.
+    pub fn relayed(&self) -> SocketAddr {
+        let [a, b, c, d] = self.address.octets();
+        SocketAddr::from((Ipv4Addr::new(a, b, c, d + RELAYS), PEER_PORT))
+    }
+
+    /// Where its agent listens to its peers.
+    pub fn peers(&self) -> SocketAddr {
+        SocketAddr::from((self.address, PEER_PORT))
     }
 
     fn hardware(&self) -> PathBuf {
@@ -130,8 +163,13 @@ impl Machine {
 }
 
 impl Cluster {
-    /// Brings up a cluster: founded, joined, fenced and armed.
+    /// Brings up a cluster: founded, joined and fenced.
     pub async fn raise(wanted: Wanted) -> anyhow::Result<Cluster> {
+        Cluster::plan(wanted)?.build().await
+    }
+
+    /// Decides where everything will be, and runs nothing yet.
+    pub fn plan(wanted: Wanted) -> anyhow::Result<Cluster> {
         let net = free_net(&wanted)?;
         fs::create_dir_all(wanted.directory.join("shared"))?;
         let mut cluster = Cluster { net, machines: Vec::new(), wanted };
@@ -139,6 +177,12 @@ impl Cluster {
             let machine = cluster.prepare(number)?;
             cluster.machines.push(machine);
         }
+        Ok(cluster)
+    }
+
+    /// Brings up what was planned.
+    pub async fn build(mut self) -> anyhow::Result<Cluster> {
+        let cluster = &mut self;
         cluster.found().await?;
         for place in 1..cluster.machines.len() {
             cluster.join(place).await?;
@@ -147,7 +191,7 @@ impl Cluster {
         if cluster.wanted.fence.is_some() {
             cluster.add_fences().await?;
         }
-        Ok(cluster)
+        Ok(self)
     }
 
     fn prepare(&self, number: u32) -> anyhow::Result<Machine> {
@@ -172,6 +216,9 @@ impl Cluster {
             machine.hardware().join("run"),
             self.wanted.log,
         );
+        if self.wanted.relayed {
+            text = format!("advertise = [\"{}\"]\n{text}", machine.relayed());
+        }
         if self.wanted.watchdog {
             let socket = machine.hardware().join("watchdog.sock");
             text.push_str(&format!("\n[watchdog]\nkind = \"machine\"\nsocket = {socket:?}\n"));

@@ -242,6 +242,9 @@ impl Machine {
         {
             let mut status = self.supply.shared.status();
             status.boots += 1;
+            // Before anything runs: whoever reads that it is off takes that for a proof.
+            status.power = Power::On;
+            status.host = HostState::Running;
             status.boot_id = Some(boot);
             status.agent_pid = None;
             // Until the new one is known, no word of an old one counts.

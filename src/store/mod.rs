@@ -83,8 +83,11 @@ impl Store {
         Ok(Opened { store: Store { writer, ledger }, session, agent, voter, settings, restored })
     }
 
-    /// Has something written. `done` is called when it is on stable storage, or has failed and left nothing behind; the
-    /// order of calls is the order of writes. It never waits: if the queue is full, the operation comes back.
+    /// Has something written. It never waits: if the queue is full, the operation comes back.
+    ///
+    /// `done` is called once, when it is on stable storage, or has failed and left nothing behind; only where the writer
+    /// itself has died, which it says, is that not known. Calls come in the order of writes, on the writer's thread, so
+    /// they must not block.
     pub fn submit(
         &self,
         operation: Operation,

@@ -1,4 +1,4 @@
-//! A disk that is really full: a small file system of its own.
+//! A disk that is really full, on a small file system of its own, and one that refuses some writes.
 
 use crate::{child_arguments, say, tell, with_child};
 use holdfast::core::action::AgentStore;
@@ -38,6 +38,35 @@ fn on_a_full_disk_nothing_is_half_written_and_it_goes_on_when_there_is_room() {
             other.map_or_else(|error| error.to_string(), |output| output.status.to_string())
         )),
     }
+}
+
+#[test]
+fn what_a_disk_refuses_fails_alone_and_is_called_a_failing_disk() {
+    let folder = TempDir::new().expect("a folder");
+    // Beyond this length the kernel refuses to write to a file, with an error of its own.
+    let limit = "trap '' XFSZ; ulimit -f 1000; exec \"$@\"";
+    let (program, arguments) = child_arguments();
+    let mut command = Command::new("sh");
+    command.args(["-c", limit, "sh"]).arg(program).args(arguments);
+    let output = with_child(command, "failing", folder.path()).output().expect("it runs");
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("@all seen"), "{output:?}");
+}
+
+/// What the process does that cannot write long files.
+pub fn work_where_writes_fail(directory: &Path) {
+    let opened = Store::open(directory).expect("it opens");
+    let mut image = StoreImage::bootstrap(VoterId(1), &[VoterId(1), VoterId(2)], vec![1; 1_000]);
+    let mark = Operation::Mark { key: "small".to_owned(), value: "thing".to_owned() };
+    let operations = [Operation::NewVoter(Box::new(image.clone())), batch(2, LARGE), mark];
+    written(&opened.store, &operations, &[None, Some(WriteErrorKind::Io), None]);
+    assert_eq!(reload(&opened.store).expect("it can be read"), Some(image.clone()));
+    written(&opened.store, &[batch(2, 300)], &[None]);
+    image.apply(&store_batch(2, 300));
+    drop(opened);
+    let again = Store::open(directory).expect("it opens");
+    assert_eq!(again.voter, Some(image));
+    assert_eq!(again.settings.get("small").map(String::as_str), Some("thing"));
+    tell("all seen");
 }
 
 /// What the process on the small file system does.

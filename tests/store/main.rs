@@ -29,6 +29,7 @@ fn child() {
         ("back up", _) => power_cut::back_up(directory),
         ("restore", _) => power_cut::restore(directory),
         ("full", _) => full_disk::work(directory),
+        ("failing", _) => full_disk::work_where_writes_fail(directory),
         ("writer", _) => processes::work(directory),
         _ => panic!("no such work: {what}"),
     }

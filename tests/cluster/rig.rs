@@ -1,0 +1,177 @@
+//! A cluster for one test, which is gone when the test ends, however it ends.
+
+use holdfast::api::{AvailabilityView, VmView};
+use holdfast::demo::{Cluster, Machine, Wanted, all_run};
+use holdfast::process::disk::{Examination, examine};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The program under test.
+pub fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_holdfast"))
+}
+
+/// A cluster and the folder in which it lies.
+pub struct Rig {
+    pub cluster: Cluster,
+    pub folder: TempDir,
+}
+
+impl Rig {
+    /// A cluster as wanted, armed, with so many VMs spread over its hosts. Their disks have no locks: what keeps two
+    /// from writing is what is under test.
+    pub async fn with_vms(vms: usize, change: impl FnOnce(&mut Wanted)) -> Rig {
+        let rig = Rig::raise(change).await;
+        rig.cluster.arm().await.expect("the cluster is armed");
+        rig.add_vms(vms).await;
+        rig
+    }
+
+    /// A cluster as wanted, that only observes.
+    pub async fn raise(change: impl FnOnce(&mut Wanted)) -> Rig {
+        let (wanted, folder) = wanted(change);
+        let cluster = Cluster::raise(wanted).await.unwrap_or_else(|error| lost(folder.path(), &error));
+        Rig { cluster, folder }
+    }
+
+    /// Adds VMs, one host after the other.
+    pub async fn add_vms(&self, count: usize) {
+        let hosts = self.cluster.machines();
+        for number in 1..=count {
+            let home = &hosts[number % hosts.len()].name;
+            self.cluster.add_vm(&format!("vm-{number}"), Some(home), false).await.expect("a VM is added");
+        }
+        self.must(all_run(&self.cluster, count).await);
+    }
+
+    /// What is needed for a test to go on. If it is missing, the logs are shown.
+    pub fn must<T>(&self, result: anyhow::Result<T>) -> T {
+        result.unwrap_or_else(|error| lost(self.folder.path(), &error))
+    }
+
+    /// A host by its name.
+    pub fn machine(&self, name: &str) -> &Machine {
+        self.cluster.machine(name).expect("there is such a host")
+    }
+
+    /// The host of the master.
+    pub async fn master(&self) -> String {
+        self.cluster.master().await.expect("there is a master")
+    }
+
+    /// A host that is not the master's, and runs VMs.
+    pub async fn other(&self) -> String {
+        let master = self.master().await;
+        let vms = self.vms().await;
+        let mut hosts = vms.iter().filter_map(|vm| vm.host.clone());
+        hosts.find(|host| *host != master).expect("a host beside the master's runs a VM")
+    }
+
+    pub async fn vms(&self) -> Vec<VmView> {
+        self.must(self.cluster.vms().await)
+    }
+
+    /// The VMs that run on a host.
+    pub async fn on(&self, host: &str) -> Vec<String> {
+        let vms = self.vms().await;
+        vms.into_iter().filter(|vm| vm.host.as_deref() == Some(host)).map(|vm| vm.name).collect()
+    }
+
+    /// Waits until these VMs run on another host than that one.
+    pub async fn until_moved(&self, vms: &[String], from: &str) {
+        let moved = |cluster| async move {
+            let now = Cluster::vms(cluster).await?;
+            let runs = |name: &String| {
+                now.iter().any(|vm| vm.name == *name && vm.state == "running" && vm.host.as_deref() != Some(from))
+            };
+            Ok(vms.iter().all(runs))
+        };
+        self.must(self.cluster.until("the VMs to run elsewhere", moved).await);
+    }
+
+    /// Waits until a host is seen so.
+    pub async fn until_host(&self, host: &str, state: &str) {
+        let seen = |cluster: &_| {
+            let client = Cluster::any_client(cluster);
+            async move {
+                let view: Value = client?.get(&format!("/v1/hosts/{host}")).await?;
+                Ok(view.get("state").and_then(Value::as_str) == Some(state))
+            }
+        };
+        self.must(self.cluster.until(&format!("{host} to be {state}"), seen).await);
+    }
+
+    /// How often a VM was started so far, by its disk.
+    pub fn starts(&self, vm: &str) -> usize {
+        self.examine(vm).starts.len()
+    }
+
+    pub fn examine(&self, vm: &str) -> Examination {
+        examine(&self.cluster.disk(vm)).expect("the disk can be examined")
+    }
+
+    pub async fn report(&self) -> AvailabilityView {
+        let client = self.must(self.cluster.any_client());
+        self.must(client.get("/v1/report/availability").await.map_err(Into::into))
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Result<Value, holdfast::client::ClientError> {
+        self.cluster.any_client().expect("a host lives").post(path, &body, &Default::default()).await
+    }
+
+    /// Asks for something until a master takes it.
+    pub async fn set_policy(&self, key: &str, value: Value) {
+        let client = self.must(self.cluster.any_client());
+        let mut policy: Value = self.must(client.get("/v1/policy").await.map_err(Into::into));
+        policy[key] = value;
+        let _: Value = self.must(client.put("/v1/policy", &policy, &Default::default()).await.map_err(Into::into));
+    }
+
+    /// Ends the test: no disk was ever written by two, all that should run runs, and the ledger of each voter says the
+    /// same.
+    pub async fn end(mut self) {
+        let settled = |cluster| async move {
+            let vms = Cluster::vms(cluster).await?;
+            Ok(vms.iter().all(|vm| vm.want != holdfast::core::command::Want::Running || vm.state == "running"))
+        };
+        self.must(self.cluster.until("everything that should run to run", settled).await);
+        for vm in self.vms().await {
+            let clashes = self.examine(&vm.name).clashes;
+            assert!(clashes.is_empty(), "{} was written by two: {clashes:?}", vm.name);
+        }
+        crate::checks::ledgers_agree(&self).await;
+        let ended = self.cluster.end().await;
+        self.must(ended);
+    }
+}
+
+/// What is wanted, and the folder for it.
+pub fn wanted(change: impl FnOnce(&mut Wanted)) -> (Wanted, TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut wanted = Wanted::ordinary(folder.path().to_owned(), program());
+    change(&mut wanted);
+    (wanted, folder)
+}
+
+/// Shows what the agents said last, and gives up.
+pub fn lost(folder: &std::path::Path, error: &anyhow::Error) -> ! {
+    for number in 1..=9 {
+        let path = folder.join(format!("host-{number}")).join("log");
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        let lines: Vec<&str> = text.lines().collect();
+        eprintln!("== host-{number}\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+    }
+    panic!("{error:#}")
+}
+
+/// A body without words.
+pub fn nothing() -> Value {
+    json!({})
+}
+
+/// Waits on the clock, where time itself is what a fault consists of: a freeze, or a cut, that lasts so long.
+pub async fn lasting(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
