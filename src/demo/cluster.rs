@@ -404,14 +404,21 @@ impl Cluster {
         bail!("waited in vain for {what}{why}; see the logs in {}", self.wanted.directory.display())
     }
 
+    /// Takes the power from a machine and gives it back, as a person would who walks up to it.
+    pub async fn power_cycle(&mut self, place: usize) -> anyhow::Result<()> {
+        let machine = &mut self.machines[place];
+        if let Some(mut child) = machine.child.take() {
+            terminate(&child);
+            timeout(PATIENCE, child.wait()).await.with_context(|| format!("{} does not end", machine.name))??;
+        }
+        self.switch_on(place).await
+    }
+
     /// Switches everything off, and waits until nothing is left.
     pub async fn end(&mut self) -> anyhow::Result<()> {
         for machine in &mut self.machines {
-            let Some(child) = &mut machine.child else { continue };
-            if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
-                // It may have ended by itself.
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-            }
+            let Some(child) = &machine.child else { continue };
+            terminate(child);
         }
         for machine in &mut self.machines {
             if let Some(mut child) = machine.child.take() {
@@ -419,6 +426,14 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+}
+
+/// Tells a machine to end, with all that runs on it.
+fn terminate(child: &Child) {
+    if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
 }
 

@@ -31,10 +31,10 @@ async fn a_vm_that_runs_twice_is_found() {
     let rig = Rig::with_vms(1, |_| {}).await;
     assert!(rig.examine("vm-1").clashes.is_empty());
     let folder = tempfile::tempdir().unwrap();
-    let (told, tell) = mpsc::channel();
+    let (tell, told) = mpsc::channel();
     let tell: Tell = {
-        let told = std::sync::Mutex::new(tell);
-        Arc::new(move |event| drop(told.lock().unwrap().send(event)))
+        let tell = std::sync::Mutex::new(tell);
+        Arc::new(move |event| drop(tell.lock().unwrap().send(event)))
     };
     let setup = HostSetup {
         host: "intruder".to_owned(),

@@ -1,0 +1,58 @@
+//! Agents die while their VMs run on.
+
+use crate::rig::Rig;
+use rustix::process::Signal;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_back_in_time_finds_its_vms_as_they_were() {
+    let rig = Rig::with_vms(3, |_| {}).await;
+    let host = rig.other().await;
+    let vms = rig.on(&host).await;
+    let before = rig.machine(&host).status().unwrap().agent_pid;
+    rig.machine(&host).signal_agent(Signal::KILL).unwrap();
+    let back = |cluster: &holdfast::demo::Cluster| {
+        let status = cluster.machine(&host).and_then(|machine| machine.status());
+        async move { Ok(status?.agent_pid.is_some_and(|pid| Some(pid) != before)) }
+    };
+    rig.must(rig.cluster.until("the agent to be back", back).await);
+    rig.until_host(&host, "alive").await;
+    let all = rig.vms().await;
+    assert!(all.iter().filter(|vm| vms.contains(&vm.name)).all(|vm| vm.host.as_deref() == Some(host.as_str())));
+    assert!(vms.iter().all(|vm| rig.starts(vm) == 1), "a VM was started again though it had never stopped");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_does_not_come_back_leaves_nothing_running_behind() {
+    let rig = Rig::with_vms(3, |wanted| {
+        wanted.restart_agents = false;
+        wanted.fence = None;
+    })
+    .await;
+    let host = rig.other().await;
+    let vms = rig.on(&host).await;
+    rig.machine(&host).signal_agent(Signal::KILL).unwrap();
+    rig.until_moved(&vms, &host).await;
+    assert!(rig.machine(&host).status().unwrap().watchdog_expiries > 0, "only the watchdog could end them");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_is_told_to_end_takes_its_guards_off_the_books_first() {
+    let rig = Rig::with_vms(3, |_| {}).await;
+    let host = rig.other().await;
+    let vms = rig.on(&host).await;
+    rig.machine(&host).signal_agent(Signal::TERM).unwrap();
+    let parted = |cluster: &holdfast::demo::Cluster| {
+        let status = cluster.machine(&host).and_then(|machine| machine.status());
+        async move {
+            let status = status?;
+            Ok(status.agent_pid.is_none() && status.watchdog_ms.is_none())
+        }
+    };
+    rig.must(rig.cluster.until("the agent to end with its watchdog closed", parted).await);
+    assert!(vms.iter().all(|vm| rig.starts(vm) == 1 && rig.examine(vm).clashes.is_empty()));
+    // Nobody starts it again, so the host falls silent, and its fence device proves what its guards no longer can.
+    rig.until_moved(&vms, &host).await;
+    rig.end().await;
+}

@@ -1,0 +1,81 @@
+//! People act while things happen.
+
+use crate::rig::{Rig, nothing};
+use holdfast::core::command::Want;
+use serde_json::json;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vm_that_is_stopped_in_the_middle_of_its_recovery_stays_stopped() {
+    let rig = Rig::with_vms(3, |wanted| wanted.fence = Some(std::time::Duration::from_secs(2))).await;
+    let victim = rig.other().await;
+    let vms = rig.on(&victim).await;
+    let stopped = vms[0].clone();
+    rig.machine(&victim).kill().unwrap();
+    rig.until_host(&victim, "judged").await;
+    rig.post(&format!("/v1/vms/{stopped}/stop"), json!({ "force": false })).await.unwrap();
+    rig.until_host(&victim, "alive").await;
+    let settled = |cluster| async move {
+        let vms = holdfast::demo::Cluster::vms(cluster).await?;
+        Ok(vms.iter().all(|vm| vm.holders.len() == usize::from(vm.want == Want::Running)))
+    };
+    rig.must(rig.cluster.until("everything to be settled", settled).await);
+    assert_eq!(rig.starts(&stopped), 1, "it was started though a person had stopped it");
+    let started = rig.post(&format!("/v1/vms/{stopped}/start"), nothing()).await;
+    assert!(started.is_ok(), "{started:?}");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_is_planned_and_a_crash_is_not() {
+    let rig = Rig::with_vms(2, |_| {}).await;
+    rig.post("/v1/vms/vm-1/stop", json!({ "force": true })).await.unwrap();
+    let stopped = |cluster| async move {
+        let vms = holdfast::demo::Cluster::vms(cluster).await?;
+        Ok(vms.iter().any(|vm| vm.name == "vm-1" && vm.state == "stopped"))
+    };
+    rig.must(rig.cluster.until("vm-1 to be stopped", stopped).await);
+    rig.post("/v1/vms/vm-1/start", nothing()).await.unwrap();
+    rig.must(holdfast::demo::all_run(&rig.cluster, 2).await);
+    let report = rig.report().await;
+    let row = report.vms.iter().find(|row| row.name == "vm-1").unwrap();
+    assert!(row.availability.planned > 0 && row.availability.unplanned == 0, "{row:?}");
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_plan_says_is_what_happens() {
+    let rig = Rig::with_vms(6, |_| {}).await;
+    let victim = rig.other().await;
+    let vms = rig.on(&victim).await;
+    let plan = rig.post("/v1/plan", json!({ "fail": [victim] })).await.unwrap();
+    let planned = |vm: &String| {
+        let list = plan.as_array().unwrap();
+        let one = list.iter().find(|one| one["vm"] == vm.as_str()).unwrap();
+        (one["to"].as_str().unwrap().to_owned(), one["proof"].as_str().unwrap().to_owned())
+    };
+    rig.machine(&victim).kill().unwrap();
+    rig.until_moved(&vms, &victim).await;
+    let report = rig.report().await;
+    for vm in &vms {
+        let recovery = report.recoveries.iter().rev().find(|recovery| recovery.vm == *vm).unwrap();
+        assert_eq!((recovery.to.clone(), recovery.proof.clone().unwrap()), planned(vm), "{vm}");
+    }
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_that_only_observes_restarts_nothing_until_it_is_armed() {
+    let rig = Rig::with_vms(3, |_| {}).await;
+    rig.post("/v1/disarm", json!({})).await.unwrap();
+    let victim = rig.other().await;
+    let vms = rig.on(&victim).await;
+    rig.machine(&victim).kill().unwrap();
+    rig.until_host(&victim, "judged").await;
+    for vm in rig.vms().await.iter().filter(|vm| vms.contains(&vm.name)) {
+        assert_eq!(vm.waits_for, "not-armed", "{vm:?}");
+    }
+    assert!(vms.iter().all(|vm| rig.starts(vm) == 1));
+    rig.post("/v1/arm", nothing()).await.unwrap();
+    rig.until_moved(&vms, &victim).await;
+    rig.end().await;
+}
