@@ -25,7 +25,7 @@ mod views;
 mod who;
 
 pub use doctor::{DoctorView, Finding, Severity};
-pub use bodies::{Invited, JoinAnswer, JoinBody, NewVm};
+pub use bodies::{GivenAccess, Invited, JoinAnswer, JoinBody, NewVm};
 pub use errors::ErrorBody;
 pub use handle::{Api, Handle};
 pub use queries::{AvailabilityRow, AvailabilityView, EventView, RecoveryView};
