@@ -17,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod core;
 pub mod datastore;
+pub mod demo;
 pub mod election;
 pub mod explain;
 pub mod fence;

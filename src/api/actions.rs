@@ -158,7 +158,9 @@ pub(super) async fn protect(
     Json(new): Json<NewVm>,
 ) -> Result<Json<Value>, Failure> {
     if new.name.is_empty() || new.name.len() > 255 || new.definition.len() > TEXT_LIMIT || new.memory_mib == 0 {
-        return Err(Failure::bad("a VM needs a name of at most 255 bytes, memory, and a definition of at most 256 KiB"));
+        return Err(Failure::bad(
+            "a VM needs a name of at most 255 bytes, memory, and a definition of at most 256 KiB",
+        ));
     }
     let uuid = new.uuid.unwrap_or_else(Uuid::new_v4);
     let name = new.name.clone();
@@ -194,11 +196,7 @@ fn definition(state: &ClusterState, new: NewVm, uuid: Uuid) -> Result<VmDefiniti
     })
 }
 
-fn named<Id: Ord + Copy>(
-    what: &str,
-    known: &BTreeMap<Id, Named>,
-    wanted: &[String],
-) -> Result<BTreeSet<Id>, Failure> {
+fn named<Id: Ord + Copy>(what: &str, known: &BTreeMap<Id, Named>, wanted: &[String]) -> Result<BTreeSet<Id>, Failure> {
     let find = |name: &String| {
         let found = known.iter().find(|(_, named)| named.name == *name).map(|(id, _)| *id);
         found.ok_or_else(|| {
@@ -240,9 +238,8 @@ pub(super) async fn move_vm(
     asked: Asked,
     Json(target): Json<Move>,
 ) -> Result<Json<Value>, Failure> {
-    let found = api.view(move |viewer, _, _| {
-        Ok((find_vm(viewer.state(), &name)?, find_host(viewer.state(), &target.to)?))
-    });
+    let found =
+        api.view(move |viewer, _, _| Ok((find_vm(viewer.state(), &name)?, find_host(viewer.state(), &target.to)?)));
     let (vm, to) = found.await??;
     do_it(&api, asked, Request::Move { vm, to }).await
 }

@@ -136,7 +136,9 @@ fn if_it_died(id: HostId, host: &Host, node: &Node, now: Instant) -> String {
         _ => None,
     });
     match slowest.max() {
-        Some(after) => format!("{}: {back} of {all} VMs ordered elsewhere within {after:?}, and what its device takes", host.name),
+        Some(after) => {
+            format!("{}: {back} of {all} VMs ordered elsewhere within {after:?}, and what its device takes", host.name)
+        }
         None if all == 0 => format!("{}: it holds no VM", host.name),
         None => format!("{}: {back} of {all} VMs would come back by themselves", host.name),
     }
@@ -180,9 +182,11 @@ async fn check(clients: &FenceClients, probe: Probe) -> Option<Finding> {
     let detail = answer.detail.unwrap_or_default();
     match answer.result {
         FenceResult::Identity(uuid) if uuid == probe.uuid => None,
-        FenceResult::Identity(_) => {
-            Some(bad(&subject, "it is another machine's: ordered off, it would hit the wrong one", "correct its address"))
-        }
+        FenceResult::Identity(_) => Some(bad(
+            &subject,
+            "it is another machine's: ordered off, it would hit the wrong one",
+            "correct its address",
+        )),
         FenceResult::Refused => Some(bad(&subject, "it refuses the credentials", "correct user and password")),
         _ => Some(bad(&subject, &format!("it does not say whose it is: {detail}"), "see its address and its network")),
     }

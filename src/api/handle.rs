@@ -48,10 +48,7 @@ pub struct Api {
 
 impl Handle {
     /// Looks at the node between two of its steps.
-    pub async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Node, Instant) -> T + Send + 'static,
-    ) -> Option<T> {
+    pub async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Node, Instant) -> T + Send + 'static) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let look = Box::new(move |node: &Node, now: Instant| {
             // Who looked may have gone.
@@ -62,12 +59,7 @@ impl Handle {
     }
 
     /// Asks the node for something, as an operator.
-    pub async fn request(
-        &self,
-        ticket: Ticket,
-        request: Request,
-        said: Option<Said>,
-    ) -> Option<Result<(), Refusal>> {
+    pub async fn request(&self, ticket: Ticket, request: Request, said: Option<Said>) -> Option<Result<(), Refusal>> {
         let (reply, answered) = oneshot::channel();
         self.calls.send(Call::Request { ticket, request, said: said.map(Box::new), reply }).await.ok()?;
         timeout(REQUEST_PATIENCE, answered).await.ok()?.ok()
@@ -86,7 +78,8 @@ impl Api {
         &self,
         look: impl FnOnce(&super::Viewer<'_>, &Node, Instant) -> T + Send + 'static,
     ) -> Result<T, Failure> {
-        let seen = self.handle.look(move |node, now| super::Viewer::new(node, now).map(|viewer| look(&viewer, node, now)));
+        let seen =
+            self.handle.look(move |node, now| super::Viewer::new(node, now).map(|viewer| look(&viewer, node, now)));
         match seen.await {
             Some(Some(view)) => Ok(view),
             Some(None) => Err(Failure::no_master()),

@@ -24,8 +24,8 @@ mod server;
 mod views;
 mod who;
 
-pub use doctor::{DoctorView, Finding, Severity};
 pub use bodies::{GivenAccess, Invited, JoinAnswer, JoinBody, NewVm};
+pub use doctor::{DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
 pub use handle::{Api, Handle};
 pub use queries::{AvailabilityRow, AvailabilityView, EventView, RecoveryView};

@@ -17,12 +17,7 @@ const fn look(path: &'static str, summary: &'static str) -> Operation {
     Operation { method: "get", path, summary, right: "viewer", body: None }
 }
 
-const fn act(
-    method: &'static str,
-    path: &'static str,
-    summary: &'static str,
-    body: Option<&'static str>,
-) -> Operation {
+const fn act(method: &'static str, path: &'static str, summary: &'static str, body: Option<&'static str>) -> Operation {
     Operation { method, path, summary, right: "operator", body }
 }
 
@@ -48,9 +43,14 @@ pub(super) const OPERATIONS: [Operation; 36] = [
         right: "viewer",
         body: Some(r#"{"fail":["host-1"]}"#),
     },
-    act("post", "/v1/vms", "Puts a VM under protection", Some(
-        r#"{"name":"vm-1","memory_mib":1024,"millicores":1000,"definition":"disk = \"/shared/vm-1\"","start":true}"#,
-    )),
+    act(
+        "post",
+        "/v1/vms",
+        "Puts a VM under protection",
+        Some(
+            r#"{"name":"vm-1","memory_mib":1024,"millicores":1000,"definition":"disk = \"/shared/vm-1\"","start":true}"#,
+        ),
+    ),
     act("delete", "/v1/vms/{vm}", "Forgets an unprotected VM; its disks stay", None),
     act("post", "/v1/vms/{vm}/start", "The VM should run", None),
     act("post", "/v1/vms/{vm}/stop", "The VM should be stopped", Some(r#"{"force":false}"#)),
@@ -62,9 +62,12 @@ pub(super) const OPERATIONS: [Operation; 36] = [
     act("put", "/v1/policy", "Sets the rules of the cluster", Some(r#"{"brake_percent":40}"#)),
     act("post", "/v1/arm", "From observing to acting", None),
     act("post", "/v1/disarm", "From acting to observing", Some(r#"{"for_seconds":7200}"#)),
-    act("post", "/v1/recover", "Goes on without the voters on these hosts, which are dead for good", Some(
-        r#"{"dead":["host-2","host-3"]}"#,
-    )),
+    act(
+        "post",
+        "/v1/recover",
+        "Goes on without the voters on these hosts, which are dead for good",
+        Some(r#"{"dead":["host-2","host-3"]}"#),
+    ),
     act("post", "/v1/datastores", "Names a datastore, and gives it a number", Some(r#"{"name":"shared-1"}"#)),
     act("post", "/v1/networks", "Names a network of guests", Some(r#"{"name":"guests"}"#)),
     act("post", "/v1/fences", "Adds a fence device, or changes its settings", None),
@@ -79,13 +82,7 @@ pub(super) const OPERATIONS: [Operation; 36] = [
         right: "nobody: the token is the proof",
         body: None,
     },
-    Operation {
-        method: "get",
-        path: "/openapi.json",
-        summary: "This document",
-        right: "nobody",
-        body: None,
-    },
+    Operation { method: "get", path: "/openapi.json", summary: "This document", right: "nobody", body: None },
 ];
 
 /// `GET /openapi.json`
@@ -141,6 +138,7 @@ fn described(operation: &Operation) -> Value {
 
 fn parameters(path: &str) -> Value {
     let named = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let parameter = |name: &str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+    let parameter =
+        |name: &str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
     json!(named.map(parameter).collect::<Vec<_>>())
 }

@@ -172,7 +172,8 @@ pub(super) async fn invite(
     let seconds = i64::try_from(body.for_seconds).unwrap_or(i64::MAX);
     let expires_milliseconds = clock::wall_milliseconds().saturating_add(seconds.saturating_mul(1_000));
     let invitation = Invitation { secret: token.secret().digest().into(), expires_milliseconds };
-    api.ask(asked.ticket, register(Registration::Invite(u128::from(token.id().number()), invitation)), asked.said).await?;
+    api.ask(asked.ticket, register(Registration::Invite(u128::from(token.id().number()), invitation)), asked.said)
+        .await?;
     Ok(Json(Invited { token: token.to_string(), expires_milliseconds }))
 }
 

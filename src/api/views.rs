@@ -263,7 +263,9 @@ impl<'a> Viewer<'a> {
             Standing::Proven { proof } => {
                 format!("it is proven not to run what it held: {}", explain::proof(&proof, &self.names))
             }
-            Standing::Conflicted => "two machines use its UUID; say with `host resolve` that only one is left".to_owned(),
+            Standing::Conflicted => {
+                "two machines use its UUID; say with `host resolve` that only one is left".to_owned()
+            }
         }];
         if !host.accounted {
             sentences.push("since the last recovery it has not said what it runs".to_owned());
@@ -271,7 +273,8 @@ impl<'a> Viewer<'a> {
         if host.leaving {
             sentences.push("it is about to be removed".to_owned());
         }
-        sentences.extend(signs.no_proof.iter().map(|no| format!("no proof yet: {}", explain::no_proof(no, &self.names))));
+        sentences
+            .extend(signs.no_proof.iter().map(|no| format!("no proof yet: {}", explain::no_proof(no, &self.names))));
         sentences
     }
 
@@ -300,19 +303,27 @@ impl<'a> Viewer<'a> {
             priority: vm.definition.priority,
             memory_mib: vm.definition.memory_mib,
             millicores: vm.definition.millicores,
-            holders: vm.holders.iter().map(|(host, holder)| HolderView {
-                host: self.names.host(*host),
-                role: holder.role,
-                epoch: holder.epoch.to_string(),
-            }).collect(),
+            holders: vm
+                .holders
+                .iter()
+                .map(|(host, holder)| HolderView {
+                    host: self.names.host(*host),
+                    role: holder.role,
+                    epoch: holder.epoch.to_string(),
+                })
+                .collect(),
             waits_for: wait.as_ref().map_or("unknown", Wait::kind).to_owned(),
             waits: wait.filter(|_| !quiet).map(|wait| explain::wait(&wait, &self.names)),
-            proofs: vm.proofs.iter().map(|held| ProofView {
-                host: self.names.host(held.host),
-                epoch: held.epoch.to_string(),
-                proof: held.proof.kind().to_owned(),
-                text: explain::proof(&held.proof, &self.names),
-            }).collect(),
+            proofs: vm
+                .proofs
+                .iter()
+                .map(|held| ProofView {
+                    host: self.names.host(held.host),
+                    epoch: held.epoch.to_string(),
+                    proof: held.proof.kind().to_owned(),
+                    text: explain::proof(&held.proof, &self.names),
+                })
+                .collect(),
         }
     }
 

@@ -12,7 +12,6 @@ use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Once;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -160,7 +159,11 @@ fn logging(config: &LogConfig) -> anyhow::Result<Logging> {
     use tracing_subscriber::{Layer, fmt, reload};
     let (filter, handle) = reload::Layer::new(config.level.parse::<EnvFilter>()?);
     let lines = match config.format {
-        LogFormat::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).with_target(false).boxed(),
+        LogFormat::Text => fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_ansi(std::io::stderr().is_terminal())
+            .with_target(false)
+            .boxed(),
         LogFormat::Json => fmt::layer().with_writer(std::io::stderr).json().boxed(),
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init().context("the log cannot be begun")?;
@@ -182,7 +185,6 @@ pub(super) fn init(args: &InitArgs, output: &mut Output) -> anyhow::Result<Exit>
 pub(super) fn joins(args: &JoinArgs, output: &mut Output) -> anyhow::Result<Exit> {
     let config = args.config.load()?;
     let token: JoinToken = args.token.parse().context("the token")?;
-    install_crypto();
     let member = runtime()?.block_on(join(&config, args.address, &token))?;
     output.line(&format!("{} is host {} of cluster \"{}\"", member.name, member.host, member.cluster_name))?;
     output.line("next: start `holdfast agent` here")?;
@@ -194,13 +196,4 @@ pub(super) fn check(args: &CheckArgs, output: &mut Output) -> anyhow::Result<Exi
     let config = args.config.load()?;
     output.line(&format!("{}: as it should be, for host {}", args.config.config.display(), config.name))?;
     Ok(Exit::Good)
-}
-
-/// TLS has one provider, named once for the whole program.
-pub(super) fn install_crypto() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // A second one would only be refused.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
 }

@@ -4,6 +4,7 @@ mod agent;
 mod bench;
 mod cluster;
 mod datastore;
+mod demo;
 mod machine;
 mod output;
 mod process;
@@ -85,6 +86,9 @@ enum Command {
     Init(agent::InitArgs),
     /// Joins the cluster that has given the token
     Join(agent::JoinArgs),
+    /// Shows the main job: a cluster on this machine loses a host, and gets its VMs back
+    #[command(after_help = demo::HELP)]
+    Demo(demo::DemoArgs),
     /// Looks after the configuration of this host
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -191,6 +195,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Agent(args) => agent::agent(args),
         Command::Init(args) => agent::init(args, &mut output),
         Command::Join(args) => agent::joins(args, &mut output),
+        Command::Demo(args) => demo::demo(args, &mut output),
         Command::Config(ConfigCommand::Check(args)) => agent::check(args, &mut output),
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
         Command::Datastore(command) => datastore::datastore(command, &mut output),

@@ -1,7 +1,7 @@
 //! A client of the operators' interface: what the command line, the demo and the tests speak through.
 
 use crate::api::ErrorBody;
-use crate::trust::{Identity, TrustError, api_client};
+use crate::trust::{Identity, TrustError, api_client, use_ring};
 use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
@@ -118,6 +118,7 @@ impl Client {
         place: String,
         token: Option<String>,
     ) -> Result<Client, ClientError> {
+        use_ring();
         let failed = |error: reqwest::Error| ClientError::Unreachable { place: place.clone(), why: causes(&error) };
         let http = http.build().map_err(failed)?;
         Ok(Client { http, base, place, token })

@@ -3,7 +3,7 @@
 //! Hosts, VMs and the like are known to people by UUID and name; the log gives each a small number, which is what
 //! messages and records carry.
 
-pub use ::core::net::SocketAddr;
+pub use ::core::net::{SocketAddr, SocketAddrV6};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

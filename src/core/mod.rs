@@ -20,6 +20,7 @@ pub mod message;
 pub mod placement;
 pub mod reason;
 pub mod record;
+mod refusal;
 pub mod remote;
 pub mod sabotage;
 pub mod state;

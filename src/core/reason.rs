@@ -4,6 +4,7 @@
 //! simulator and shown to the operator, so a new one belongs here and not in a log line.
 
 use crate::core::ids::{BootId, DatastoreId, Epoch, FenceId, Generation, HostId, NetworkId, VmId};
+pub use crate::core::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
 /// Why a host was judged to be out of the cluster.
@@ -296,103 +297,6 @@ pub enum Unfit {
     Busy,
     /// Its hypervisor does not answer.
     HypervisorDown,
-}
-
-/// Why the log refused a command, or an agent an order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Refusal {
-    /// The order comes from an older term or cluster generation than was seen.
-    OldAuthority,
-    /// It names another boot or generation of this host.
-    OtherIncarnation,
-    /// Its epoch is not above what was refused for ever, or not the VM's newest.
-    OldEpoch,
-    /// It answers a heartbeat that is too old, or was never sent.
-    Stale,
-    /// The permit's time ran out.
-    PermitExpired,
-    /// The lease has ended.
-    LeaseEnded,
-    /// A tombstone binds this generation.
-    Tombstone,
-    /// The host was not admitted yet.
-    NotAdmitted,
-    /// The host does not know yet what the order presumes.
-    ConfigBehind,
-    /// The VM may run on a host for which there is no proof.
-    Held,
-    /// The VM is not wanted to run.
-    NotWanted,
-    /// The target is judged, proven dead, or of another generation.
-    TargetGone,
-    /// The cluster is not armed.
-    NotArmed,
-    /// There is no such VM or host.
-    NoSuchThing,
-    /// Another operation on the VM is under way.
-    Busy,
-    /// The intent was changed meanwhile.
-    OldVersion,
-    /// A channel shows life.
-    SignsOfLife,
-    /// After a forced recovery not every host is accounted for.
-    Recovering,
-    /// An operator's start got no permit in time.
-    NoPermit,
-    /// A process of the same identity runs here.
-    IdentityClash,
-    /// No majority.
-    NoMajority,
-    /// The state already is as asked.
-    NothingToDo,
-    /// A datastore that must be written first can not be reached.
-    DatastoreUnreachable,
-    /// The VM does not fit there.
-    Unfit(Unfit),
-    /// Another thing has that name or identity already.
-    NameTaken,
-    /// The invitation was used, taken back, or never given.
-    NotInvited,
-    /// A voter lives there: it must move first.
-    Votes,
-    /// Something else still refers to it.
-    InUse,
-}
-
-impl Refusal {
-    /// The name of its kind, for programs.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Refusal::OldAuthority => "old-authority",
-            Refusal::OtherIncarnation => "other-incarnation",
-            Refusal::OldEpoch => "old-epoch",
-            Refusal::Stale => "stale",
-            Refusal::PermitExpired => "permit-expired",
-            Refusal::LeaseEnded => "lease-ended",
-            Refusal::Tombstone => "tombstone",
-            Refusal::NotAdmitted => "not-admitted",
-            Refusal::ConfigBehind => "config-behind",
-            Refusal::Held => "held",
-            Refusal::NotWanted => "not-wanted",
-            Refusal::TargetGone => "target-gone",
-            Refusal::NotArmed => "not-armed",
-            Refusal::NoSuchThing => "no-such-thing",
-            Refusal::Busy => "busy",
-            Refusal::OldVersion => "old-version",
-            Refusal::SignsOfLife => "signs-of-life",
-            Refusal::Recovering => "recovering",
-            Refusal::NoPermit => "no-permit",
-            Refusal::IdentityClash => "identity-clash",
-            Refusal::NoMajority => "no-majority",
-            Refusal::NothingToDo => "nothing-to-do",
-            Refusal::DatastoreUnreachable => "datastore-unreachable",
-            Refusal::NameTaken => "name-taken",
-            Refusal::NotInvited => "not-invited",
-            Refusal::Votes => "votes",
-            Refusal::InUse => "in-use",
-            Refusal::Unfit(_) => "unfit",
-        }
-    }
 }
 
 /// What must be said loudly.

@@ -194,8 +194,9 @@ impl History {
                     fall.placed_at = Some(at);
                 }
             }
-            What::VmGone { host, ran, proof, exit, planned, .. } => {
-                if *ran && track.runs_on.remove(host) && track.runs_on.is_empty() {
+            What::VmGone { host, ran: true, proof, exit, planned, .. } => {
+                let was_last = track.runs_on.remove(host) && track.runs_on.is_empty();
+                if was_last {
                     gone(track, at, *host, (*proof, *exit), *planned);
                 }
             }

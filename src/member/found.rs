@@ -63,13 +63,7 @@ pub fn found(config: &Config, name: &str, profile: Profile) -> Result<Founded, F
     let (operator, access) = operator_identity(&authority, &places)?;
     let state = first_state(config, (cluster, name, profile), (&authority, &host, &access));
     write_first_state(&places, &state)?;
-    let member = Membership {
-        cluster,
-        cluster_name: name.to_owned(),
-        profile,
-        host: 0,
-        name: config.name.clone(),
-    };
+    let member = Membership { cluster, cluster_name: name.to_owned(), profile, host: 0, name: config.name.clone() };
     member.save(&places)?;
     Ok(Founded { cluster, operator })
 }
@@ -147,11 +141,14 @@ fn write_first_state(places: &Places, state: &ClusterState) -> Result<(), FoundE
     let agent = AgentStore { voters: vec![Address(0)], ..AgentStore::default() };
     let members = roster::roster(state).map_err(|error| FoundError::Write(error.to_string()))?;
     let roster = roster::written(&members).ok_or_else(|| FoundError::Write("the members".to_owned()))?;
-    write(places, [
-        Operation::NewVoter(Box::new(image)),
-        Operation::SaveAgent(Box::new(agent)),
-        Operation::Mark { key: roster::ROSTER.to_owned(), value: roster },
-    ])
+    write(
+        places,
+        [
+            Operation::NewVoter(Box::new(image)),
+            Operation::SaveAgent(Box::new(agent)),
+            Operation::Mark { key: roster::ROSTER.to_owned(), value: roster },
+        ],
+    )
 }
 
 /// Writes what a new member begins with.

@@ -8,7 +8,7 @@ use crate::core::action::AgentStore;
 use crate::core::ids::Address;
 use crate::runtime::roster;
 use crate::store::Operation;
-use crate::trust::{Identity, JoinToken, PrivateKey, TrustError, joining_client};
+use crate::trust::{Identity, JoinToken, PrivateKey, TrustError, joining_client, use_ring};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use std::net::SocketAddr;
@@ -76,6 +76,7 @@ pub async fn join(config: &Config, address: SocketAddr, token: &JoinToken) -> Re
 
 async fn ask(address: SocketAddr, token: &JoinToken, body: &JoinBody) -> Result<JoinAnswer, JoinError> {
     let unreachable = |error: reqwest::Error| JoinError::Unreachable { address, why: causes(&error) };
+    use_ring();
     let client = reqwest::Client::builder()
         .tls_backend_preconfigured(joining_client(token)?)
         .timeout(PATIENCE)
@@ -123,10 +124,13 @@ fn keep(
     roster::read(&answer.roster).ok_or_else(|| nonsense("the list of members"))?;
     let voters = answer.voters.iter().map(|number| Address(*number)).collect();
     let agent = AgentStore { voters, ..AgentStore::default() };
-    write(places, [
-        Operation::SaveAgent(Box::new(agent)),
-        Operation::Mark { key: roster::ROSTER.to_owned(), value: answer.roster },
-    ])?;
+    write(
+        places,
+        [
+            Operation::SaveAgent(Box::new(agent)),
+            Operation::Mark { key: roster::ROSTER.to_owned(), value: answer.roster },
+        ],
+    )?;
     let member = Membership {
         cluster: answer.cluster,
         cluster_name: answer.cluster_name,

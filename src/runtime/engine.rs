@@ -302,9 +302,8 @@ impl Engine {
     /// Tries a write again, unless a later one of its kind is on its way: what is older must not end up on top of it.
     fn write_again(&self, barrier: Barrier) {
         let Some(operation) = self.writes.get(&barrier) else { return };
-        let is_newer = |(later, other): (&Barrier, &Operation)| {
-            *later > barrier && is_agents(other) == is_agents(operation)
-        };
+        let is_newer =
+            |(later, other): (&Barrier, &Operation)| *later > barrier && is_agents(other) == is_agents(operation);
         if !self.writes.iter().any(is_newer) {
             self.hands.write(barrier, operation.clone());
         }

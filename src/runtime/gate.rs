@@ -34,7 +34,7 @@ pub(super) struct Gate {
 #[derive(Debug)]
 enum Held {
     Write(Barrier),
-    Action(NodeAction),
+    Action(Box<NodeAction>),
 }
 
 impl Gate {
@@ -55,7 +55,7 @@ impl Gate {
             return Err(Overfull);
         }
         self.opening += u32::from(is_opening(&action));
-        self.waiting.push_back(Held::Action(action));
+        self.waiting.push_back(Held::Action(Box::new(action)));
         Ok(None)
     }
 
@@ -74,7 +74,7 @@ impl Gate {
         while let Some(Held::Action(_)) = self.waiting.front() {
             if let Some(Held::Action(action)) = self.waiting.pop_front() {
                 self.opening -= u32::from(is_opening(&action));
-                free.push(action);
+                free.push(*action);
             }
         }
         free

@@ -244,7 +244,8 @@ impl Hands {
     /// Tells others what has changed with a step.
     pub(super) fn follow(&mut self, node: &Node) {
         self.roster.follow(node, &self.store, &self.transport);
-        let now = Glance { master: node.master_address(), is_master: node.master().is_some(), votes: node.voter().is_some() };
+        let now =
+            Glance { master: node.master_address(), is_master: node.master().is_some(), votes: node.voter().is_some() };
         self.glance.send_if_modified(|before| {
             let changed = *before != now;
             *before = now;

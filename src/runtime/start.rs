@@ -6,7 +6,7 @@ use super::hands::{Glance, Hands, LED};
 use super::input::Answer;
 use super::ledger::Facts;
 use super::roster::{self, Keeper, ROSTER};
-use super::storage::attach;
+use super::storage::{Storage, attach};
 use crate::api::{self, Api, ApiError, Handle, Listeners};
 use crate::clock;
 use crate::config::{Config, PlatformConfig, WatchdogConfig};
@@ -20,7 +20,7 @@ use crate::node::{Machine, NodeEvent, Setup};
 use crate::platform::{NoPlatform, Platform, Tell};
 use crate::process::{HostError, HostSetup, ProcessPlatform};
 use crate::store::{Opened, Store, StoreError};
-use crate::transport::{Patience, Transport, TransportError, TransportOptions};
+use crate::transport::{Inbox, Patience, Transport, TransportError, TransportOptions};
 use crate::trust::{Identity, TrustError, fingerprint};
 use crate::watchdog::{MachineWatchdog, Watchdog};
 use std::fs;
@@ -119,51 +119,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let mut watchdog = watchdog(&config.watchdog, boot.uuid, &timing);
     let guard = guard(watchdog.as_deref_mut(), &opened, boot.id);
     let storage = attach(&config.datastores, member.cluster.as_u128(), &answers);
-    let host = HostId(member.host);
-    let setup = Setup {
-        machine: Machine {
-            host,
-            address: Address(member.host),
-            boot: boot.id,
-            hardware: hardware(&config),
-            watchdog: guard,
-            heartbeat_datastores: storage.heartbeat.clone(),
-            datastores: storage.reached.clone(),
-            formattings: storage.formattings.clone(),
-            networks: config.networks.iter().map(|name| NetworkId::of(name)).collect(),
-        },
-        session: opened.session,
-        agent: opened.agent.clone(),
-        store: opened.voter.clone(),
-        blind: blind(&opened),
-        timing: Arc::new(timing.clone()),
-        seed: Uuid::new_v4().as_u64_pair().0,
-    };
-    let identity = Identity::load(&places.trust(), "host")?;
-    let known = opened.settings.get(ROSTER).and_then(|text| roster::read(text)).unwrap_or_default();
-    let options = TransportOptions {
-        me: Address(member.host),
-        identity,
-        cluster: member.cluster.as_u128(),
-        listen: config.listen.clone(),
-        roster: known,
-        session: opened.session,
-        boot: boot.id,
-        build: env!("CARGO_PKG_VERSION").to_owned(),
-        patience: Patience::of(&timing),
-    };
-    let (transport, inbox) = Transport::start(options)?;
+    let setup = setup(&config, &member, &opened, (boot.id, guard), &storage, &timing);
+    let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
     let platform = platform(&config, &timing, &answers)?;
     let (calls, called) = mpsc::channel(CALLS);
     let (calls_in, passed_on) = mpsc::channel(PASSED_ON);
     let (glance, glances) = watch::channel(Glance::default());
     let (facts, more_facts) = watch::channel(0);
     let ledger = opened.store.ledger();
-    let listeners =
-        Listeners::bind(config.api, &Identity::load(&places.trust(), "api")?, &places.socket()).await?;
+    let listeners = Listeners::bind(config.api, &Identity::load(&places.trust(), "api")?, &places.socket()).await?;
     let api_address = listeners.address().unwrap_or(config.api);
     let handle = Handle { calls, glance: glances, facts: more_facts };
-    let transport = Arc::new(transport);
     let api = Api {
         handle: handle.clone(),
         ledger,
@@ -192,12 +158,60 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     Ok(Running { handle, api: api_address, ended })
 }
 
+/// What the node begins with.
+fn setup(
+    config: &Config,
+    member: &Membership,
+    opened: &Opened,
+    (boot, watchdog): (BootId, Guard),
+    storage: &Storage,
+    timing: &Timing,
+) -> Setup {
+    Setup {
+        machine: Machine {
+            host: HostId(member.host),
+            address: Address(member.host),
+            boot,
+            hardware: hardware(config),
+            watchdog,
+            heartbeat_datastores: storage.heartbeat.clone(),
+            datastores: storage.reached.clone(),
+            formattings: storage.formattings.clone(),
+            networks: config.networks.iter().map(|name| NetworkId::of(name)).collect(),
+        },
+        session: opened.session,
+        agent: opened.agent.clone(),
+        store: opened.voter.clone(),
+        blind: blind(opened),
+        timing: Arc::new(timing.clone()),
+        seed: Uuid::new_v4().as_u64_pair().0,
+    }
+}
+
+fn transport(
+    config: &Config,
+    member: &Membership,
+    opened: &Opened,
+    boot: BootId,
+    timing: &Timing,
+) -> Result<(Arc<Transport>, Inbox), StartError> {
+    let options = TransportOptions {
+        me: Address(member.host),
+        identity: Identity::load(&Places::of(&config.state).trust(), "host")?,
+        cluster: member.cluster.as_u128(),
+        listen: config.listen.clone(),
+        roster: opened.settings.get(ROSTER).and_then(|text| roster::read(text)).unwrap_or_default(),
+        session: opened.session,
+        boot,
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        patience: Patience::of(timing),
+    };
+    let (transport, inbox) = Transport::start(options)?;
+    Ok((Arc::new(transport), inbox))
+}
+
 /// Starts the loop, on a thread of its own.
-fn run(
-    setup: Setup,
-    hands: Hands,
-    inputs: Inputs,
-) -> Result<oneshot::Receiver<Result<End, EngineError>>, StartError> {
+fn run(setup: Setup, hands: Hands, inputs: Inputs) -> Result<oneshot::Receiver<Result<End, EngineError>>, StartError> {
     let (end, ended) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let work = move || {
@@ -242,9 +256,7 @@ fn hardware(config: &Config) -> u64 {
 fn watchdog(config: &WatchdogConfig, boot: Uuid, timing: &Timing) -> Option<Box<dyn Watchdog>> {
     match config {
         WatchdogConfig::None => None,
-        WatchdogConfig::Machine { socket } => {
-            Some(Box::new(MachineWatchdog::new(socket, boot, timing.hard_deadline)))
-        }
+        WatchdogConfig::Machine { socket } => Some(Box::new(MachineWatchdog::new(socket, boot, timing.hard_deadline))),
     }
 }
 

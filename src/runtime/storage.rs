@@ -28,11 +28,7 @@ pub(super) struct Storage {
 }
 
 /// Attaches every datastore that can be reached now. One that cannot is said so, loudly, and is left out.
-pub(super) fn attach(
-    configs: &[DatastoreConfig],
-    cluster: u128,
-    answers: &mpsc::UnboundedSender<Answer>,
-) -> Storage {
+pub(super) fn attach(configs: &[DatastoreConfig], cluster: u128, answers: &mpsc::UnboundedSender<Answer>) -> Storage {
     let mut storage = Storage::default();
     for config in configs {
         match identify(config, cluster) {

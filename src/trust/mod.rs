@@ -32,6 +32,15 @@ pub use verify::Admission;
 use crate::wire::Fingerprint;
 use ring::digest;
 
+/// Names the one provider of cryptography, for libraries that ask for a default. Calling it again changes nothing.
+pub fn use_ring() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        // Another one can only have been named by this program too, which names no other.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    });
+}
+
 /// The SHA-256 of a certificate.
 pub fn fingerprint(der: &[u8]) -> Fingerprint {
     Fingerprint(sha256(der))

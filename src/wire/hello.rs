@@ -2,6 +2,7 @@
 //!
 //! Both are read before a version is agreed on, or without one. So their form is the same in all versions.
 
+use crate::core::ids::SocketAddr;
 use crate::core::ids::{Address, BootId};
 use crate::wire::error::{DecodeError, EncodeError};
 use crate::wire::frame::{self, Form, Kind};
@@ -9,7 +10,6 @@ use crate::wire::roster::{ENDPOINTS_LIMIT, RosterVersion};
 use crate::wire::version::{Disagreement, Speaks};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::net::SocketAddr;
 
 /// The body of a hello has at most so many bytes.
 pub const HELLO_LIMIT: usize = 1_024;

@@ -3,10 +3,10 @@
 //! The replicated log holds it; from the voters it spreads to all nodes. A newer one replaces an older one as a whole.
 
 use crate::core::ids::{Address, ClusterGeneration, LogIndex};
+use crate::core::ids::{SocketAddr, SocketAddrV6};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{SocketAddr, SocketAddrV6};
 use thiserror::Error;
 
 /// A roster has at most so many members.

@@ -39,7 +39,7 @@ struct Layer {
     modules: Option<&'static [&'static str]>,
 }
 
-const LAYERS: [Layer; 6] = [
+const LAYERS: [Layer; 7] = [
     Layer { folder: "src/core/", forbidden: &[&WORLD, &CHANCE, &["raft", "protobuf"]], modules: Some(&["core"]) },
     Layer { folder: "src/election/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "election"]) },
     Layer {
@@ -47,8 +47,13 @@ const LAYERS: [Layer; 6] = [
         forbidden: &[&WORLD, &CHANCE],
         modules: Some(&["core", "election", "ledger", "node"]),
     },
+    Layer { folder: "src/wire/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "election", "node", "wire"]) },
     Layer { folder: "src/ledger/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "ledger"]) },
-    Layer { folder: "src/explain/", forbidden: &[&WORLD, &CHANCE], modules: Some(&["core", "explain", "words"]) },
+    Layer {
+        folder: "src/explain/",
+        forbidden: &[&WORLD, &CHANCE],
+        modules: Some(&["core", "explain", "ledger", "words"]),
+    },
     Layer { folder: "src/sim/", forbidden: &[&CHANCE], modules: None },
 ];
 

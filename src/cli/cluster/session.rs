@@ -109,7 +109,6 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Begins it. Nobody is asked yet.
     pub fn begin(flags: &'a Flags) -> anyhow::Result<Session<'a>> {
-        crate::cli::agent::install_crypto();
         let client = flags.client()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("no runtime can be made")?;

@@ -7,8 +7,8 @@ mod properties;
 mod samples;
 
 use super::*;
+use crate::core::ids::SocketAddr;
 use crate::core::ids::{Address, BootId, ClusterGeneration, LogIndex};
-use std::net::SocketAddr;
 
 fn newest() -> Version {
     Speaks::OURS.agree(Speaks::OURS).unwrap()

@@ -126,6 +126,7 @@ fn cluster_message() -> impl Strategy<Value = Message> {
         }),
         (an_incarnation(), authority(), any::<u64>()).prop_map(|(incarnation, authority, ticket)| {
             Message::Permit(Permit {
+                payload: std::sync::Arc::from(*b"words"),
                 incarnation,
                 authority,
                 index: LogIndex(ticket),

@@ -1,0 +1,393 @@
+//! A whole cluster on this machine: each host is an embedded machine with an address of its own on loopback.
+//!
+//! Nothing here is a short cut: clusters are made and joined, devices named and VMs protected as on real hosts, by the
+//! same program and the same interface.
+
+use crate::api::{Invited, NewVm, VmView};
+use crate::client::{Client, Note};
+use crate::clock;
+use crate::core::state::Response;
+use crate::core::time::Instant;
+use crate::core::timing::Profile;
+use crate::machine::{BmcInfo, Status};
+use crate::member::Places;
+use crate::process::disk;
+use anyhow::{Context, bail, ensure};
+use serde_json::{Value, json};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+/// Where peers and people reach each host.
+const PEER_PORT: u16 = 7770;
+const API_PORT: u16 = 7771;
+/// Whatever is to come about, comes about within this or not at all.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How often is looked whether it has.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What kind of cluster is wanted.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Where everything of it lies.
+    pub directory: PathBuf,
+    /// The program that it is made of.
+    pub program: PathBuf,
+    /// How many hosts it has.
+    pub hosts: u32,
+    /// Its time limits.
+    pub profile: Profile,
+    /// Whether its hosts have fence devices, and how long these take.
+    pub fence: Option<Duration>,
+    /// Whether its hosts have watchdogs.
+    pub watchdog: bool,
+    /// Whether it has a heartbeat datastore.
+    pub datastore: bool,
+    /// Whether an agent that dies alone is started again, as a service manager would.
+    pub restart_agents: bool,
+    /// How much the agents log.
+    pub log: String,
+}
+
+/// A cluster.
+pub struct Cluster {
+    wanted: Wanted,
+    net: [u8; 2],
+    machines: Vec<Machine>,
+}
+
+/// A host of it.
+pub struct Machine {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    directory: PathBuf,
+    uuid: Uuid,
+    child: Option<Child>,
+}
+
+impl Machine {
+    /// The configuration of its agent.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("holdfast.toml")
+    }
+
+    /// What its agent keeps.
+    pub fn state(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// What its agent says.
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    fn hardware(&self) -> PathBuf {
+        self.directory.join("machine")
+    }
+
+    /// How its hardware stands.
+    pub fn status(&self) -> anyhow::Result<Status> {
+        let path = self.hardware().join("machine.json");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// A way to the cluster through its agent.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::local(&Places::of(&self.state()).socket())?)
+    }
+
+    /// Ends everything that runs on the host, at once. Its hardware does not notice.
+    pub fn kill(&self) -> anyhow::Result<Instant> {
+        let group = self.status()?.pgid.and_then(rustix::process::Pid::from_raw);
+        let group = group.with_context(|| format!("{} runs nothing", self.name))?;
+        let now = clock::boottime();
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
+        Ok(now)
+    }
+
+    /// Sends a signal to its agent alone.
+    pub fn signal_agent(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+        let agent = self.status()?.agent_pid.and_then(rustix::process::Pid::from_raw);
+        let agent = agent.with_context(|| format!("{} has no agent", self.name))?;
+        Ok(rustix::process::kill_process(agent, signal)?)
+    }
+
+    /// Sends a signal to everything that runs on the host.
+    pub fn signal_all(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
+        let group = self.status()?.pgid.and_then(rustix::process::Pid::from_raw);
+        let group = group.with_context(|| format!("{} runs nothing", self.name))?;
+        Ok(rustix::process::kill_process_group(group, signal)?)
+    }
+}
+
+impl Cluster {
+    /// Brings up a cluster: founded, joined, fenced and armed.
+    pub async fn raise(wanted: Wanted) -> anyhow::Result<Cluster> {
+        let net = free_net(&wanted)?;
+        fs::create_dir_all(wanted.directory.join("shared"))?;
+        let mut cluster = Cluster { net, machines: Vec::new(), wanted };
+        for number in 1..=cluster.wanted.hosts {
+            let machine = cluster.prepare(number)?;
+            cluster.machines.push(machine);
+        }
+        cluster.found().await?;
+        for place in 1..cluster.machines.len() {
+            cluster.join(place).await?;
+        }
+        cluster.until("all hosts to be alive", |cluster| async move { cluster.all_alive().await }).await?;
+        if cluster.wanted.fence.is_some() {
+            cluster.add_fences().await?;
+        }
+        Ok(cluster)
+    }
+
+    fn prepare(&self, number: u32) -> anyhow::Result<Machine> {
+        let name = format!("host-{number}");
+        let directory = self.wanted.directory.join(&name);
+        fs::create_dir_all(directory.join("machine"))?;
+        let address = Ipv4Addr::new(127, self.net[0], self.net[1], u8::try_from(number)?);
+        let machine = Machine { name, address, directory, uuid: Uuid::new_v4(), child: None };
+        fs::write(machine.config(), self.configuration(&machine))?;
+        Ok(machine)
+    }
+
+    fn configuration(&self, machine: &Machine) -> String {
+        let mut text = format!(
+            "name = \"{}\"\nuuid = \"{}\"\nstate = {:?}\nlisten = [\"{}:{PEER_PORT}\"]\napi = \"{}:{API_PORT}\"\n\
+             memory = \"64GiB\"\ncores = 16\n\n[platform]\nkind = \"process\"\nrun = {:?}\n\n[log]\nlevel = {:?}\n",
+            machine.name,
+            machine.uuid,
+            machine.state(),
+            machine.address,
+            machine.address,
+            machine.hardware().join("run"),
+            self.wanted.log,
+        );
+        if self.wanted.watchdog {
+            let socket = machine.hardware().join("watchdog.sock");
+            text.push_str(&format!("\n[watchdog]\nkind = \"machine\"\nsocket = {socket:?}\n"));
+        }
+        text
+    }
+
+    async fn found(&mut self) -> anyhow::Result<()> {
+        let profile = match self.wanted.profile {
+            Profile::Lan => "lan",
+            Profile::Fast => "fast",
+        };
+        self.command(0, &["init", "--cluster", "demo", "--profile", profile]).await?;
+        self.switch_on(0).await?;
+        self.until("a master", |cluster| async move { Ok(cluster.master().await.is_some()) }).await
+    }
+
+    async fn join(&mut self, place: usize) -> anyhow::Result<()> {
+        let invited: Invited =
+            self.any_client()?.post("/v1/tokens", &json!({ "for_seconds": 600 }), &Note::default()).await?;
+        let member = format!("{}:{API_PORT}", self.machines[0].address);
+        self.command(place, &["join", &member, "--token", &invited.token]).await?;
+        self.switch_on(place).await
+    }
+
+    /// Runs a command of the program, with a host's configuration.
+    async fn command(&self, place: usize, words: &[&str]) -> anyhow::Result<()> {
+        let machine = &self.machines[place];
+        let mut command = Command::new(&self.wanted.program);
+        command.args(words).arg("--config").arg(machine.config()).stdin(Stdio::null());
+        let output = command.output().await.with_context(|| self.wanted.program.display().to_string())?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        ensure!(output.status.success(), "holdfast {} on {}: {said}", words.first().unwrap_or(&""), machine.name);
+        Ok(())
+    }
+
+    /// Switches a machine on, and waits until its hardware is there.
+    pub async fn switch_on(&mut self, place: usize) -> anyhow::Result<()> {
+        let delay = self.wanted.fence.unwrap_or_default();
+        let machine = &mut self.machines[place];
+        let log = fs::OpenOptions::new().create(true).append(true).open(machine.log())?;
+        let mut command = Command::new(&self.wanted.program);
+        command.arg("machine").arg("--directory").arg(machine.hardware());
+        command.arg("--uuid").arg(machine.uuid.to_string());
+        command.arg("--power-delay").arg(format!("{}ms", delay.as_millis()));
+        if self.wanted.restart_agents {
+            command.arg("--restart-agent");
+        }
+        command.arg("--").arg(&self.wanted.program).arg("agent").arg("--config").arg(machine.config());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        let mut child = command.spawn().with_context(|| self.wanted.program.display().to_string())?;
+        let out = child.stdout.take().context("the machine has no output")?;
+        let mut lines = BufReader::new(out).lines();
+        let first = timeout(PATIENCE, lines.next_line()).await.context("the machine does not come up")??;
+        ensure!(first.is_some(), "{} did not come up: see {}", machine.name, machine.log().display());
+        machine.child = Some(child);
+        Ok(())
+    }
+
+    async fn add_fences(&self) -> anyhow::Result<()> {
+        let client = self.any_client()?;
+        for machine in &self.machines {
+            let text = fs::read_to_string(machine.hardware().join("bmc.json"))?;
+            let bmc: BmcInfo = serde_json::from_str(&text)?;
+            let password = fs::read_to_string(&bmc.password_file)?;
+            let name = format!("bmc-of-{}", machine.name);
+            let device = json!({ "Redfish": {
+                "address": bmc.address,
+                "system": bmc.system,
+                "user": bmc.user,
+                "password": password.trim_end(),
+                "verify": { "Fingerprint": bmc.fingerprint },
+            } });
+            let _: Value =
+                client.post("/v1/fences", &json!({ "name": name, "device": device }), &Note::default()).await?;
+            let path = format!("/v1/hosts/{}/fences", machine.name);
+            let _: Value = client.put(&path, &json!({ "levels": [[name]] }), &Note::default()).await?;
+        }
+        Ok(())
+    }
+
+    /// From observing to acting.
+    pub async fn arm(&self) -> anyhow::Result<()> {
+        let _: Value = self.any_client()?.post("/v1/arm", &json!({}), &Note::default()).await?;
+        Ok(())
+    }
+
+    /// Makes a VM with a disk of its own, and has it started.
+    pub async fn add_vm(&self, name: &str, home: Option<&str>, lock: bool) -> anyhow::Result<()> {
+        let disk = self.disk(name);
+        disk::create(&disk)?;
+        let new = NewVm {
+            name: name.to_owned(),
+            uuid: None,
+            memory_mib: 1_024,
+            millicores: 500,
+            datastores: Vec::new(),
+            networks: Vec::new(),
+            response: Response::Restart,
+            priority: 0,
+            home: home.map(str::to_owned),
+            locked: false,
+            definition: format!("disk = {disk:?}\nlock = {lock}\n"),
+            start: true,
+        };
+        let _: Value = self.any_client()?.post("/v1/vms", &new, &Note::default()).await?;
+        Ok(())
+    }
+
+    /// Where a VM's disk lies.
+    pub fn disk(&self, vm: &str) -> PathBuf {
+        self.wanted.directory.join("shared").join(format!("{vm}.disk"))
+    }
+
+    /// Its hosts.
+    pub fn machines(&self) -> &[Machine] {
+        &self.machines
+    }
+
+    /// One of its hosts.
+    pub fn machine(&self, name: &str) -> anyhow::Result<&Machine> {
+        self.machines.iter().find(|machine| machine.name == name).with_context(|| format!("no host is called {name}"))
+    }
+
+    /// Where everything of it lies.
+    pub fn directory(&self) -> &Path {
+        &self.wanted.directory
+    }
+
+    /// A way to the cluster through the first host that answers.
+    pub fn any_client(&self) -> anyhow::Result<Client> {
+        let lives = |machine: &&Machine| machine.status().is_ok_and(|status| status.agent_pid.is_some());
+        self.machines.iter().find(lives).context("no host lives")?.client()
+    }
+
+    /// The host of the master, as any host that answers says.
+    pub async fn master(&self) -> Option<String> {
+        for machine in &self.machines {
+            let Ok(client) = machine.client() else { continue };
+            let Ok(view) = client.get::<Value>("/v1/status").await else { continue };
+            if let Some(master) = view.get("master").and_then(Value::as_str) {
+                return Some(master.to_owned());
+            }
+        }
+        None
+    }
+
+    async fn all_alive(&self) -> anyhow::Result<bool> {
+        let Ok(view) = self.any_client()?.get::<Value>("/v1/status").await else { return Ok(false) };
+        let count = |key: &str| view.pointer(&format!("/hosts/{key}")).and_then(Value::as_u64);
+        let voters = view.get("voters").and_then(Value::as_array).map_or(0, Vec::len);
+        let hosts = self.machines.len();
+        // One or two voters grow to three as soon as there are three hosts.
+        Ok(count("good") == Some(hosts as u64) && voters == if hosts >= 3 { 3 } else { 1 })
+    }
+
+    /// All VMs.
+    pub async fn vms(&self) -> anyhow::Result<Vec<VmView>> {
+        Ok(self.any_client()?.get("/v1/vms").await?)
+    }
+
+    /// Waits until a condition holds. What cannot be looked at yet does not hold.
+    pub async fn until<'a, F, R>(&'a self, what: &str, holds: F) -> anyhow::Result<()>
+    where
+        F: Fn(&'a Cluster) -> R,
+        R: Future<Output = anyhow::Result<bool>>,
+    {
+        let mut last = None;
+        let wait = async {
+            loop {
+                match holds(self).await {
+                    Ok(true) => return,
+                    Ok(false) => last = None,
+                    Err(error) => last = Some(error),
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        if timeout(PATIENCE, wait).await.is_ok() {
+            return Ok(());
+        }
+        let why = last.map(|error| format!(": {error:#}")).unwrap_or_default();
+        bail!("waited in vain for {what}{why}; see the logs in {}", self.wanted.directory.display())
+    }
+
+    /// Switches everything off, and waits until nothing is left.
+    pub async fn end(&mut self) -> anyhow::Result<()> {
+        for machine in &mut self.machines {
+            let Some(child) = &mut machine.child else { continue };
+            if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
+                // It may have ended by itself.
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            }
+        }
+        for machine in &mut self.machines {
+            if let Some(mut child) = machine.child.take() {
+                timeout(PATIENCE, child.wait()).await.with_context(|| format!("{} does not end", machine.name))??;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A network on loopback that nobody uses: 127.a.b.0/24.
+fn free_net(wanted: &Wanted) -> anyhow::Result<[u8; 2]> {
+    let print = crate::trust::fingerprint(format!("{}{:?}", std::process::id(), wanted.directory).as_bytes());
+    for pair in print.0.chunks_exact(2) {
+        let &[first, second] = pair else { continue };
+        let address = Ipv4Addr::new(127, first.max(1), second, 1);
+        let is_free = |port| {
+            let place = SocketAddr::from((address, port));
+            TcpListener::bind(place).is_ok() && UdpSocket::bind(place).is_ok()
+        };
+        if is_free(PEER_PORT) && is_free(API_PORT) {
+            return Ok([first.max(1), second]);
+        }
+    }
+    bail!("no network on loopback is free")
+}

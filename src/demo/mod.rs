@@ -1,0 +1,7 @@
+//! The demonstration: a cluster on this machine loses a host, and gets its VMs back.
+
+mod cluster;
+mod story;
+
+pub use cluster::{Cluster, Machine, Wanted};
+pub use story::{Told, ToldVm, Victim, all_run, clashes, median, tell};
