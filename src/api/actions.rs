@@ -352,6 +352,8 @@ fn one<Id: Copy>(what: &str, name: &str, known: &[(Id, &str, u128)]) -> Result<I
                 None => failure,
             })
         }
-        several => Err(Failure::ambiguous(format!("{} {what}s are called \"{name}\"", several.len())).hint("name its UUID")),
+        several => {
+            Err(Failure::ambiguous(format!("{} {what}s are called \"{name}\"", several.len())).hint("name its UUID"))
+        }
     }
 }

@@ -83,9 +83,7 @@ async fn pass_on(
     request: Request,
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let text = |name: &str| {
-        parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
-    };
+    let text = |name: &str| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let passed = Passed {
         who,
         method: parts.method.to_string(),

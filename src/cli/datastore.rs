@@ -148,7 +148,10 @@ fn make(args: &FormatArgs, output: &mut Output) -> anyhow::Result<Exit> {
     let header = format(&args.path, &options).map_err(|error| match (args.register, uuid) {
         (true, Some(uuid)) => {
             let again = format!("--cluster {cluster} --id {} --uuid {uuid}", id.0);
-            ended(Exit::Failed, format!("{error}\n  hint: its name is registered; when that is mended, format it with {again}"))
+            ended(
+                Exit::Failed,
+                format!("{error}\n  hint: its name is registered; when that is mended, format it with {again}"),
+            )
         }
         _ => error.into(),
     })?;

@@ -64,9 +64,8 @@ impl LedgerReader {
 
     /// The last rows, in the order of their places.
     pub fn newest(&self, limit: usize) -> Result<Vec<LedgerRow>, QueryError> {
-        let sql = format!(
-            "SELECT {COLUMNS} FROM ledger ORDER BY generation DESC, log_index DESC, part DESC LIMIT :limit"
-        );
+        let sql =
+            format!("SELECT {COLUMNS} FROM ledger ORDER BY generation DESC, log_index DESC, part DESC LIMIT :limit");
         let mut rows = self.rows(&sql, named_params! {":limit": bounded(limit)})?;
         rows.reverse();
         Ok(rows)

@@ -224,7 +224,9 @@ fn shown(args: &GrantArgs, given: &GivenAccess, session: &Session<'_>, output: &
             output.line(token)?;
             session.remark("it is not shown again; whoever uses it needs the cluster's ca.pem, too");
         }
-        (Some(_), Some(folder)) => output.line(&format!("{}: --token-file {folder}/token --ca {folder}/ca.pem", tame(&args.name)))?,
+        (Some(_), Some(folder)) => {
+            output.line(&format!("{}: --token-file {folder}/token --ca {folder}/ca.pem", tame(&args.name)))?
+        }
         (None, folder) => {
             let folder = folder.as_deref().unwrap_or("-");
             output.line(&format!("{}: --identity {folder}", tame(&args.name)))?;

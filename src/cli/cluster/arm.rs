@@ -70,7 +70,8 @@ pub fn disarm(args: &DisarmArgs, session: &mut Session<'_>, output: &mut Output)
     if args.length.is_some_and(|length| length < Duration::from_secs(1)) {
         return Err(ended(Exit::BadUsage, "--for must be a second at least"));
     }
-    let until = args.length.map_or("until somebody arms it".to_owned(), |length| format!("for {}", format_duration(length)));
+    let until =
+        args.length.map_or("until somebody arms it".to_owned(), |length| format!("for {}", format_duration(length)));
     session.confirm(&format!("Disarm the cluster {until}? No VM is restarted meanwhile, whatever dies."))?;
     let body = value!({ "for_seconds": args.length.map(|length| length.as_secs()) });
     let answer = session.change(Verb::Post, "/v1/disarm", &body, output)?;

@@ -73,13 +73,19 @@ pub enum Form {
 impl Flags {
     /// The way to the cluster.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        match (&self.server, &self.socket) {
-            (Some(server), None) => self.remote(server),
-            // What stands on the command line counts for more than what stands in the environment.
-            (Some(server), Some(socket)) if !came_from(SERVER, server) || came_from(SOCKET, socket) => {
-                self.remote(server)
-            }
-            (_, Some(socket)) => Ok(Client::local(socket)?),
+        // What stands on the command line counts for more than what stands in the environment.
+        let told = |variable, value: &std::ffi::OsStr| std::env::var_os(variable).is_none_or(|there| there != value);
+        let server = self.server.as_deref();
+        let socket = self.socket.as_deref();
+        let server_told = server.is_some_and(|server| told(SERVER, server.as_ref()));
+        let socket_told = socket.is_some_and(|socket| told(SOCKET, socket.as_ref()));
+        let config_told = self.config != Path::new(DEFAULT_PATH);
+        match (server, socket) {
+            (Some(server), _) if server_told => self.remote(server),
+            (_, Some(socket)) if socket_told => Ok(Client::local(socket)?),
+            _ if config_told => Ok(Client::local(&self.socket_by_configuration()?)?),
+            (Some(server), _) => self.remote(server),
+            (None, Some(socket)) => Ok(Client::local(socket)?),
             (None, None) => Ok(Client::local(&self.socket_by_configuration()?)?),
         }
     }
@@ -91,7 +97,8 @@ impl Flags {
 
     fn remote(&self, server: &str) -> anyhow::Result<Client> {
         if let Some(file) = &self.token_file {
-            let ca = self.ca.as_ref().context("a token is told only to the right cluster: name its ca.pem with --ca")?;
+            let ca =
+                self.ca.as_ref().context("a token is told only to the right cluster: name its ca.pem with --ca")?;
             return Ok(Client::remote(server, &load_certificate(ca)?, Credentials::Token(token(file)?))?);
         }
         let folder = self.identity.as_ref().context(
@@ -115,10 +122,6 @@ impl Flags {
         }
         Ok(Places::of(&self.configuration()?.state).socket())
     }
-}
-
-fn came_from(variable: &str, value: impl AsRef<std::ffi::OsStr>) -> bool {
-    std::env::var_os(variable).is_some_and(|there| there == value.as_ref())
 }
 
 fn token(file: &Path) -> anyhow::Result<String> {

@@ -139,7 +139,8 @@ fn path(name: &str) -> String {
 fn list(session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     let mut view: Vec<HostView> = session.look("/v1/hosts")?;
     view.sort_by(|left, right| left.name.cmp(&right.name));
-    let mut sheet = Sheet::new(&["name", "state", "role", "vms", "memory", "cores", "domain", "fences", "watchdog", "silent"]);
+    let mut sheet =
+        Sheet::new(&["name", "state", "role", "vms", "memory", "cores", "domain", "fences", "watchdog", "silent"]);
     for host in &view {
         let fences: Vec<String> = host.fences.iter().map(|level| level.join("+")).collect();
         let plain = |text: String| (text, Mood::Plain);
@@ -203,8 +204,16 @@ fn show(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow::R
     }
     row("watchdog", host.watchdog.clone(), Mood::Plain);
     row("records on", or_dash(Some(&host.records_on.join(", "))), Mood::Plain);
-    row("last heartbeat", silence(host.silent_milliseconds).map_or("-".to_owned(), |ago| format!("{ago} ago")), Mood::Plain);
-    row("last record", silence(host.record_milliseconds).map_or("-".to_owned(), |ago| format!("{ago} ago")), Mood::Plain);
+    row(
+        "last heartbeat",
+        silence(host.silent_milliseconds).map_or("-".to_owned(), |ago| format!("{ago} ago")),
+        Mood::Plain,
+    );
+    row(
+        "last record",
+        silence(host.record_milliseconds).map_or("-".to_owned(), |ago| format!("{ago} ago")),
+        Mood::Plain,
+    );
     sheet.show(session.flags.output, &host, output)?;
     Ok(Exit::Good)
 }
@@ -305,7 +314,9 @@ fn drillable(host: &HostView) -> anyhow::Result<()> {
     } else if host.fences.is_empty() {
         format!("{name} has no fence device\n  hint: see `holdfast host fence --help`")
     } else if host.is_master {
-        format!("{name} is master, which fences others and not itself\n  hint: start its agent anew, and drill it when another host is master")
+        format!(
+            "{name} is master, which fences others and not itself\n  hint: start its agent anew, and drill it when another host is master"
+        )
     } else {
         return Ok(());
     };
@@ -317,7 +328,10 @@ fn remove(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow:
     let host: HostView = session.find(&path(name))?;
     if !host.vms.is_empty() {
         let text = format!("{} holds {}", host.name, host.vms.join(", "));
-        return Err(ended(Exit::Failed, format!("{text}\n  hint: `holdfast vm move` or `holdfast vm stop` them first")));
+        return Err(ended(
+            Exit::Failed,
+            format!("{text}\n  hint: `holdfast vm move` or `holdfast vm stop` them first"),
+        ));
     }
     session.confirm(&format!("Remove {} for good? To come back it must join anew.", tame(&host.name)))?;
     if session.flags.dry_run {

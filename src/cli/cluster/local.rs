@@ -107,9 +107,9 @@ pub fn backup(args: &BackupArgs, output: &mut Output) -> anyhow::Result<Exit> {
 }
 
 fn about(header: &Header) -> String {
-    let name = |name: &Option<String>, what: &str| name.clone().unwrap_or_else(|| format!("an unknown {what}"));
-    let (host, cluster) = (name(&header.host, "host"), name(&header.cluster, "cluster"));
-    format!("of {host} in cluster {cluster}, made at {}", super::moment::moment(header.at_milliseconds))
+    let host = header.host.as_deref().unwrap_or("a host without a name");
+    let cluster = header.cluster.as_ref().map(|name| format!(" in cluster \"{name}\"")).unwrap_or_default();
+    format!("of {host}{cluster}, made at {}", super::moment::moment(header.at_milliseconds))
 }
 
 /// Prints what a shell needs to complete the commands.

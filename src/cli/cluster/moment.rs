@@ -16,7 +16,9 @@ pub fn parse_span(text: &str) -> Result<Duration, String> {
     };
     match counted {
         Some(days) => Ok(Duration::from_secs(days * 86_400)),
-        None => parse_duration(text).map_err(|error| error.replace("12s, 1.5s, 250ms or 1m30s", "90s, 15m, 2h, 30d or 2w")),
+        None => {
+            parse_duration(text).map_err(|error| error.replace("12s, 1.5s, 250ms or 1m30s", "90s, 15m, 2h, 30d or 2w"))
+        }
     }
 }
 
@@ -96,7 +98,9 @@ mod tests {
             assert_eq!(parse_moment(&moment(milliseconds)), Ok(milliseconds), "{text}");
         }
         assert_eq!(moment(1_795_277_172_345), "2026-11-21T16:06:12.345Z");
-        for text in ["", "yesterday", "2026-13-01", "2025-02-29", "2026-11-01T25:00", "2026-1-1-1", "26-11-01T", "2026--01"] {
+        for text in
+            ["", "yesterday", "2026-13-01", "2025-02-29", "2026-11-01T25:00", "2026-1-1-1", "26-11-01T", "2026--01"]
+        {
             assert!(parse_moment(text).is_err(), "{text}");
         }
     }

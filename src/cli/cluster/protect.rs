@@ -116,7 +116,9 @@ pub fn protect(args: &ProtectArgs, session: &mut Session<'_>, output: &mut Outpu
     }
     match session.change(Verb::Post, "/v1/vms", &serde_json::to_value(&new)?, output)? {
         Answer::Dry => return Ok(Exit::Good),
-        Answer::SoAlready => session.remark(&format!("{} was protected already; its definition is as it was", args.name)),
+        Answer::SoAlready => {
+            session.remark(&format!("{} was protected already; its definition is as it was", args.name))
+        }
         Answer::Done(_) if args.start => session.remark(&format!("{} is protected", args.name)),
         Answer::Done(_) => say(&format!("{} is protected, under UUID {uuid}", args.name), session, output)?,
     }

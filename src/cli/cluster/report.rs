@@ -169,7 +169,8 @@ fn raw(view: &AvailabilityView, part: Part) -> Sheet {
 
 fn raw_recoveries(rows: &[RecoveryView]) -> Sheet {
     let seconds = |milliseconds: i64| format!("{:.3}", milliseconds as f64 / 1_000.0);
-    let mut sheet = Sheet::new(&["vm", "down_at", "up_at", "from", "to", "proof", "down", "detect", "prove", "queue", "start"]);
+    let mut sheet =
+        Sheet::new(&["vm", "down_at", "up_at", "from", "to", "proof", "down", "detect", "prove", "queue", "start"]);
     for row in rows {
         let down = row.up_at.saturating_sub(row.down_at);
         let [down, detect, prove, queue, start] =

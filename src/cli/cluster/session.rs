@@ -7,6 +7,7 @@ use crate::cli::output::{Output, remark};
 use crate::client::{Client, ClientError, Note};
 use crate::clock::boottime;
 use crate::core::time::Instant;
+use crate::words::format_duration;
 use anyhow::Context;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -174,8 +175,7 @@ impl<'a> Session<'a> {
             Verb::Delete => session.once(async {
                 let value = session.client.delete(path, &note).await?;
                 let place = session.client.place().to_owned();
-                serde_json::from_value(value)
-                    .map_err(|error| ClientError::Nonsense { place, why: error.to_string() })
+                serde_json::from_value(value).map_err(|error| ClientError::Nonsense { place, why: error.to_string() })
             }),
         })
     }
@@ -186,7 +186,10 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         if !std::io::stdin().is_terminal() {
-            return Err(ended(Exit::BadUsage, format!("{question}\n  hint: nobody can be asked here: add --yes to do it")));
+            return Err(ended(
+                Exit::BadUsage,
+                format!("{question}\n  hint: nobody can be asked here: add --yes to do it"),
+            ));
         }
         let mut errors = std::io::stderr();
         write!(errors, "{question} [y/N] ").and_then(|()| errors.flush()).context("the question cannot be shown")?;
@@ -221,7 +224,10 @@ impl<'a> Session<'a> {
                 Err(error) => break Err(error),
             };
             if boottime() >= self.until {
-                let text = format!("{what}: not within {:?}; it may still happen. Last: {last}", self.flags.timeout);
+                let text = format!(
+                    "{what}: not within {}; it may still happen. Last: {last}",
+                    format_duration(self.flags.timeout)
+                );
                 break Err(ended(Exit::TimedOut, text));
             }
             self.bar.set_message(format!("{what}: {last}"));
@@ -269,7 +275,7 @@ impl<'a> Session<'a> {
             was_lost |= matches!(error, ClientError::Lost { .. });
             let text = error.to_string();
             if self.said.as_ref() != Some(&text) {
-                self.remark(&format!("{text}\n  it is asked again until {:?} are over", self.flags.timeout));
+                self.remark(&format!("{text}\n  it is asked again for {}", format_duration(self.flags.timeout)));
                 self.said = Some(text);
             }
             self.pause(AGAIN);
@@ -308,9 +314,7 @@ fn is_passing(error: &ClientError, twice: Twice) -> bool {
 
 fn may_pass(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<ClientError>() {
-        Some(error) => {
-            matches!(error, ClientError::Unreachable { .. }) || is_passing(error, Twice::Harmless)
-        }
+        Some(error) => matches!(error, ClientError::Unreachable { .. }) || is_passing(error, Twice::Harmless),
         None => false,
     }
 }

@@ -117,7 +117,8 @@ pub(super) fn path(name: &str) -> String {
 fn list(session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     let mut view: Vec<VmView> = session.look("/v1/vms")?;
     view.sort_by(|left, right| left.name.cmp(&right.name));
-    let mut sheet = Sheet::new(&["name", "state", "host", "memory", "cores", "priority", "if its host dies", "waits for"]);
+    let mut sheet =
+        Sheet::new(&["name", "state", "host", "memory", "cores", "priority", "if its host dies", "waits for"]);
     for vm in &view {
         let plain = |text: String| (text, Mood::Plain);
         sheet.moody([
