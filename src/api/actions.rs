@@ -42,7 +42,8 @@ impl FromRequestParts<Api> for Asked {
             Some(text) => ticket(text)?,
             None => random_ticket()?,
         };
-        let why = header(REASON).unwrap_or_default().chars().take(512).collect();
+        let why = parts.headers.get(REASON).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let why = why.unwrap_or_default().chars().take(512).collect();
         Ok(Asked { ticket, said: Said { who: person.name, why } })
     }
 }
@@ -325,33 +326,34 @@ pub(super) async fn do_it(api: &Api, asked: Asked, request: Request) -> Result<J
 
 /// The host that somebody names, by name or UUID.
 pub(super) fn find_host(state: &ClusterState, name: &str) -> Result<HostId, Failure> {
-    let uuid = name.parse::<Uuid>().ok().map(|uuid| uuid.as_u128());
-    let found = state.hosts.iter().filter(|(_, host)| host.name == name || Some(host.uuid) == uuid);
-    one("host", name, found.map(|(id, _)| *id).collect(), state.hosts.values().map(|host| host.name.as_str()))
+    let known = state.hosts.iter().map(|(id, host)| (*id, host.name.as_str(), host.uuid));
+    one("host", name, &known.collect::<Vec<_>>())
 }
 
 /// The VM that somebody names, by name or UUID.
 pub(super) fn find_vm(state: &ClusterState, name: &str) -> Result<VmId, Failure> {
-    let uuid = name.parse::<Uuid>().ok().map(|uuid| uuid.as_u128());
-    let found = state.vms.iter().filter(|(_, vm)| vm.definition.name == name || Some(vm.definition.uuid) == uuid);
-    one("VM", name, found.map(|(id, _)| *id).collect(), state.vms.values().map(|vm| vm.definition.name.as_str()))
+    let known = state.vms.iter().map(|(id, vm)| (*id, vm.definition.name.as_str(), vm.definition.uuid));
+    one("VM", name, &known.collect::<Vec<_>>())
 }
 
-fn one<'a, Id: Copy>(
-    what: &str,
-    name: &str,
-    found: Vec<Id>,
-    known: impl Iterator<Item = &'a str>,
-) -> Result<Id, Failure> {
+/// A UUID counts for more than a name: whoever is called like another's UUID does not hide it.
+fn one<Id: Copy>(what: &str, name: &str, known: &[(Id, &str, u128)]) -> Result<Id, Failure> {
+    let uuid = name.parse::<Uuid>().ok().map(|uuid| uuid.as_u128());
+    if let Some((id, ..)) = known.iter().find(|(.., known)| Some(*known) == uuid) {
+        return Ok(*id);
+    }
+    let found: Vec<Id> = known.iter().filter(|(_, known, _)| *known == name).map(|(id, ..)| *id).collect();
     match found.as_slice() {
         [only] => Ok(*only),
         [] => {
             let failure = Failure::missing(format!("there is no {what} \"{name}\""));
-            Err(match crate::words::nearest(name, known) {
+            Err(match crate::words::nearest(name, known.iter().map(|(_, known, _)| *known)) {
                 Some(meant) => failure.hint(format!("did you mean \"{meant}\"?")),
                 None => failure,
             })
         }
-        several => Err(Failure::ambiguous(format!("{} are called \"{name}\"", several.len())).hint("name its UUID")),
+        several => {
+            Err(Failure::ambiguous(format!("{} {what}s are called \"{name}\"", several.len())).hint("name its UUID"))
+        }
     }
 }

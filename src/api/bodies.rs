@@ -138,14 +138,15 @@ pub(super) struct NewAccess {
 
 /// The right that was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct GivenAccess {
-    pub(super) print: String,
+pub struct GivenAccess {
+    /// What it is known by.
+    pub print: String,
     /// The certificate, in base64, if one was asked for.
-    pub(super) certificate: Option<String>,
+    pub certificate: Option<String>,
     /// The authority's certificate, in base64.
-    pub(super) authority: String,
+    pub authority: String,
     /// The token, which is told once, and never again.
-    pub(super) token: Option<String>,
+    pub token: Option<String>,
 }
 
 /// A host that wants to join.
@@ -213,6 +214,10 @@ pub(super) struct Window {
 pub(super) struct EventsAfter {
     /// The key of the last one that was seen: `generation.index.part`.
     pub(super) after: Option<String>,
+    /// Those since then, in milliseconds since 1970.
+    pub(super) from: Option<i64>,
+    /// Not the first ones but the last ones, at most so many.
+    pub(super) last: Option<usize>,
     /// At most so many.
     pub(super) limit: Option<usize>,
     /// For so many seconds to wait for one, if there is none.

@@ -78,7 +78,21 @@ impl Failure {
             Refusal::NoMajority => return Failure::no_master(),
             _ => StatusCode::CONFLICT,
         };
-        Failure::new(status, refusal.kind(), explain::refusal(refusal, names))
+        let failure = Failure::new(status, refusal.kind(), explain::refusal(refusal, names));
+        match advice(refusal) {
+            Some(advice) => failure.hint(advice),
+            None => failure,
+        }
+    }
+}
+
+/// What helps against a refusal, where that is the same each time.
+fn advice(refusal: &Refusal) -> Option<&'static str> {
+    match refusal {
+        Refusal::NotArmed => Some("see `holdfast doctor`, then `holdfast arm`"),
+        Refusal::SignsOfLife => Some("see `holdfast host explain`: what shows life may still run VMs"),
+        Refusal::Recovering => Some("see `holdfast vm explain` for the hosts that have not said so"),
+        _ => None,
     }
 }
 

@@ -83,7 +83,7 @@ async fn pass_on(
     request: Request,
 ) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
-    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text = |name: &str| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let passed = Passed {
         who,
         method: parts.method.to_string(),
@@ -126,7 +126,7 @@ async fn perform(routes: Router, passed: Passed) -> Response {
     request = request.header(header::CONTENT_TYPE, "application/json");
     for (name, value) in [(REQUEST_ID, passed.request_id), (REASON, passed.reason)] {
         if let Some(value) = value {
-            request = request.header(name, value);
+            request = request.header(name, value.into_bytes());
         }
     }
     match request.body(Body::from(passed.body)) {

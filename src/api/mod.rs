@@ -24,7 +24,7 @@ mod server;
 mod views;
 mod who;
 
-pub use bodies::{Invited, JoinAnswer, JoinBody, NewVm};
+pub use bodies::{GivenAccess, Invited, JoinAnswer, JoinBody, NewVm};
 pub use doctor::{DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
 pub use handle::{Api, Handle};

@@ -9,7 +9,7 @@ use crate::core::ids::{HostId, VmId};
 use crate::explain::Names;
 use crate::ledger::{Availability, Entry, History, Recovery, What};
 use crate::runtime::fact;
-use crate::store::{LedgerKey, LedgerReader, LedgerRow, QueryError};
+use crate::store::{LedgerKey, LedgerReader, QueryError};
 use axum::Json;
 use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
@@ -105,11 +105,17 @@ pub(super) async fn events(
     _: Looking,
     Query(asked): Query<EventsAfter>,
 ) -> Result<Json<Vec<EventView>>, Failure> {
-    let after = asked.after.as_deref().map(key).transpose()?;
+    let mut after = asked.after.as_deref().map(key).transpose()?;
     let limit = asked.limit.unwrap_or(EVENTS).min(EVENTS);
+    if let (None, Some(from)) = (after, asked.from) {
+        after = read(&api, move |ledger| ledger.last_before(from, None, None)).await?.map(|row| row.key);
+    }
     let mut facts = api.handle.facts.clone();
     facts.borrow_and_update();
-    let mut rows = read(&api, move |ledger| ledger.after(after, limit)).await?;
+    let mut rows = match asked.last {
+        Some(last) => read(&api, move |ledger| ledger.newest(last.min(EVENTS))).await?,
+        None => read(&api, move |ledger| ledger.after(after, limit)).await?,
+    };
     if let (true, Some(wait)) = (rows.is_empty(), asked.wait) {
         // Whether there is more by then, or not: it is looked again.
         let _ = tokio::time::timeout(Duration::from_secs(wait.min(WAIT)), facts.changed()).await;
@@ -133,10 +139,10 @@ pub(super) async fn availability(
     report.map(Json).map_err(|error| Failure::internal(error.to_string()))
 }
 
-async fn read(
+async fn read<T: Send + 'static>(
     api: &Api,
-    query: impl FnOnce(&LedgerReader) -> Result<Vec<LedgerRow>, QueryError> + Send + 'static,
-) -> Result<Vec<LedgerRow>, Failure> {
+    query: impl FnOnce(&LedgerReader) -> Result<T, QueryError> + Send + 'static,
+) -> Result<T, Failure> {
     let ledger = api.ledger.clone();
     let rows = tokio::task::spawn_blocking(move || query(&ledger)).await;
     rows.map_err(|error| Failure::internal(error.to_string()))?.map_err(|error| Failure::internal(error.to_string()))

@@ -24,6 +24,9 @@ pub struct ClusterView {
     pub profile: Profile,
     /// Whether it acts, or only observes.
     pub armed: Armed,
+    /// The hosts that have not said yet that they know whether it acts: until then its change is not complete.
+    #[serde(default)]
+    pub unaware: Vec<String>,
     /// In how many seconds it acts again by itself.
     pub rearms_in_seconds: Option<u64>,
     /// The host of the master; none while there is no majority.
@@ -198,6 +201,7 @@ impl<'a> Viewer<'a> {
             uuid: Uuid::from_u128(identity.uuid),
             profile: identity.profile,
             armed: self.state.armed,
+            unaware: self.unaware(),
             rearms_in_seconds: self.state.rearm_milliseconds.map(|left| left / 1_000),
             master: self.master().map(|id| self.names.host(id)),
             term: self.node.master().map(|authority| authority.term),
@@ -207,6 +211,12 @@ impl<'a> Viewer<'a> {
             hosts: Share { all: self.state.hosts.len(), good: hosts },
             vms: Share { all: wanted().count(), good: running },
         }
+    }
+
+    fn unaware(&self) -> Vec<String> {
+        let behind = |host: &&Host| !host.is_witness() && host.acknowledged < self.state.armed_since;
+        let admitted = self.state.hosts.values().filter(|host| host.standing == Standing::Admitted);
+        admitted.filter(behind).map(|host| host.name.clone()).collect()
     }
 
     fn master(&self) -> Option<HostId> {
@@ -277,7 +287,9 @@ impl<'a> Viewer<'a> {
     pub fn vm(&self, id: VmId, vm: &Vm) -> VmView {
         let wait = self.node.wait(self.now, id);
         let runs = vm.holders.iter().find(|(_, holder)| matches!(holder.role, Role::Running | Role::Outgoing));
-        let host = runs.or_else(|| vm.holders.iter().next_back()).map(|(host, _)| self.names.host(*host));
+        // Where nobody has said yet whether it runs, it is on no host to be named.
+        let spoken = || vm.holders.iter().rfind(|(_, holder)| holder.role != Role::Unaccounted);
+        let host = runs.or_else(spoken).map(|(host, _)| self.names.host(*host));
         let quiet = matches!(wait, None | Some(Wait::Nothing | Wait::NotProtected));
         VmView {
             name: vm.definition.name.clone(),

@@ -1,10 +1,12 @@
 //! `holdfast datastore`.
 
 use super::Exit;
+use super::cluster::{Flags, Session, add_datastore, datastores, ended, register};
 use super::output::Output;
 use crate::core::ids::DatastoreId;
 use crate::core::record::Slot;
 use crate::datastore::{DEFAULT_CAPACITY, FormatOptions, Header, Inspection, MailSeen, RecordSeen, format, inspect};
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -17,10 +19,12 @@ PATH is a folder on a shared file system, a block device, or a file that is trea
 anything is refused unless --force is given; storage on which hosts live is refused in any case.
 
 Examples:
+  holdfast datastore format /mnt/shared/heartbeat --name rack-a --register
   holdfast datastore format /mnt/shared/heartbeat --cluster 6f1c... --id 1 --name rack-a
   holdfast datastore format /dev/mapper/heartbeat --cluster 6f1c... --id 2 --name san --capacity 256
 
-Exit codes: 0 done, 2 refused or failed.";
+With --register the cluster, which must have a master, gives number and UUIDs. Hosts' records count only on the one
+formatting whose UUID the cluster knows, so never format two places under one UUID.";
 
 const INSPECT_HELP: &str = "\
 Examples:
@@ -31,6 +35,12 @@ Exit codes: 0 read, 2 it could not be read.";
 
 #[derive(Debug, Subcommand)]
 pub enum Datastore {
+    /// Shows the datastores that the cluster knows
+    #[command(after_help = "Examples:\n  holdfast datastore list")]
+    List(ListArgs),
+    /// Makes a datastore known on which hosts keep no liveness records, so that VMs can name it
+    #[command(after_help = "Examples:\n  holdfast datastore add templates")]
+    Add(AddArgs),
     /// Makes a heartbeat datastore of a folder, a file or a block device
     #[command(after_help = FORMAT_HELP)]
     Format(FormatArgs),
@@ -43,21 +53,44 @@ pub enum Datastore {
 pub struct FormatArgs {
     /// The folder, file or block device
     path: PathBuf,
-    /// The UUID of the cluster
-    #[arg(long, value_name = "UUID")]
-    cluster: Uuid,
-    /// The datastore's number in the cluster
-    #[arg(long, value_name = "N")]
-    id: u16,
     /// What people call it
     #[arg(long)]
     name: String,
+    /// Asks the cluster for the number and the UUIDs, under this name
+    #[arg(long, conflicts_with_all = ["cluster", "id", "uuid"])]
+    register: bool,
+    /// The UUID of the cluster
+    #[arg(long, value_name = "UUID", required_unless_present = "register")]
+    cluster: Option<Uuid>,
+    /// The datastore's number in the cluster
+    #[arg(long, value_name = "N", required_unless_present = "register")]
+    id: Option<u16>,
+    /// The UUID under which the cluster knows it; without one a new one is made, which no cluster knows
+    #[arg(long, value_name = "UUID")]
+    uuid: Option<Uuid>,
     /// For how many hosts there is room
     #[arg(long, value_name = "N", default_value_t = DEFAULT_CAPACITY)]
     capacity: u32,
     /// Whatever is there may be lost for ever
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    /// What it is called
+    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    name: String,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 #[derive(Debug, Args)]
@@ -80,17 +113,9 @@ enum Form {
 /// Does what is asked for.
 pub fn datastore(command: &Datastore, output: &mut Output) -> anyhow::Result<Exit> {
     match command {
-        Datastore::Format(args) => {
-            let id = DatastoreId(args.id);
-            let options = FormatOptions {
-                capacity: args.capacity,
-                force: args.force,
-                ..FormatOptions::new(args.cluster.as_u128(), id, &args.name)
-            };
-            let header = format(&args.path, &options)?;
-            output.line(&format!("{} is a heartbeat datastore now:", args.path.display()))?;
-            output.line(&about(&header))?;
-        }
+        Datastore::List(args) => return datastores(&mut Session::begin(&args.flags)?, output),
+        Datastore::Add(args) => return add_datastore(&args.name, &mut Session::begin(&args.flags)?, output),
+        Datastore::Format(args) => return make(args, output),
         Datastore::Inspect(args) => {
             let inspection = inspect(&args.path)?;
             match args.output {
@@ -99,6 +124,40 @@ pub fn datastore(command: &Datastore, output: &mut Output) -> anyhow::Result<Exi
             }
         }
     }
+    Ok(Exit::Good)
+}
+
+fn make(args: &FormatArgs, output: &mut Output) -> anyhow::Result<Exit> {
+    let (cluster, id, uuid) = match (args.cluster, args.id) {
+        (Some(cluster), Some(id)) => (cluster, DatastoreId(id), args.uuid),
+        _ if args.flags.dry_run => {
+            output.line(&format!("would register \"{}\", and then format {}", args.name, args.path.display()))?;
+            return Ok(Exit::Good);
+        }
+        _ => {
+            let registered = register(&args.name, &mut Session::begin(&args.flags)?)?;
+            (registered.cluster, registered.id, Some(registered.uuid))
+        }
+    };
+    let options = FormatOptions {
+        capacity: args.capacity,
+        force: args.force,
+        uuid: uuid.map(|uuid| uuid.as_u128()),
+        ..FormatOptions::new(cluster.as_u128(), id, &args.name)
+    };
+    let header = format(&args.path, &options).map_err(|error| match (args.register, uuid) {
+        (true, Some(uuid)) => {
+            let again = format!("--cluster {cluster} --id {} --uuid {uuid}", id.0);
+            ended(
+                Exit::Failed,
+                format!("{error}\n  hint: its name is registered; when that is mended, format it with {again}"),
+            )
+        }
+        _ => error.into(),
+    })?;
+    output.line(&format!("{} is a heartbeat datastore now:", args.path.display()))?;
+    output.line(&about(&header))?;
+    output.line("next: name it in the hosts' configurations, and start their agents anew")?;
     Ok(Exit::Good)
 }
 

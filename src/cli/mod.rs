@@ -2,6 +2,7 @@
 
 mod agent;
 mod bench;
+mod cluster;
 mod datastore;
 mod demo;
 mod machine;
@@ -15,6 +16,7 @@ mod seeds;
 mod soak;
 mod trial;
 
+use crate::client::ClientError;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use output::Output;
 use std::time::Instant;
@@ -30,8 +32,12 @@ pub enum Exit {
     BadUsage,
     /// Something that a soak must bring about never occurred.
     CoverageGap,
-    /// It was understood, tried, and did not come about.
+    /// It was tried and did not come about, or the cluster refused it.
     Failed,
+    /// Nobody answers, or there is no master.
+    NoAnswer,
+    /// It was not seen to come about in time. It may still happen.
+    TimedOut,
     /// A VM of the embedded hypervisor ended otherwise than by its guest's powering off.
     VmEnded(u8),
 }
@@ -45,6 +51,8 @@ impl Exit {
             Exit::BadUsage => 2,
             Exit::CoverageGap => 3,
             Exit::Failed => 4,
+            Exit::NoAnswer => 5,
+            Exit::TimedOut => 6,
             Exit::VmEnded(code) => code,
         }
     }
@@ -52,10 +60,13 @@ impl Exit {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  all is as it should be
+  0  done, and all is as it should be
   1  an invariant was violated, or a scenario's demand was not met
   2  the command, or a file that it names, is wrong
-  3  a soak never brought about something that it must";
+  3  a soak never brought about something that it must
+  4  it was tried and did not come about, or the cluster refused it
+  5  nobody answers, or there is no master
+  6  it was not seen to come about in time; it may still happen";
 
 /// Keeps virtual machines running when hosts die: never two copies, a stored proof for every restart.
 #[derive(Debug, Parser)]
@@ -67,6 +78,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Cluster(cluster::ClusterCommand),
     /// Runs the agent of this host
     Agent(agent::AgentArgs),
     /// Makes a cluster, with this host as its first member
@@ -88,6 +101,9 @@ enum Command {
     /// Measures how quick the simulator, the planner and the master are
     #[command(hide = true, after_help = bench::HELP)]
     Bench(bench::BenchArgs),
+    /// Makes an empty disk for a VM of the embedded hypervisor
+    #[command(hide = true)]
+    ProcessDisk(process::ProcessDiskArgs),
     /// Is a VM of the embedded hypervisor
     #[command(hide = true)]
     ProcessVm(process::ProcessVmArgs),
@@ -175,6 +191,7 @@ impl Sabotage {
 pub fn dispatch(cli: &Cli) -> Exit {
     let mut output = Output::new();
     let result = match &cli.command {
+        Command::Cluster(command) => cluster::cluster(command, &mut output),
         Command::Agent(args) => agent::agent(args),
         Command::Init(args) => agent::init(args, &mut output),
         Command::Join(args) => agent::joins(args, &mut output),
@@ -183,14 +200,44 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
         Command::Datastore(command) => datastore::datastore(command, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),
+        Command::ProcessDisk(args) => process::process_disk(args),
         Command::ProcessVm(args) => Ok(process::process_vm(args)),
         Command::Machine(args) => machine::machine(args),
         Command::MachineInit(args) => machine::init(args),
     };
     result.and_then(|exit| output.finish().map(|()| exit)).unwrap_or_else(|error| {
-        output::complain(&format!("{error:#}"));
-        Exit::BadUsage
+        output::complain(&told(&error));
+        exit_after(&error)
     })
+}
+
+/// What went wrong, down to the cause, without saying anything twice.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+/// The code for scripts, by what went wrong.
+fn exit_after(error: &anyhow::Error) -> Exit {
+    if let Some(ended) = error.downcast_ref::<cluster::Ended>() {
+        return ended.exit;
+    }
+    match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Unreachable { .. } | ClientError::Lost { .. }) => Exit::NoAnswer,
+        Some(refused @ ClientError::Refused { .. }) => match refused.code() {
+            Some("no-master" | "unanswered") => Exit::NoAnswer,
+            _ => Exit::Failed,
+        },
+        Some(ClientError::Nonsense { .. }) => Exit::Failed,
+        Some(ClientError::Trust(_)) | None => Exit::BadUsage,
+    }
 }
 
 fn simulate_as(simulate: &Simulate, output: &mut Output) -> anyhow::Result<Exit> {

@@ -34,6 +34,11 @@ impl Output {
         self.note(flushed)
     }
 
+    /// Whether nobody reads any more.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Writes out what is left.
     pub fn finish(mut self) -> anyhow::Result<()> {
         self.flush()
@@ -53,4 +58,9 @@ impl Output {
 /// Says on standard error what is wrong. If nobody reads that, nobody is left to be told.
 pub fn complain(text: &str) {
     let _nobody_left = writeln!(io::stderr(), "error: {text}");
+}
+
+/// Says something on standard error that is not the answer itself.
+pub fn remark(text: &str) {
+    let _nobody_left = writeln!(io::stderr(), "{text}");
 }

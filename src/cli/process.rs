@@ -1,7 +1,8 @@
-//! `holdfast process-vm`: the process that a VM of the embedded hypervisor is. Nobody calls it by hand.
+//! `holdfast process-vm`, `process-disk`: a VM of the embedded hypervisor, and its disk. Nobody calls the first by hand.
 
 use super::Exit;
 use super::output::complain;
+use crate::process::disk;
 use crate::process::vm::{self, VmSetup};
 use clap::Args;
 use std::path::PathBuf;
@@ -17,6 +18,18 @@ pub struct ProcessVmArgs {
     /// What the host is called
     #[arg(long, value_name = "NAME")]
     host: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ProcessDiskArgs {
+    /// The new file
+    path: PathBuf,
+}
+
+/// Makes an empty disk. What is there already is left as it is.
+pub fn process_disk(args: &ProcessDiskArgs) -> anyhow::Result<Exit> {
+    disk::create(&args.path)?;
+    Ok(Exit::Good)
 }
 
 /// Is the VM until it ends.

@@ -2,6 +2,7 @@
 
 use crate::api::ErrorBody;
 use crate::trust::{Identity, TrustError, api_client, use_ring};
+use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +22,14 @@ pub enum ClientError {
     /// Nobody answers there.
     #[error("{place} does not answer: {why}")]
     Unreachable {
+        /// Where.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// The answer did not come: what was asked may have been done or not.
+    #[error("{place} was asked and has not answered: {why}")]
+    Lost {
         /// Where.
         place: String,
         /// Why.
@@ -160,11 +169,21 @@ impl Client {
             request = request.header("request-id", id.to_string());
         }
         if let Some(reason) = &note.reason {
-            request = request.header("reason", reason);
+            // People write in their own languages; a header takes any bytes but control characters.
+            let reason: String = reason.chars().filter(|letter| !letter.is_control()).collect();
+            if let Ok(value) = HeaderValue::from_bytes(reason.as_bytes()) {
+                request = request.header("reason", value);
+            }
         }
         let answer = request.send().await;
-        let answer =
-            answer.map_err(|error| ClientError::Unreachable { place: self.place.clone(), why: causes(&error) })?;
+        let answer = answer.map_err(|error| {
+            let no_way = error.is_connect() || error.is_builder();
+            let (place, why) = (self.place.clone(), causes(&error.without_url()));
+            match no_way {
+                true => ClientError::Unreachable { place, why },
+                false => ClientError::Lost { place, why },
+            }
+        })?;
         self.read(answer).await
     }
 
@@ -174,7 +193,8 @@ impl Client {
         if answer.content_length().is_some_and(|length| length > ANSWER_LIMIT) {
             return Err(nonsense("it is too long".to_owned()));
         }
-        let text = answer.text().await.map_err(|error| nonsense(causes(&error)))?;
+        let text = answer.text().await;
+        let text = text.map_err(|error| ClientError::Lost { place: self.place.clone(), why: causes(&error) })?;
         if status.is_success() {
             return serde_json::from_str(&text).map_err(|error| nonsense(error.to_string()));
         }

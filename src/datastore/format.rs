@@ -39,6 +39,9 @@ pub struct FormatOptions {
     pub cluster: u128,
     /// Its number in that cluster.
     pub id: DatastoreId,
+    /// Its own identity; a new one is made if there is none. No two formattings may have the same: hosts' records are
+    /// looked for by it.
+    pub uuid: Option<u128>,
     /// What people call it.
     pub name: String,
     /// For how many hosts.
@@ -53,7 +56,7 @@ impl FormatOptions {
     /// What most people want.
     pub fn new(cluster: u128, id: DatastoreId, name: &str) -> FormatOptions {
         let (capacity, watch) = (DEFAULT_CAPACITY, DEFAULT_WATCH);
-        FormatOptions { cluster, id, name: name.to_owned(), capacity, force: false, watch }
+        FormatOptions { cluster, id, uuid: None, name: name.to_owned(), capacity, force: false, watch }
     }
 }
 
@@ -77,7 +80,8 @@ fn planned(options: &FormatOptions) -> Result<Header, FormatError> {
     if !is_good_name(&name) {
         return Err(FormatError::BadName { name });
     }
-    Ok(Header { cluster, id, uuid: Uuid::new_v4().as_u128(), name, layout })
+    let uuid = options.uuid.unwrap_or_else(|| Uuid::new_v4().as_u128());
+    Ok(Header { cluster, id, uuid, name, layout })
 }
 
 /// All but the header: what is opened afterwards is no datastore.

@@ -34,12 +34,12 @@ impl Names {
 
     /// A host's name.
     pub fn host(&self, id: HostId) -> String {
-        self.hosts.get(&id).cloned().unwrap_or_else(|| id.to_string())
+        self.hosts.get(&id).cloned().unwrap_or_else(|| removed(&self.hosts, id))
     }
 
     /// A VM's name.
     pub fn vm(&self, id: VmId) -> String {
-        self.vms.get(&id).cloned().unwrap_or_else(|| id.to_string())
+        self.vms.get(&id).cloned().unwrap_or_else(|| removed(&self.vms, id))
     }
 
     /// A datastore's name.
@@ -61,4 +61,10 @@ impl Names {
     pub fn voter(&self, id: VoterId) -> String {
         id.to_string()
     }
+}
+
+/// What is not there any more. Its bare number might read like another's name.
+fn removed<Id>(known: &BTreeMap<Id, String>, id: impl ToString) -> String {
+    let number = id.to_string();
+    if known.values().any(|name| *name == number) { format!("removed {number}") } else { number }
 }

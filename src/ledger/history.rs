@@ -95,6 +95,8 @@ struct Fall {
     exit: Option<Exit>,
     proven_at: Option<i64>,
     placed_at: Option<i64>,
+    /// A person meant it to be down, or to stay down: what is started again later is not brought back.
+    meant: bool,
 }
 
 impl Track {
@@ -160,6 +162,7 @@ impl History {
                 exit: None,
                 proven_at: None,
                 placed_at: None,
+                meant: !track.wanted,
             });
         }
     }
@@ -181,6 +184,9 @@ impl History {
                 track.wanted = *want == Want::Running;
                 if track.condition() == Some(Condition::Unplanned) && !track.wanted {
                     track.set(at, Some(Condition::Planned));
+                }
+                if let (Some(fall), false) = (&mut track.fall, track.wanted) {
+                    fall.meant = true;
                 }
             }
             What::VmPlaced { .. } => {
@@ -272,6 +278,7 @@ fn gone(track: &mut Track, at: i64, host: HostId, (proof, exit): (Option<Proof>,
                 exit,
                 proven_at: Some(at),
                 placed_at: None,
+                meant: !track.wanted,
             });
         }
     }
@@ -291,7 +298,7 @@ fn up(track: &mut Track, at: i64, vm: VmId, host: HostId, again: bool) -> Option
     if first {
         track.set(at, Some(Condition::Up));
     }
-    let fall = fall?;
+    let fall = fall.filter(|fall| !fall.meant)?;
     let proven = fall.proven_at?;
     let placed = fall.placed_at.unwrap_or(at).max(proven);
     Some(Recovery {

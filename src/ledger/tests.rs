@@ -76,6 +76,21 @@ fn what_a_person_stopped_is_planned() {
     let sum = history.vm(VM, 0, 32_000);
     assert_eq!(sum, Availability { up: 21_000, planned: 11_000, unplanned: 0, unseen: 0, failures: 0 });
     assert_eq!((sum.percent(), sum.nines()), (Some(100.0), None));
+    assert!(history.recoveries().is_empty(), "a person's start brings nothing back: {:?}", history.recoveries());
+}
+
+#[test]
+fn what_a_person_gives_up_while_it_is_down_is_not_brought_back_later() {
+    let history = history(&[
+        (0, protected()),
+        (0, up(ONE, false)),
+        (10_000, judged(ONE, 1_000)),
+        (11_000, What::VmWanted { vm: VM, want: Want::Stopped }),
+        (12_000, gone(ONE, FENCED, None, false)),
+        (90_000, What::VmWanted { vm: VM, want: Want::Running }),
+        (91_000, up(TWO, false)),
+    ]);
+    assert!(history.recoveries().is_empty(), "{:?}", history.recoveries());
 }
 
 #[test]

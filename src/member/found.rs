@@ -10,6 +10,7 @@ use crate::core::timing::Profile;
 use crate::election::StoreImage;
 use crate::node::format;
 use crate::runtime::roster;
+use crate::store::backup::{CLUSTER_SETTING, HOST_SETTING};
 use crate::store::{Operation, Store, StoreError, WriteError};
 use crate::trust::{Authority, Identity, Principal, PrivateKey, Role, SigningRequest, TrustError, fingerprint};
 use std::path::PathBuf;
@@ -62,7 +63,7 @@ pub fn found(config: &Config, name: &str, profile: Profile) -> Result<Founded, F
     let host = host_identity(config, &authority, &places)?;
     let (operator, access) = operator_identity(&authority, &places)?;
     let state = first_state(config, (cluster, name, profile), (&authority, &host, &access));
-    write_first_state(&places, &state)?;
+    write_first_state(&places, &state, &config.name)?;
     let member = Membership { cluster, cluster_name: name.to_owned(), profile, host: 0, name: config.name.clone() };
     member.save(&places)?;
     Ok(Founded { cluster, operator })
@@ -135,7 +136,7 @@ fn first_state(
     state
 }
 
-fn write_first_state(places: &Places, state: &ClusterState) -> Result<(), FoundError> {
+fn write_first_state(places: &Places, state: &ClusterState, host: &str) -> Result<(), FoundError> {
     let data = format::write_state(state).ok_or_else(|| FoundError::Write("it cannot be encoded".to_owned()))?;
     let image = StoreImage::bootstrap(VoterId(1), &[VoterId(1)], data);
     let agent = AgentStore { voters: vec![Address(0)], ..AgentStore::default() };
@@ -147,6 +148,8 @@ fn write_first_state(places: &Places, state: &ClusterState) -> Result<(), FoundE
             Operation::NewVoter(Box::new(image)),
             Operation::SaveAgent(Box::new(agent)),
             Operation::Mark { key: roster::ROSTER.to_owned(), value: roster },
+            Operation::Mark { key: CLUSTER_SETTING.to_owned(), value: state.registry.cluster.name.clone() },
+            Operation::Mark { key: HOST_SETTING.to_owned(), value: host.to_owned() },
         ],
     )
 }

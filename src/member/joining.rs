@@ -8,6 +8,7 @@ use crate::core::action::AgentStore;
 use crate::core::ids::Address;
 use crate::runtime::roster;
 use crate::store::Operation;
+use crate::store::backup::{CLUSTER_SETTING, HOST_SETTING};
 use crate::trust::{Identity, JoinToken, PrivateKey, TrustError, joining_client, use_ring};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -129,6 +130,8 @@ fn keep(
         [
             Operation::SaveAgent(Box::new(agent)),
             Operation::Mark { key: roster::ROSTER.to_owned(), value: answer.roster },
+            Operation::Mark { key: CLUSTER_SETTING.to_owned(), value: answer.cluster_name.clone() },
+            Operation::Mark { key: HOST_SETTING.to_owned(), value: config.name.clone() },
         ],
     )?;
     let member = Membership {

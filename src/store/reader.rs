@@ -62,6 +62,15 @@ impl LedgerReader {
         self.rows(&sql, named_params! {":generation": generation, ":index": index, ":part": part, ":limit": limit})
     }
 
+    /// The last rows, in the order of their places.
+    pub fn newest(&self, limit: usize) -> Result<Vec<LedgerRow>, QueryError> {
+        let sql =
+            format!("SELECT {COLUMNS} FROM ledger ORDER BY generation DESC, log_index DESC, part DESC LIMIT :limit");
+        let mut rows = self.rows(&sql, named_params! {":limit": bounded(limit)})?;
+        rows.reverse();
+        Ok(rows)
+    }
+
     /// The rows from one place to another, both included, in the order of their places: what another voter copies.
     pub fn between(&self, keys: RangeInclusive<LedgerKey>, limit: usize) -> Result<Vec<LedgerRow>, QueryError> {
         let sql = format!(

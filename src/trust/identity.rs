@@ -106,6 +106,16 @@ pub(super) fn check_pair(certificate: &CertificateDer<'static>, key: &PrivateKey
     }
 }
 
+/// Reads the certificate in a file, as it is kept beside an identity, into DER.
+pub fn load_certificate(path: &Path) -> Result<Vec<u8>, TrustError> {
+    read_certificate(path).map(|certificate| certificate.to_vec())
+}
+
+/// Writes a certificate in DER into a file, as [`load_certificate`] reads it.
+pub fn store_certificate(path: &Path, certificate: &[u8]) -> Result<(), TrustError> {
+    files::write(path, pem("CERTIFICATE", certificate).as_bytes())
+}
+
 fn read_certificate(path: &Path) -> Result<CertificateDer<'static>, TrustError> {
     let content = files::read_public(path)?;
     CertificateDer::from_pem_slice(&content)

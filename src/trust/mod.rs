@@ -22,7 +22,7 @@ mod verify;
 
 pub use authority::Authority;
 pub use error::TrustError;
-pub use identity::Identity;
+pub use identity::{Identity, load_certificate, store_certificate};
 pub use principal::{Principal, Role};
 pub use request::{PrivateKey, REQUEST_LIMIT, SigningRequest};
 pub use tls::{api_client, api_server, joining_client, link_client, link_server};

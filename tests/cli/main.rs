@@ -3,6 +3,8 @@
 
 #![allow(clippy::expect_used, reason = "a test ends where what it stands on is missing")]
 
+mod asking;
+
 use assert_cmd::Command;
 use std::fs;
 use std::path::Path;
@@ -12,7 +14,11 @@ use tempfile::TempDir;
 const GOOD: &str = "[cluster]\nhosts = 3\nvms = 2\n[[expect]]\nvm = \"vm-1\"\non = \"host-1\"\n";
 
 fn holdfast(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_holdfast")).args(arguments).output().expect("it runs")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    for variable in ["HOLDFAST_SERVER", "HOLDFAST_SOCKET", "HOLDFAST_IDENTITY", "HOLDFAST_TOKEN"] {
+        command.env_remove(variable);
+    }
+    command.args(arguments).output().expect("it runs")
 }
 
 fn text(bytes: &[u8]) -> String {

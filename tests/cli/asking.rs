@@ -1,0 +1,208 @@
+//! The commands that ask a cluster, as far as they can be seen without one: usage, exit codes, help, completions.
+
+use crate::{holdfast, text};
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use tempfile::TempDir;
+
+/// Every command that people see, without its options.
+const COMMANDS: [&str; 52] = [
+    "status",
+    "host",
+    "host list",
+    "host show",
+    "host explain",
+    "host confirm-dead",
+    "host drill",
+    "host resolve",
+    "host end-quarantine",
+    "host remove",
+    "host fence",
+    "vm",
+    "vm list",
+    "vm show",
+    "vm explain",
+    "vm start",
+    "vm stop",
+    "vm move",
+    "vm protect",
+    "vm unprotect",
+    "vm remove",
+    "events",
+    "report availability",
+    "plan",
+    "arm",
+    "disarm",
+    "doctor",
+    "drill",
+    "recover",
+    "policy",
+    "policy show",
+    "policy set",
+    "token create",
+    "access",
+    "access list",
+    "access grant",
+    "access revoke",
+    "fence",
+    "fence list",
+    "fence add",
+    "fence remove",
+    "network list",
+    "network add",
+    "datastore list",
+    "datastore add",
+    "datastore format",
+    "datastore inspect",
+    "backup create",
+    "backup restore",
+    "completions",
+    "openapi",
+    "simulate run",
+];
+
+fn code(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = holdfast(arguments);
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn every_command_has_one_sentence_of_help_and_examples() {
+    for command in COMMANDS {
+        let mut words: Vec<&str> = command.split(' ').collect();
+        words.push("--help");
+        let output = holdfast(&words);
+        let help = text(&output.stdout);
+        assert!(output.status.success() && help.contains("Examples:"), "{command}: {help}");
+        assert!(help.contains(&format!("holdfast {command}")) && help.len() > 200, "{command}: {help}");
+        let first = help.lines().next().unwrap_or_default();
+        assert!(first.len() > 10 && !first.ends_with('.'), "{command}: {first}");
+    }
+}
+
+#[test]
+fn the_exit_codes_stand_in_the_help() {
+    let help = text(&holdfast(&["--help"]).stdout);
+    for code in ["0  done", "2  the command", "4  it was tried", "5  nobody answers", "6  it was not seen"] {
+        assert!(help.contains(code), "{code}: {help}");
+    }
+}
+
+#[test]
+fn a_wrong_command_is_refused_before_anybody_is_asked() {
+    let socket = ["--socket", "/nowhere/api.sock"];
+    let wrong: [&[&str]; 12] = [
+        &["host"],
+        &["host", "show"],
+        &["host", "show", ""],
+        &["host", "fence", "host-1"],
+        &["vm", "protect", "a", "--memory", "much", "--cores", "1", "--definition", "a.toml"],
+        &["vm", "protect", "a", "--memory", "1GiB", "--cores", "0", "--definition", "a.toml"],
+        &["plan"],
+        &["report", "availability", "--from", "yesterday"],
+        &["report", "availability", "--since", "1d", "--from", "2026-01-01"],
+        &["policy", "set", "voters"],
+        &["fence", "add", "bmc-1", "--redfish", "https://10.0.0.1", "--user", "a", "--password-file", "pw"],
+        &["access", "grant", "ada", "--right", "viewer"],
+    ];
+    for arguments in wrong {
+        let arguments = [arguments, &socket].concat();
+        let (code, error) = code(&arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {error}");
+        assert!(!error.contains("does not answer"), "{arguments:?}: {error}");
+    }
+}
+
+#[test]
+fn nobody_answers_where_nobody_is() {
+    let (no_socket, error) = code(&["status", "--socket", "/nowhere/api.sock"]);
+    assert_eq!(no_socket, Some(5), "{error}");
+    assert!(error.contains("/nowhere/api.sock does not answer") && error.contains("holdfast agent"), "{error}");
+    // A change is not tried for minutes where there never was anybody.
+    assert_eq!(code(&["vm", "start", "db-1", "--socket", "/nowhere/api.sock"]).0, Some(5));
+    assert_eq!(code(&["vm", "stop", "db-1", "--dry-run", "--socket", "/nowhere/api.sock"]).0, Some(5));
+}
+
+#[test]
+fn a_cluster_that_is_not_named_is_asked_for() {
+    let (exit, error) = code(&["status", "--config", "/nowhere/holdfast.toml"]);
+    assert_eq!(exit, Some(2), "{error}");
+    assert!(error.contains("/nowhere/holdfast.toml"), "{error}");
+    let (exit, error) = code(&["status", "--server", "127.0.0.1:1"]);
+    assert_eq!(exit, Some(2), "{error}");
+    assert!(error.contains("--identity") && error.contains("--token-file"), "{error}");
+    let (exit, error) = code(&["status", "--server", "127.0.0.1:1", "--token-file", "token"]);
+    assert!(exit == Some(2) && error.contains("--ca"), "{error}");
+}
+
+#[test]
+fn a_socket_on_the_command_line_counts_for_more_than_a_server_in_the_environment() {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_holdfast"));
+    command.env_remove("HOLDFAST_SOCKET").env("HOLDFAST_SERVER", "127.0.0.1:1").args([
+        "status",
+        "--socket",
+        "/nowhere/api.sock",
+    ]);
+    let output = command.output().expect("it runs");
+    assert!(text(&output.stderr).contains("/nowhere/api.sock does not answer"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn somebody_who_accepts_and_says_nothing_is_not_waited_for_longer_than_told() {
+    let folder = TempDir::new().expect("a folder");
+    let listener = std::os::unix::net::UnixListener::bind(folder.path().join("api.sock")).expect("a socket");
+    let socket = folder.path().join("api.sock");
+    let socket = socket.to_str().expect("a name");
+    let (exit, error) = code(&["vm", "start", "db-1", "--timeout", "1s", "--socket", socket]);
+    assert_eq!(exit, Some(5), "{error}");
+    assert!(error.contains("has not answered"), "{error}");
+    drop(listener);
+}
+
+#[test]
+fn a_secret_that_others_can_read_is_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+    let file = folder.path().join("password");
+    fs::write(&file, "secret\n").expect("a file");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("a mode");
+    let file = file.to_str().expect("a name");
+    let address = format!("https://{}", listener.local_addr().expect("an address"));
+    let device = ["--redfish", &address, "--user", "admin", "--password-file", file, "--insecure"];
+    let asked = [&["fence", "add", "bmc-1", "--dry-run", "--socket", "/nowhere/api.sock"], device.as_slice()].concat();
+    let (exit, error) = code(&asked);
+    assert!(exit == Some(2) && error.contains("can be read by others"), "{error}");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o600)).expect("a mode");
+    let output = holdfast(&asked);
+    let said = text(&output.stdout);
+    assert!(output.status.success() && said.contains(&address) && !said.contains("secret"), "{said}");
+}
+
+#[test]
+fn a_password_does_not_stand_on_the_command_line() {
+    let agent = ["--agent", "fence_ipmilan", "--option", "password=secret", "--socket", "/nowhere/api.sock"];
+    let (exit, error) = code(&[&["fence", "add", "bmc-1"], agent.as_slice()].concat());
+    assert!(exit == Some(2) && error.contains("--secret-option password=FILE"), "{error}");
+}
+
+#[test]
+fn shells_get_completions_of_the_commands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = holdfast(&["completions", shell]);
+        let script = text(&output.stdout);
+        assert!(output.status.success() && script.contains("confirm-dead") && script.contains("holdfast"), "{shell}");
+    }
+    assert_eq!(code(&["completions", "cmd"]).0, Some(2));
+}
+
+#[test]
+fn a_disk_is_made_once() {
+    let folder = TempDir::new().expect("a folder");
+    let disk = folder.path().join("a.disk");
+    let disk = disk.to_str().expect("a name");
+    assert_eq!(code(&["process-disk", disk]).0, Some(0));
+    let made = fs::read(disk).expect("the disk");
+    assert_eq!(code(&["process-disk", disk]).0, Some(2));
+    assert_eq!(fs::read(disk).expect("the disk"), made);
+}
