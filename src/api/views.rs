@@ -37,7 +37,7 @@ pub struct ClusterView {
     pub generation: u32,
     /// The place in the log up to which this was known.
     pub index: u64,
-    /// The hosts on which voters live.
+    /// The hosts whose voters take part in elections.
     pub voters: Vec<String>,
     /// How many hosts there are, and how many of them live.
     pub hosts: Share,
@@ -207,7 +207,7 @@ impl<'a> Viewer<'a> {
             term: self.node.master().map(|authority| authority.term),
             generation: self.state.generation.0,
             index: self.state.applied.0,
-            voters: self.state.voters.values().map(|id| self.names.host(*id)).collect(),
+            voters: self.voters().map(|id| self.names.host(id)).collect(),
             hosts: Share { all: self.state.hosts.len(), good: hosts },
             vms: Share { all: wanted().count(), good: running },
         }
@@ -217,6 +217,13 @@ impl<'a> Viewer<'a> {
         let behind = |host: &&Host| !host.is_witness() && host.acknowledged < self.state.armed_since;
         let admitted = self.state.hosts.values().filter(|host| host.standing == Standing::Admitted);
         admitted.filter(behind).map(|host| host.name.clone()).collect()
+    }
+
+    /// The hosts whose voters take part in elections by now. One that is only named still catches up with the log.
+    fn voters(&self) -> impl Iterator<Item = HostId> + '_ {
+        let members = self.node.electorate();
+        let votes = move |voter| members.is_some_and(|members| members.is_voter(voter));
+        self.state.voters.iter().filter(move |(voter, _)| votes(**voter)).map(|(_, host)| *host)
     }
 
     fn master(&self) -> Option<HostId> {
@@ -237,7 +244,7 @@ impl<'a> Viewer<'a> {
             name: host.name.clone(),
             uuid: Uuid::from_u128(host.uuid),
             state: state.to_owned(),
-            votes: self.state.voters.values().any(|home| *home == id),
+            votes: self.voters().any(|home| home == id),
             is_master: self.master() == Some(id),
             is_witness: host.is_witness(),
             quarantined: host.quarantined,

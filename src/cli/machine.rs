@@ -42,6 +42,9 @@ pub struct MachineArgs {
     /// What follows when its watchdog was not fed
     #[arg(long, value_enum, value_name = "WHAT", default_value = "restart")]
     after_watchdog: After,
+    /// Ends when its standard input does
+    #[arg(long)]
+    end_with_input: bool,
     #[command(flatten)]
     program: ProgramArgs,
 }
@@ -78,6 +81,7 @@ pub fn machine(args: &MachineArgs) -> anyhow::Result<Exit> {
             After::Off => AfterWatchdog::Off,
             After::Restart => AfterWatchdog::Restart,
         },
+        ends_with_input: args.end_with_input,
         program: program(&args.program),
     })?;
     Ok(Exit::Good)

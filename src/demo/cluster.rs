@@ -267,8 +267,10 @@ impl Cluster {
         if self.wanted.restart_agents {
             command.arg("--restart-agent");
         }
+        // Whatever becomes of this process, nothing of the cluster outlives it.
+        command.arg("--end-with-input");
         command.arg("--").arg(&self.wanted.program).arg("agent").arg("--config").arg(machine.config());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| self.wanted.program.display().to_string())?;
         let out = child.stdout.take().context("the machine has no output")?;
         let mut lines = BufReader::new(out).lines();

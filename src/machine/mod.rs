@@ -61,6 +61,8 @@ pub struct Config {
     pub power_delay: Duration,
     /// What follows when the watchdog was not fed.
     pub after_watchdog: AfterWatchdog,
+    /// Whether it ends when its standard input does, so that it does not outlive whoever holds the other end.
+    pub ends_with_input: bool,
     /// What its host runs.
     pub program: Program,
 }
@@ -161,6 +163,9 @@ async fn live(config: Config) -> Result<(), MachineError> {
     shown.map_err(setup("machine.json cannot be written"))?;
     announce(&config.directory, &info)?;
 
+    if config.ends_with_input {
+        end_with_input(&shared).map_err(setup("a thread cannot be started"))?;
+    }
     let supply = Supply {
         directory: config.directory,
         program: config.program,
@@ -193,6 +198,17 @@ async fn live(config: Config) -> Result<(), MachineError> {
             _ = interrupt.recv() => leave(&shared),
         }
     }
+}
+
+/// Ends the machine when nobody is left at the other end of its standard input.
+fn end_with_input(shared: &Arc<Shared>) -> io::Result<()> {
+    let shared = Arc::clone(shared);
+    let work = move || {
+        // However it ends, it has ended.
+        io::copy(&mut io::stdin(), &mut io::sink()).ok();
+        leave(&shared);
+    };
+    thread::Builder::new().name("input".to_owned()).spawn(work).map(drop)
 }
 
 fn leave(shared: &Shared) {

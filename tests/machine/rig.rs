@@ -144,8 +144,10 @@ impl Drop for Rig {
 fn command(folder: &Path, options: &[&str], agent: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
     command.arg("machine").arg("--directory").arg(folder).arg("--uuid").arg(UUID.to_string()).args(options);
+    // A test that is killed leaves nothing behind.
+    command.arg("--end-with-input");
     command.args(["--", "sh", "-c", agent]).env(MARK, folder).env("RIG", folder);
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command
 }
 
