@@ -14,6 +14,8 @@ use tower::ServiceExt;
 
 /// No body of a request or of an answer is longer.
 pub(super) const BODY_LIMIT: usize = 1 << 20;
+/// No answer that is passed on is longer: written as text within a text it may take twice as much, and still fits.
+const ANSWER_LIMIT: usize = 480 * 1024;
 /// The master answers within this: longer than anything it waits for itself.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Names a request for good, so that it is done once however often it is asked.
@@ -101,6 +103,31 @@ async fn pass_on(
     Ok((status, [(header::CONTENT_TYPE, "application/json")], answered.body).into_response())
 }
 
+/// Facts from the master's ledger, after a key.
+pub(crate) async fn fetch_facts(
+    api: &Api,
+    master: crate::core::ids::Address,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<crate::ledger::Entry>, String> {
+    let after = after.map(|key| format!("&after={key}")).unwrap_or_default();
+    let passed = Passed {
+        who: Who::Local { host: api.host.clone() },
+        method: "GET".to_owned(),
+        path: format!("/v1/ledger?limit={limit}{after}"),
+        request_id: None,
+        reason: None,
+        body: Vec::new(),
+    };
+    let message = serde_json::to_vec(&passed).map_err(|error| error.to_string())?;
+    let answer = api.transport.call(master, message, PATIENCE).await.map_err(|error| error.to_string())?;
+    let answered: Answered = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
+    if answered.status != 200 {
+        return Err(String::from_utf8_lossy(&answered.body).into_owned());
+    }
+    serde_json::from_slice(&answered.body).map_err(|error| error.to_string())
+}
+
 async fn bytes(body: Body) -> Result<Vec<u8>, Failure> {
     let bytes = to_bytes(body, BODY_LIMIT).await;
     bytes.map(|bytes| bytes.to_vec()).map_err(|_| Failure::bad(format!("the body is longer than {BODY_LIMIT} bytes")))
@@ -113,9 +140,20 @@ pub(super) async fn answer(routes: Router, message: &[u8]) -> Vec<u8> {
         Err(error) => Failure::bad(format!("a request that was passed on: {error}")).into_response(),
     };
     let status = answered.status().as_u16();
-    let body = to_bytes(answered.into_body(), BODY_LIMIT).await.map(|bytes| bytes.to_vec()).unwrap_or_default();
+    let (status, body) = match to_bytes(answered.into_body(), ANSWER_LIMIT).await {
+        Ok(body) => (status, body.to_vec()),
+        Err(_) => too_long().await,
+    };
     // Two numbers and a text can always be written.
     serde_json::to_vec(&Answered { status, body }).unwrap_or_default()
+}
+
+async fn too_long() -> (u16, Vec<u8>) {
+    let failure = Failure::internal(format!("the answer is longer than the {ANSWER_LIMIT} bytes that are passed on"));
+    let response = failure.hint("ask the master's own host").into_response();
+    let status = response.status().as_u16();
+    // A failure is short.
+    (status, to_bytes(response.into_body(), ANSWER_LIMIT).await.map(|bytes| bytes.to_vec()).unwrap_or_default())
 }
 
 async fn perform(routes: Router, passed: Passed) -> Response {

@@ -27,6 +27,7 @@ mod who;
 pub use bodies::{GivenAccess, Invited, JoinAnswer, JoinBody, NewVm};
 pub use doctor::{DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
+pub(crate) use forward::fetch_facts;
 pub use handle::{Api, Handle};
 pub use queries::{AvailabilityRow, AvailabilityView, EventView, RecoveryView};
 pub use server::{ApiError, Listeners, serve};

@@ -22,7 +22,7 @@ const fn act(method: &'static str, path: &'static str, summary: &'static str, bo
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 36] = [
+pub(super) const OPERATIONS: [Operation; 37] = [
     look("/v1/status", "The cluster at a glance"),
     look("/v1/hosts", "All hosts"),
     look("/v1/hosts/{host}", "One host, with why it stands as it does"),
@@ -31,6 +31,7 @@ pub(super) const OPERATIONS: [Operation; 36] = [
     look("/v1/policy", "The rules of the cluster"),
     look("/v1/doctor", "Which guards there really are, and which failures are survived unattended"),
     look("/v1/events", "What happened, after a key; waits for more if asked to"),
+    look("/v1/ledger", "The facts behind the events, as they are kept"),
     look("/v1/report/availability", "How VMs and hosts fared, and each recovery with its stages"),
     look("/v1/datastores", "The shared datastores"),
     look("/v1/networks", "The networks of guests"),

@@ -125,6 +125,18 @@ pub(super) async fn events(
     Ok(Json(rows.iter().filter_map(fact).map(|entry| event(&entry, &names)).collect()))
 }
 
+/// `GET /v1/ledger`: the facts as they are, for voters that came late.
+pub(super) async fn ledger(
+    State(api): State<Api>,
+    _: Looking,
+    Query(asked): Query<EventsAfter>,
+) -> Result<Json<Vec<Entry>>, Failure> {
+    let after = asked.after.as_deref().map(key).transpose()?;
+    let limit = asked.limit.unwrap_or(EVENTS).min(EVENTS);
+    let rows = read(&api, move |ledger| ledger.after(after, limit)).await?;
+    Ok(Json(rows.iter().filter_map(fact).collect()))
+}
+
 /// `GET /v1/report/availability`
 pub(super) async fn availability(
     State(api): State<Api>,

@@ -26,6 +26,7 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/v1/recover", post(actions::recover))
         .route("/v1/doctor", get(doctor::doctor))
         .route("/v1/events", get(queries::events))
+        .route("/v1/ledger", get(queries::ledger))
         .route("/v1/report/availability", get(queries::availability))
         .route("/v1/datastores", get(registry::datastores).post(registry::add_datastore))
         .route("/v1/networks", get(registry::networks).post(registry::add_network))

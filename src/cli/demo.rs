@@ -90,7 +90,7 @@ async fn played(args: &DemoArgs, cluster: &Cluster, output: &mut Output) -> anyh
     all_run(cluster, args.vms as usize).await?;
     let text = args.output == Format::Text;
     if text {
-        let master = cluster.master().await.unwrap_or_default();
+        let master = cluster.master().await?;
         output.line(&format!("{} hosts, {} VMs run, {master} is master", hosts.len(), args.vms))?;
         output.line("")?;
         output.flush()?;

@@ -233,12 +233,12 @@ impl Cluster {
         };
         self.command(0, &["init", "--cluster", "demo", "--profile", profile]).await?;
         self.switch_on(0).await?;
-        self.until("a master", |cluster| async move { Ok(cluster.master().await.is_some()) }).await
+        self.until("a master", |cluster| async move { Ok(cluster.master().await.is_ok()) }).await
     }
 
     async fn join(&mut self, place: usize) -> anyhow::Result<()> {
         let invited: Invited =
-            self.any_client()?.post("/v1/tokens", &json!({ "for_seconds": 600 }), &Note::default()).await?;
+            self.client().await?.post("/v1/tokens", &json!({ "for_seconds": 600 }), &Note::default()).await?;
         let member = format!("{}:{API_PORT}", self.machines[0].address);
         self.command(place, &["join", &member, "--token", &invited.token]).await?;
         self.switch_on(place).await
@@ -281,7 +281,7 @@ impl Cluster {
     }
 
     async fn add_fences(&self) -> anyhow::Result<()> {
-        let client = self.any_client()?;
+        let client = self.client().await?;
         for machine in &self.machines {
             let text = fs::read_to_string(machine.hardware().join("bmc.json"))?;
             let bmc: BmcInfo = serde_json::from_str(&text)?;
@@ -304,7 +304,7 @@ impl Cluster {
 
     /// From observing to acting.
     pub async fn arm(&self) -> anyhow::Result<()> {
-        let _: Value = self.any_client()?.post("/v1/arm", &json!({}), &Note::default()).await?;
+        let _: Value = self.client().await?.post("/v1/arm", &json!({}), &Note::default()).await?;
         Ok(())
     }
 
@@ -326,7 +326,7 @@ impl Cluster {
             definition: format!("disk = {disk:?}\nlock = {lock}\n"),
             start: true,
         };
-        let _: Value = self.any_client()?.post("/v1/vms", &new, &Note::default()).await?;
+        let _: Value = self.client().await?.post("/v1/vms", &new, &Note::default()).await?;
         Ok(())
     }
 
@@ -350,26 +350,30 @@ impl Cluster {
         &self.wanted.directory
     }
 
-    /// A way to the cluster through the first host that answers.
-    pub fn any_client(&self) -> anyhow::Result<Client> {
-        let lives = |machine: &&Machine| machine.status().is_ok_and(|status| status.agent_pid.is_some());
-        self.machines.iter().find(lives).context("no host lives")?.client()
+    /// A way to the cluster through a host that knows the master. One that is cut off still answers, with what it knew.
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        self.led().await.map(|(client, _)| client)
     }
 
-    /// The host of the master, as any host that answers says.
-    pub async fn master(&self) -> Option<String> {
-        for machine in &self.machines {
-            let Ok(client) = machine.client() else { continue };
+    /// The host of the master.
+    pub async fn master(&self) -> anyhow::Result<String> {
+        self.led().await.map(|(_, master)| master)
+    }
+
+    async fn led(&self) -> anyhow::Result<(Client, String)> {
+        let lives = |machine: &&Machine| machine.status().is_ok_and(|status| status.agent_pid.is_some());
+        for machine in self.machines.iter().filter(lives) {
+            let client = machine.client()?;
             let Ok(view) = client.get::<Value>("/v1/status").await else { continue };
             if let Some(master) = view.get("master").and_then(Value::as_str) {
-                return Some(master.to_owned());
+                return Ok((client, master.to_owned()));
             }
         }
-        None
+        bail!("no host knows a master")
     }
 
     async fn all_alive(&self) -> anyhow::Result<bool> {
-        let Ok(view) = self.any_client()?.get::<Value>("/v1/status").await else { return Ok(false) };
+        let Ok(view) = self.client().await?.get::<Value>("/v1/status").await else { return Ok(false) };
         let count = |key: &str| view.pointer(&format!("/hosts/{key}")).and_then(Value::as_u64);
         let voters = view.get("voters").and_then(Value::as_array).map_or(0, Vec::len);
         let hosts = self.machines.len();
@@ -379,7 +383,7 @@ impl Cluster {
 
     /// All VMs.
     pub async fn vms(&self) -> anyhow::Result<Vec<VmView>> {
-        Ok(self.any_client()?.get("/v1/vms").await?)
+        Ok(self.client().await?.get("/v1/vms").await?)
     }
 
     /// Waits until a condition holds. What cannot be looked at yet does not hold.

@@ -53,7 +53,7 @@ pub struct ToldVm {
 
 /// Kills a host of a cluster whose VMs run, and waits until they run elsewhere. `say` is told each event as it comes.
 pub async fn tell(cluster: &Cluster, victim: Victim, mut say: impl FnMut(&str)) -> anyhow::Result<Told> {
-    let master = cluster.master().await.context("there is no master")?;
+    let master = cluster.master().await?;
     let victim = choose(cluster, victim, &master).await?;
     let hit: Vec<VmView> = running_on(&cluster.vms().await?, &victim.name);
     let before: BTreeMap<String, usize> = starts(cluster, &hit)?;

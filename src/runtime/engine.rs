@@ -334,6 +334,10 @@ impl Engine {
                 self.replies.insert(ticket, reply);
                 self.step(NodeEvent::Core(Event::Request { ticket, request, said }))
             }
+            Call::Facts(rows) => {
+                self.hands.write_rows(rows);
+                Ok(())
+            }
             Call::Stop => {
                 if self.parting.is_none_or(|deadline| deadline == Instant::NEVER) {
                     self.part(clock::boottime() + PARTING);

@@ -17,7 +17,7 @@ use crate::fence::{FenceClients, FenceDevice};
 use crate::ledger;
 use crate::node::{Node, NodeEvent, Packet};
 use crate::platform::Platform;
-use crate::store::{Operation, Store, WriteError};
+use crate::store::{LedgerRow, Operation, Store, WriteError};
 use crate::transport::{Inbound, Transport};
 use crate::watchdog::{Watchdog, WatchdogError};
 use std::collections::BTreeMap;
@@ -163,6 +163,12 @@ impl Hands {
     /// Adds facts to the ledger. What cannot be written now is written with what comes later.
     pub(super) fn write_ledger(&mut self, facts: &[ledger::Entry]) {
         self.facts.wait(facts.iter().filter_map(row));
+        self.flush_ledger();
+    }
+
+    /// Adds facts that were fetched from another voter.
+    pub(super) fn write_rows(&mut self, rows: Vec<LedgerRow>) {
+        self.facts.wait(rows.into_iter());
         self.flush_ledger();
     }
 

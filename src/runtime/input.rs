@@ -8,7 +8,7 @@ use crate::core::reason::Refusal;
 use crate::core::time::Instant;
 use crate::election::StoreImage;
 use crate::node::{Node, NodeEvent};
-use crate::store::WriteError;
+use crate::store::{LedgerRow, WriteError};
 use tokio::sync::oneshot;
 
 /// What was asked for has ended. There are never more of these than the loop has asked for.
@@ -55,6 +55,8 @@ pub(crate) enum Call {
         /// Where the answer goes.
         reply: oneshot::Sender<Result<(), Refusal>>,
     },
+    /// These facts are in the master's ledger, and may be missing in this one.
+    Facts(Vec<LedgerRow>),
     /// The agent is to end, and leave its VMs running.
     Stop,
 }

@@ -5,6 +5,7 @@
 //! thread to itself.
 
 mod alerts;
+mod catch_up;
 mod engine;
 mod gate;
 mod hands;

@@ -1,6 +1,7 @@
 //! Starting a node: from its configuration and its disk to the running loop.
 
 use super::alerts::Alerts;
+use super::catch_up::keep_up;
 use super::engine::{End, Engine, EngineError, Inputs};
 use super::hands::{Glance, Hands, LED};
 use super::input::Answer;
@@ -154,6 +155,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         glance,
     };
     let ended = run(setup, hands, Inputs { answers: answered, inbox, calls: called })?;
+    tokio::spawn(keep_up(api.clone()));
     tokio::spawn(api::serve(api, listeners, passed_on));
     Ok(Running { handle, api: api_address, ended })
 }

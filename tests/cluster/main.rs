@@ -1,7 +1,12 @@
 //! Whole clusters of real processes: each test has its own, and ends with the question whether any disk was ever written
 //! by two, whether everything that should run runs, and whether the ledger tells it right.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test ends where what it stands on is missing")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where what it stands on is missing"
+)]
 
 mod agents;
 mod checks;

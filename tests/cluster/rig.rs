@@ -58,7 +58,7 @@ impl Rig {
 
     /// The host of the master.
     pub async fn master(&self) -> String {
-        self.cluster.master().await.expect("there is a master")
+        self.must(self.cluster.master().await)
     }
 
     /// A host that is not the master's, and runs VMs.
@@ -93,12 +93,9 @@ impl Rig {
 
     /// Waits until a host is seen so.
     pub async fn until_host(&self, host: &str, state: &str) {
-        let seen = |cluster: &_| {
-            let client = Cluster::any_client(cluster);
-            async move {
-                let view: Value = client?.get(&format!("/v1/hosts/{host}")).await?;
-                Ok(view.get("state").and_then(Value::as_str) == Some(state))
-            }
+        let seen = |cluster| async move {
+            let view: Value = Cluster::client(cluster).await?.get(&format!("/v1/hosts/{host}")).await?;
+            Ok(view.get("state").and_then(Value::as_str) == Some(state))
         };
         self.must(self.cluster.until(&format!("{host} to be {state}"), seen).await);
     }
@@ -113,20 +110,12 @@ impl Rig {
     }
 
     pub async fn report(&self) -> AvailabilityView {
-        let client = self.must(self.cluster.any_client());
+        let client = self.must(self.cluster.client().await);
         self.must(client.get("/v1/report/availability").await.map_err(Into::into))
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Result<Value, holdfast::client::ClientError> {
-        self.cluster.any_client().expect("a host lives").post(path, &body, &Default::default()).await
-    }
-
-    /// Asks for something until a master takes it.
-    pub async fn set_policy(&self, key: &str, value: Value) {
-        let client = self.must(self.cluster.any_client());
-        let mut policy: Value = self.must(client.get("/v1/policy").await.map_err(Into::into));
-        policy[key] = value;
-        let _: Value = self.must(client.put("/v1/policy", &policy, &Default::default()).await.map_err(Into::into));
+        self.must(self.cluster.client().await).post(path, &body, &Default::default()).await
     }
 
     /// Ends the test: no disk was ever written by two, all that should run runs, and the ledger of each voter says the
