@@ -3,14 +3,12 @@
 //! Nothing here is a short cut: clusters are made and joined, devices named and VMs protected as on real hosts, by the
 //! same program and the same interface.
 
+use super::host::{Machine, PEER_PORT, Wanted};
 use crate::api::{Invited, NewVm, VmView};
 use crate::client::{Client, Note};
-use crate::clock;
 use crate::core::state::Response;
-use crate::core::time::Instant;
 use crate::core::timing::Profile;
-use crate::machine::{BmcInfo, Status};
-use crate::member::Places;
+use crate::machine::BmcInfo;
 use crate::process::disk;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
@@ -24,142 +22,18 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// Where peers and people reach each host.
-const PEER_PORT: u16 = 7770;
+/// Where people reach each host.
 const API_PORT: u16 = 7771;
-/// The relay before a host has this much in the last place of its address.
-const RELAYS: u8 = 100;
 /// Whatever is to come about, comes about within this or not at all.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often is looked whether it has.
 const LOOK: Duration = Duration::from_millis(5);
-
-/// What kind of cluster is wanted.
-#[derive(Debug, Clone)]
-pub struct Wanted {
-    /// Where everything of it lies.
-    pub directory: PathBuf,
-    /// The program that it is made of.
-    pub program: PathBuf,
-    /// How many hosts it has.
-    pub hosts: u32,
-    /// Its time limits.
-    pub profile: Profile,
-    /// Whether its hosts have fence devices, and how long these take.
-    pub fence: Option<Duration>,
-    /// Whether its hosts have watchdogs.
-    pub watchdog: bool,
-    /// Whether it has a heartbeat datastore.
-    pub datastore: bool,
-    /// Whether an agent that dies alone is started again, as a service manager would.
-    pub restart_agents: bool,
-    /// Whether peers reach each other by a relay's addresses, [`Machine::relayed`], which somebody else serves.
-    pub relayed: bool,
-    /// How much the agents log.
-    pub log: String,
-}
-
-impl Wanted {
-    /// An ordinary cluster of three hosts with fence devices and watchdogs.
-    pub fn ordinary(directory: PathBuf, program: PathBuf) -> Wanted {
-        Wanted {
-            directory,
-            program,
-            hosts: 3,
-            profile: Profile::Lan,
-            fence: Some(Duration::ZERO),
-            watchdog: true,
-            datastore: false,
-            restart_agents: true,
-            relayed: false,
-            log: "info".to_owned(),
-        }
-    }
-}
 
 /// A cluster.
 pub struct Cluster {
     wanted: Wanted,
     net: [u8; 2],
     machines: Vec<Machine>,
-}
-
-/// A host of it.
-pub struct Machine {
-    /// Its name.
-    pub name: String,
-    /// Its address.
-    pub address: Ipv4Addr,
-    directory: PathBuf,
-    uuid: Uuid,
-    child: Option<Child>,
-}
-
-impl Machine {
-    /// The configuration of its agent.
-    pub fn config(&self) -> PathBuf {
-        self.directory.join("holdfast.toml")
-    }
-
-    /// What its agent keeps.
-    pub fn state(&self) -> PathBuf {
-        self.directory.join("state")
-    }
-
-    /// What its agent says.
-    pub fn log(&self) -> PathBuf {
-        self.directory.join("log")
-    }
-
-    /// Where its peers are told to reach it, if there is a relay between them.
-    pub fn relayed(&self) -> SocketAddr {
-        let [a, b, c, d] = self.address.octets();
-        SocketAddr::from((Ipv4Addr::new(a, b, c, d + RELAYS), PEER_PORT))
-    }
-
-    /// Where its agent listens to its peers.
-    pub fn peers(&self) -> SocketAddr {
-        SocketAddr::from((self.address, PEER_PORT))
-    }
-
-    fn hardware(&self) -> PathBuf {
-        self.directory.join("machine")
-    }
-
-    /// How its hardware stands.
-    pub fn status(&self) -> anyhow::Result<Status> {
-        let path = self.hardware().join("machine.json");
-        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        Ok(serde_json::from_str(&text)?)
-    }
-
-    /// A way to the cluster through its agent.
-    pub fn client(&self) -> anyhow::Result<Client> {
-        Ok(Client::local(&Places::of(&self.state()).socket())?)
-    }
-
-    /// Ends everything that runs on the host, at once. Its hardware does not notice.
-    pub fn kill(&self) -> anyhow::Result<Instant> {
-        let group = self.status()?.pgid.and_then(rustix::process::Pid::from_raw);
-        let group = group.with_context(|| format!("{} runs nothing", self.name))?;
-        let now = clock::boottime();
-        rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
-        Ok(now)
-    }
-
-    /// Sends a signal to its agent alone.
-    pub fn signal_agent(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
-        let agent = self.status()?.agent_pid.and_then(rustix::process::Pid::from_raw);
-        let agent = agent.with_context(|| format!("{} has no agent", self.name))?;
-        Ok(rustix::process::kill_process(agent, signal)?)
-    }
-
-    /// Sends a signal to everything that runs on the host.
-    pub fn signal_all(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
-        let group = self.status()?.pgid.and_then(rustix::process::Pid::from_raw);
-        let group = group.with_context(|| format!("{} runs nothing", self.name))?;
-        Ok(rustix::process::kill_process_group(group, signal)?)
-    }
 }
 
 impl Cluster {

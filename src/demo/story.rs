@@ -1,6 +1,7 @@
 //! What the demonstration does and shows.
 
-use super::cluster::{Cluster, Machine};
+use super::cluster::Cluster;
+use super::host::Machine;
 use crate::api::{AvailabilityView, EventView, VmView};
 use crate::client::Client;
 use crate::core::time::Instant;

@@ -1,0 +1,143 @@
+//! What a cluster of this machine is made of: what is wanted of it, and its hosts.
+
+use crate::client::Client;
+use crate::clock;
+use crate::core::time::Instant;
+use crate::core::timing::Profile;
+use crate::machine::Status;
+use crate::member::Places;
+use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::process::Child;
+use uuid::Uuid;
+
+/// Where peers reach each host.
+pub(super) const PEER_PORT: u16 = 7770;
+/// The relay before a host has this much in the last place of its address.
+const RELAYS: u8 = 100;
+
+/// What kind of cluster is wanted.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Where everything of it lies.
+    pub directory: PathBuf,
+    /// The program that it is made of.
+    pub program: PathBuf,
+    /// How many hosts it has.
+    pub hosts: u32,
+    /// Its time limits.
+    pub profile: Profile,
+    /// Whether its hosts have fence devices, and how long these take.
+    pub fence: Option<Duration>,
+    /// Whether its hosts have watchdogs.
+    pub watchdog: bool,
+    /// Whether it has a heartbeat datastore.
+    pub datastore: bool,
+    /// Whether an agent that dies alone is started again, as a service manager would.
+    pub restart_agents: bool,
+    /// Whether peers reach each other by a relay's addresses, [`Machine::relayed`], which somebody else serves.
+    pub relayed: bool,
+    /// How much the agents log.
+    pub log: String,
+}
+
+impl Wanted {
+    /// An ordinary cluster of three hosts with fence devices and watchdogs.
+    pub fn ordinary(directory: PathBuf, program: PathBuf) -> Wanted {
+        Wanted {
+            directory,
+            program,
+            hosts: 3,
+            profile: Profile::Lan,
+            fence: Some(Duration::ZERO),
+            watchdog: true,
+            datastore: false,
+            restart_agents: true,
+            relayed: false,
+            log: "info".to_owned(),
+        }
+    }
+}
+
+/// A host of it.
+pub struct Machine {
+    /// Its name.
+    pub name: String,
+    /// Its address.
+    pub address: Ipv4Addr,
+    pub(super) directory: PathBuf,
+    pub(super) uuid: Uuid,
+    pub(super) child: Option<Child>,
+}
+
+impl Machine {
+    /// The configuration of its agent.
+    pub fn config(&self) -> PathBuf {
+        self.directory.join("holdfast.toml")
+    }
+
+    /// What its agent keeps.
+    pub fn state(&self) -> PathBuf {
+        self.directory.join("state")
+    }
+
+    /// What its agent says.
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    /// Where its peers are told to reach it, if there is a relay between them.
+    pub fn relayed(&self) -> SocketAddr {
+        let [a, b, c, d] = self.address.octets();
+        SocketAddr::from((Ipv4Addr::new(a, b, c, d + RELAYS), PEER_PORT))
+    }
+
+    /// Where its agent listens to its peers.
+    pub fn peers(&self) -> SocketAddr {
+        SocketAddr::from((self.address, PEER_PORT))
+    }
+
+    /// Where its hardware is.
+    pub(super) fn hardware(&self) -> PathBuf {
+        self.directory.join("machine")
+    }
+
+    /// How its hardware stands.
+    pub fn status(&self) -> anyhow::Result<Status> {
+        let path = self.hardware().join("machine.json");
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
+    /// A way to the cluster through its agent.
+    pub fn client(&self) -> anyhow::Result<Client> {
+        Ok(Client::local(&Places::of(&self.state()).socket())?)
+    }
+
+    /// Ends everything that runs on the host, at once. Its hardware does not notice.
+    pub fn kill(&self) -> anyhow::Result<Instant> {
+        let group = self.status()?.pgid.and_then(Pid::from_raw);
+        let group = group.with_context(|| format!("{} runs nothing", self.name))?;
+        let now = clock::boottime();
+        kill_process_group(group, Signal::KILL)?;
+        Ok(now)
+    }
+
+    /// Sends a signal to its agent alone.
+    pub fn signal_agent(&self, signal: Signal) -> anyhow::Result<()> {
+        let agent = self.status()?.agent_pid.and_then(Pid::from_raw);
+        let agent = agent.with_context(|| format!("{} has no agent", self.name))?;
+        Ok(kill_process(agent, signal)?)
+    }
+
+    /// Sends a signal to everything that runs on the host.
+    pub fn signal_all(&self, signal: Signal) -> anyhow::Result<()> {
+        let group = self.status()?.pgid.and_then(Pid::from_raw);
+        let group = group.with_context(|| format!("{} runs nothing", self.name))?;
+        Ok(kill_process_group(group, signal)?)
+    }
+}
