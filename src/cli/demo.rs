@@ -9,7 +9,7 @@ use crate::demo::{Cluster, Told, Victim, Wanted, all_run, tell};
 use crate::words::{format_duration, parse_duration};
 use anyhow::Context;
 use clap::Args;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(super) const HELP: &str = "\
@@ -169,13 +169,13 @@ async fn keep(cluster: &Cluster, output: &mut Output) -> anyhow::Result<()> {
 }
 
 /// A folder for the time of a demonstration.
-struct Scratch {
+pub(super) struct Scratch {
     path: PathBuf,
     is_ours: bool,
 }
 
 impl Scratch {
-    fn new(named: Option<PathBuf>) -> anyhow::Result<Scratch> {
+    pub(super) fn new(named: Option<PathBuf>) -> anyhow::Result<Scratch> {
         let is_ours = named.is_none();
         let path = match named {
             Some(path) => std::path::absolute(path)?,
@@ -183,6 +183,16 @@ impl Scratch {
         };
         std::fs::create_dir_all(&path).with_context(|| path.display().to_string())?;
         Ok(Scratch { path, is_ours })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Leaves the folder for those who seek what went wrong, and says where it is.
+    pub(super) fn keep(mut self, output: &mut Output) -> anyhow::Result<()> {
+        self.is_ours = false;
+        output.line(&format!("logs and disks: {}", self.path.display()))
     }
 }
 

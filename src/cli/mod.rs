@@ -2,6 +2,7 @@
 
 mod agent;
 mod bench;
+mod chaos;
 mod cluster;
 mod datastore;
 mod demo;
@@ -98,6 +99,9 @@ enum Command {
     /// Makes heartbeat datastores, and shows what is on them
     #[command(subcommand)]
     Datastore(datastore::Datastore),
+    /// Lets random faults befall a cluster of real processes, and checks what must hold
+    #[command(hide = true)]
+    Chaos(chaos::ChaosArgs),
     /// Measures how quick the simulator, the planner and the master are
     #[command(hide = true, after_help = bench::HELP)]
     Bench(bench::BenchArgs),
@@ -199,6 +203,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Config(ConfigCommand::Check(args)) => agent::check(args, &mut output),
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
         Command::Datastore(command) => datastore::datastore(command, &mut output),
+        Command::Chaos(args) => chaos::run(args, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),
         Command::ProcessDisk(args) => process::process_disk(args),
         Command::ProcessVm(args) => Ok(process::process_vm(args)),

@@ -8,7 +8,6 @@ use crate::api::{Invited, NewVm, VmView};
 use crate::client::{Client, Note};
 use crate::core::state::Response;
 use crate::core::timing::Profile;
-use crate::machine::BmcInfo;
 use crate::process::disk;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
@@ -157,17 +156,8 @@ impl Cluster {
     async fn add_fences(&self) -> anyhow::Result<()> {
         let client = self.client().await?;
         for machine in &self.machines {
-            let text = fs::read_to_string(machine.hardware().join("bmc.json"))?;
-            let bmc: BmcInfo = serde_json::from_str(&text)?;
-            let password = fs::read_to_string(&bmc.password_file)?;
             let name = format!("bmc-of-{}", machine.name);
-            let device = json!({ "Redfish": {
-                "address": bmc.address,
-                "system": bmc.system,
-                "user": bmc.user,
-                "password": password.trim_end(),
-                "verify": { "Fingerprint": bmc.fingerprint },
-            } });
+            let device = machine.bmc()?;
             let _: Value =
                 client.post("/v1/fences", &json!({ "name": name, "device": device }), &Note::default()).await?;
             let path = format!("/v1/hosts/{}/fences", machine.name);

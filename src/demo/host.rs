@@ -2,12 +2,15 @@
 
 use crate::client::Client;
 use crate::clock;
+use crate::core::message::FenceOp;
 use crate::core::time::Instant;
 use crate::core::timing::Profile;
-use crate::machine::Status;
+use crate::fence::{FenceClients, FenceDevice};
+use crate::machine::{BmcInfo, HostState, Power, Status};
 use crate::member::Places;
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::json;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -19,6 +22,8 @@ use uuid::Uuid;
 pub(super) const PEER_PORT: u16 = 7770;
 /// The relay before a host has this much in the last place of its address.
 const RELAYS: u8 = 100;
+/// A BMC answers within this.
+const BMC_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What kind of cluster is wanted.
 #[derive(Debug, Clone)]
@@ -125,6 +130,37 @@ impl Machine {
         let now = clock::boottime();
         kill_process_group(group, Signal::KILL)?;
         Ok(now)
+    }
+
+    /// Gives power to a machine that is off, and takes it for a moment from one whose host has crashed.
+    pub async fn revive(&self) -> anyhow::Result<()> {
+        let status = self.status()?;
+        let crashed = status.host == HostState::Crashed;
+        if status.power == Power::On && !crashed {
+            return Ok(());
+        }
+        let device = self.bmc()?;
+        let clients = FenceClients::new();
+        if crashed {
+            clients.perform(&device, FenceOp::PowerOff, BMC_PATIENCE).await;
+        }
+        // The master may have done the same meanwhile; either way it comes up.
+        clients.perform(&device, FenceOp::PowerOn, BMC_PATIENCE).await;
+        Ok(())
+    }
+
+    /// Its BMC, as a fence device is configured.
+    pub(super) fn bmc(&self) -> anyhow::Result<FenceDevice> {
+        let text = fs::read_to_string(self.hardware().join("bmc.json"))?;
+        let bmc: BmcInfo = serde_json::from_str(&text)?;
+        let password = fs::read_to_string(&bmc.password_file)?;
+        Ok(serde_json::from_value(json!({ "Redfish": {
+            "address": bmc.address,
+            "system": bmc.system,
+            "user": bmc.user,
+            "password": password.trim_end(),
+            "verify": { "Fingerprint": bmc.fingerprint },
+        } }))?)
     }
 
     /// Sends a signal to its agent alone.

@@ -85,7 +85,9 @@ impl Node {
     ) {
         let present = self.voter.as_ref().map(|voter| (voter.state.generation, voter.election.id()));
         let newer = present.is_none_or(|present| (authority.generation, store) > present);
-        if !newer || self.lost.is_some_and(|lost| lost >= store) || authority < self.agent.authority() {
+        // Who knows nothing of the cluster may have forgotten that this store was out long ago.
+        let told = self.agent.is_told();
+        if !told || !newer || self.lost.is_some_and(|lost| lost >= store) || authority < self.agent.authority() {
             return;
         }
         self.waiting_store = None;

@@ -1,8 +1,7 @@
 //! The network is cut, or bad.
 
-use crate::relay::Network;
 use crate::rig::{Rig, lasting, lost, wanted};
-use holdfast::demo::{Cluster, Wanted};
+use holdfast::demo::{Cluster, Network, Wanted};
 use std::time::Duration;
 
 /// A cluster with relays between its hosts.
@@ -12,7 +11,7 @@ async fn relayed(vms: usize, change: impl FnOnce(&mut Wanted)) -> (Rig, Network)
         change(wanted);
     });
     let plan = Cluster::plan(wanted).unwrap_or_else(|error| lost(folder.path(), &error));
-    let network = Network::between(&plan).await;
+    let network = Network::between(&plan).await.unwrap_or_else(|error| lost(folder.path(), &error));
     let cluster = plan.build().await.unwrap_or_else(|error| lost(folder.path(), &error));
     let rig = Rig { cluster, folder };
     rig.cluster.arm().await.expect("the cluster is armed");

@@ -15,5 +15,4 @@ mod deaths;
 mod freezes;
 mod majority;
 mod people;
-mod relay;
 mod rig;

@@ -3,7 +3,7 @@
 use super::Agent;
 use super::vms::LocalVm;
 use crate::core::action::Action;
-use crate::core::ids::{Epoch, HostId, Ticket, VmId};
+use crate::core::ids::{ConfigVersion, Epoch, HostId, Ticket, VmId};
 use crate::core::message::{Exit, Message, Permit, PermitKind, Wish};
 use crate::core::reason::Refusal;
 use crate::core::sabotage::{Sabotage, breaks};
@@ -33,6 +33,10 @@ impl Agent {
             && let Some(epoch) = self.take_expected(now, vm)
         {
             return actions.push(Action::Hook { ticket, answer: Ok(epoch) });
+        }
+        // Who was never told anything, or has forgotten it with a store that was restored, can not know who is protected.
+        if self.store.config == ConfigVersion(0) && self.generation.0 == 0 && !breaks(Sabotage::HookOpen) {
+            return self.answer_no(ticket, Refusal::NotAdmitted, actions);
         }
         // Before its first admission in this boot it can not know whether the cluster was armed meanwhile.
         let acts = self.store.armed == Armed::Armed || self.generation.0 == 0;

@@ -22,7 +22,8 @@ mod vms;
 
 use crate::core::action::{Action, AgentStore, Event, Note, PlatformCall, PlatformEvent};
 use crate::core::ids::{
-    Address, Authority, BootId, DatastoreId, Epoch, Generation, HostId, Incarnation, NetworkId, Ticket, VmId,
+    Address, Authority, BootId, ConfigVersion, DatastoreId, Epoch, Generation, HostId, Incarnation, NetworkId, Ticket,
+    VmId,
 };
 use crate::core::message::{Guards, Message, RemoteOp, RemoteResult, Watchdog};
 use crate::core::reason::Refusal;
@@ -359,6 +360,11 @@ impl Agent {
     /// The boot that it runs in.
     pub fn boot(&self) -> BootId {
         self.machine.boot
+    }
+
+    /// Whether a master has ever told it what it must know, as far as it remembers.
+    pub fn is_told(&self) -> bool {
+        self.store.config != ConfigVersion(0)
     }
 
     /// Where it takes the master to be.

@@ -1,9 +1,10 @@
 //! The network between hosts: a relay before each of them, which loses, delays and cuts.
 
-use holdfast::demo::{Cluster, Machine};
+use super::{Cluster, Machine};
+use anyhow::Context;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::UdpSocket;
 use tokio::task::JoinSet;
@@ -20,6 +21,7 @@ struct Faults {
 }
 
 /// All relays of a cluster.
+#[derive(Debug)]
 pub struct Network {
     faults: Arc<Mutex<Faults>>,
     tasks: JoinSet<()>,
@@ -27,19 +29,20 @@ pub struct Network {
 
 impl Network {
     /// Puts a relay before each host. It must be there before the cluster is built.
-    pub async fn between(cluster: &Cluster) -> Network {
+    pub async fn between(cluster: &Cluster) -> anyhow::Result<Network> {
         let faults = Arc::new(Mutex::new(Faults::default()));
         let mut tasks = JoinSet::new();
         for machine in cluster.machines() {
-            let front = UdpSocket::bind(machine.relayed()).await.expect("the relay's address is free");
+            let address = machine.relayed();
+            let front = UdpSocket::bind(address).await.with_context(|| format!("the relay before {}", machine.name))?;
             tasks.spawn(relay(Arc::new(front), machine.peers(), Arc::clone(&faults)));
         }
-        Network { faults, tasks }
+        Ok(Network { faults, tasks })
     }
 
     /// Nothing comes from the one to the other any more.
     pub fn cut(&self, from: &Machine, to: &Machine) {
-        self.faults.lock().unwrap().cuts.insert((from.address.into(), to.address.into()));
+        locked(&self.faults).cuts.insert((from.address.into(), to.address.into()));
     }
 
     /// Nothing comes from a host, or to it.
@@ -52,13 +55,13 @@ impl Network {
 
     /// So many of a hundred packets are lost, and each of the others is late by that.
     pub fn disturb(&self, loss: u64, delay: Duration) {
-        let mut faults = self.faults.lock().unwrap();
+        let mut faults = locked(&self.faults);
         (faults.loss, faults.delay) = (loss, delay);
     }
 
     /// All is well again.
     pub fn mend(&self) {
-        let mut faults = self.faults.lock().unwrap();
+        let mut faults = locked(&self.faults);
         faults.cuts.clear();
         (faults.loss, faults.delay) = (0, Duration::ZERO);
     }
@@ -79,6 +82,11 @@ impl Faults {
     }
 }
 
+/// Nothing is half done where a task that held the lock has panicked.
+fn locked(faults: &Mutex<Faults>) -> MutexGuard<'_, Faults> {
+    faults.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Passes on what comes for one host, and what it answers.
 async fn relay(front: Arc<UdpSocket>, target: SocketAddr, faults: Arc<Mutex<Faults>>) {
     let mut backs: BTreeMap<SocketAddr, Arc<UdpSocket>> = BTreeMap::new();
@@ -97,8 +105,8 @@ async fn relay(front: Arc<UdpSocket>, target: SocketAddr, faults: Arc<Mutex<Faul
                 back
             }
         };
-        let fate = faults.lock().unwrap().fate(sender.ip(), target.ip());
-        pass(&back, &buffer[..length], target, fate).await;
+        let fate = locked(&faults).fate(sender.ip(), target.ip());
+        pass(&back, buffer.get(..length).unwrap_or_default(), target, fate).await;
     }
 }
 
@@ -111,8 +119,8 @@ async fn answer(
     let mut buffer = vec![0; 65_536];
     loop {
         let Ok((length, _)) = back.recv_from(&mut buffer).await else { continue };
-        let fate = faults.lock().unwrap().fate(target.ip(), sender.ip());
-        pass(&front, &buffer[..length], sender, fate).await;
+        let fate = locked(&faults).fate(target.ip(), sender.ip());
+        pass(&front, buffer.get(..length).unwrap_or_default(), sender, fate).await;
     }
 }
 
