@@ -3,6 +3,7 @@
 use super::errors::Failure;
 use super::handle::Api;
 use super::who::Who;
+use crate::core::ids::Address;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -64,6 +65,10 @@ pub(super) async fn dispatch(api: &Api, routes: Router, who: Who, request: Reque
     if local {
         return run(routes, who, request).await;
     }
+    let is_open = ["/v1/join", "/openapi.json"].contains(&request.uri().path());
+    if who == Who::Nobody && !is_open {
+        return Failure::unknown_person().into_response();
+    }
     match glance.master {
         Some(master) => pass_on(api, master, who, request).await.unwrap_or_else(IntoResponse::into_response),
         None => Failure::no_master().into_response(),
@@ -78,12 +83,7 @@ async fn run(routes: Router, who: Who, mut request: Request) -> Response {
     }
 }
 
-async fn pass_on(
-    api: &Api,
-    master: crate::core::ids::Address,
-    who: Who,
-    request: Request,
-) -> Result<Response, Failure> {
+async fn pass_on(api: &Api, master: Address, who: Who, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let text = |name: &str| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let passed = Passed {
@@ -106,7 +106,7 @@ async fn pass_on(
 /// Facts from the master's ledger, after a key.
 pub(crate) async fn fetch_facts(
     api: &Api,
-    master: crate::core::ids::Address,
+    master: Address,
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<crate::ledger::Entry>, String> {
@@ -133,10 +133,25 @@ async fn bytes(body: Body) -> Result<Vec<u8>, Failure> {
     bytes.map(|bytes| bytes.to_vec()).map_err(|_| Failure::bad(format!("the body is longer than {BODY_LIMIT} bytes")))
 }
 
-/// Answers what a peer has passed on. It is believed when it says who asked: it is a member of the cluster.
-pub(super) async fn answer(routes: Router, message: &[u8]) -> Vec<u8> {
+/// Who asks, as far as the peer that passes it on can be believed. Root on a voter is root of the log itself; on other
+/// hosts of the cluster root is nobody in particular.
+async fn believed(api: &Api, from: Address, who: Who) -> Who {
+    if !matches!(who, Who::Local { .. }) {
+        return who;
+    }
+    let voter = api.handle.look(move |node, _| {
+        let state = node.state()?;
+        let votes = state.voter_addresses().contains(&from);
+        let host = state.hosts.values().find(|host| host.address == from).filter(|_| votes)?;
+        Some(host.name.clone())
+    });
+    voter.await.flatten().map_or(Who::Nobody, |host| Who::Local { host })
+}
+
+/// Answers what a peer has passed on.
+pub(super) async fn answer(api: &Api, routes: Router, from: Address, message: &[u8]) -> Vec<u8> {
     let answered = match serde_json::from_slice::<Passed>(message) {
-        Ok(passed) => perform(routes, passed).await,
+        Ok(passed) => perform(routes, Passed { who: believed(api, from, passed.who).await, ..passed }).await,
         Err(error) => Failure::bad(format!("a request that was passed on: {error}")).into_response(),
     };
     let status = answered.status().as_u16();

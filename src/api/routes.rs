@@ -3,6 +3,7 @@
 use super::handle::Api;
 use super::{actions, doctor, join, openapi, queries, registry};
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post, put};
 
 /// All routes.
@@ -35,7 +36,7 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/v1/tokens", post(registry::invite))
         .route("/v1/access", get(registry::accesses).post(registry::grant))
         .route("/v1/access/{print}", delete(registry::revoke))
-        .route("/v1/join", post(join::join))
+        .route("/v1/join", post(join::join).layer(DefaultBodyLimit::max(16 * 1024)))
         .route("/openapi.json", get(openapi::document))
         .with_state(api)
 }

@@ -1,5 +1,6 @@
 //! Listening: HTTPS for everyone, and a socket for root on this machine.
 
+use super::errors::Failure;
 use super::forward::{answer, dispatch};
 use super::handle::Api;
 use super::routes::routes;
@@ -9,6 +10,7 @@ use crate::trust::{Identity, TrustError, api_server, fingerprint};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::header::AUTHORIZATION;
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -33,6 +35,8 @@ const PASSED_ON: usize = 128;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// A connection on which no request comes for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
+/// No request takes longer, its body included: longer than anything that is waited for in it.
+const REQUEST: Duration = Duration::from_secs(90);
 
 /// Why nobody can be answered.
 #[derive(Debug, Error)]
@@ -95,11 +99,12 @@ fn local(socket: &Path) -> io::Result<UnixListener> {
 /// Answers until the runtime ends.
 pub async fn serve(api: Api, listeners: Listeners, calls: mpsc::Receiver<Inbound>) {
     let routes = routes(api.clone());
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    // Strangers who hold all their places must not keep root out.
+    let (places, own) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(CONNECTIONS)));
     tokio::join!(
-        serve_tls(api.clone(), routes.clone(), listeners.tcp, listeners.tls, Arc::clone(&places)),
-        serve_local(api, routes.clone(), listeners.local, places),
-        serve_peers(routes, calls),
+        serve_tls(api.clone(), routes.clone(), listeners.tcp, listeners.tls, places),
+        serve_local(api.clone(), routes.clone(), listeners.local, own),
+        serve_peers(api, routes, calls),
     );
 }
 
@@ -144,15 +149,15 @@ async fn accepted<T>(stream: io::Result<T>) -> Option<T> {
     }
 }
 
-async fn serve_peers(routes: Router, mut calls: mpsc::Receiver<Inbound>) {
+async fn serve_peers(api: Api, routes: Router, mut calls: mpsc::Receiver<Inbound>) {
     let places = Arc::new(Semaphore::new(PASSED_ON));
     while let Some(inbound) = calls.recv().await {
-        let Inbound::Call { body, answer: reply, .. } = inbound else { continue };
+        let Inbound::Call { from, body, answer: reply } = inbound else { continue };
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let routes = routes.clone();
+        let (api, routes) = (api.clone(), routes.clone());
         tokio::spawn(async move {
             // Who asked may have gone.
-            let _ = reply.send(answer(routes, &body).await);
+            let _ = reply.send(answer(&api, routes, from, &body).await);
             drop(place);
         });
     }
@@ -167,7 +172,8 @@ where
         async move {
             let request: Request = request.map(axum::body::Body::new);
             let who = bearer(&request).unwrap_or(who);
-            Ok::<_, Infallible>(dispatch(&api, routes, who, request).await)
+            let answered = timeout(REQUEST, dispatch(&api, routes, who, request)).await;
+            Ok::<_, Infallible>(answered.unwrap_or_else(|_| too_slow()))
         }
     });
     let served = hyper::server::conn::http1::Builder::new()
@@ -177,6 +183,10 @@ where
     if let Err(error) = served.await {
         tracing::debug!(%error, "a connection to the operators' interface ended");
     }
+}
+
+fn too_slow() -> axum::response::Response {
+    Failure::unanswered("the request took too long").into_response()
 }
 
 /// The token that a request shows.

@@ -40,8 +40,6 @@ pub struct Wanted {
     pub fence: Option<Duration>,
     /// Whether its hosts have watchdogs.
     pub watchdog: bool,
-    /// Whether it has a heartbeat datastore.
-    pub datastore: bool,
     /// Whether an agent that dies alone is started again, as a service manager would.
     pub restart_agents: bool,
     /// Whether peers reach each other by a relay's addresses, [`Machine::relayed`], which somebody else serves.
@@ -60,7 +58,6 @@ impl Wanted {
             profile: Profile::Lan,
             fence: Some(Duration::ZERO),
             watchdog: true,
-            datastore: false,
             restart_agents: true,
             relayed: false,
             log: "info".to_owned(),

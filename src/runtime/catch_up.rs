@@ -13,8 +13,10 @@ use crate::ledger::Entry;
 use crate::store::LedgerRow;
 use std::time::Duration;
 
-/// How often a voter looks whether it lacks something.
-const LOOK: Duration = Duration::from_secs(10);
+/// How often a voter that lacks something tries to get it.
+const LOOK: Duration = Duration::from_secs(1);
+/// The disk takes what was fetched within this.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// So many facts are fetched at once.
 const PORTION: usize = 500;
 
@@ -67,7 +69,7 @@ async fn fetch(api: &Api, source: Address) -> Result<(), String> {
         written.borrow_and_update();
         api.handle.calls.send(Call::Facts(rows)).await.map_err(|error| error.to_string())?;
         // The next ones when these are on disk, or the disk would be handed more than it takes.
-        let taken = tokio::time::timeout(LOOK, written.changed()).await;
+        let taken = tokio::time::timeout(PATIENCE, written.changed()).await;
         taken.map_err(|_| "the disk takes no facts".to_owned())?.map_err(|error| error.to_string())?;
     }
 }

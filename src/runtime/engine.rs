@@ -14,7 +14,7 @@ use super::gate::{Barrier, Gate, Overfull};
 use super::hands::Hands;
 use super::input::{Answer, Call, Retry};
 use crate::clock;
-use crate::core::action::{Action, Event};
+use crate::core::action::{Action, Event, WatchdogOp};
 use crate::core::ids::Ticket;
 use crate::core::reason::Refusal;
 use crate::core::time::Instant;
@@ -34,14 +34,16 @@ const WALL_CLOCK: Duration = Duration::from_secs(5);
 const PARTING: Duration = Duration::from_secs(20);
 /// So many operators may wait for an answer.
 const REPLIES: usize = 1_024;
+/// An order to a fence device that was held back for longer is not given any more.
+const LATE: Duration = Duration::from_secs(1);
 
 /// How the loop ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
     /// It was asked to, and nobody counts on its guards any more.
     Parted,
-    /// It was asked to, and no master has answered: what counted on its guards still does.
-    Unparted,
+    /// Its watchdog failed, and nobody counts on its guards any more: the next run does without.
+    Guardless,
 }
 
 /// Why the loop cannot go on.
@@ -50,6 +52,9 @@ pub enum EngineError {
     /// The disk hangs.
     #[error(transparent)]
     Disk(#[from] StuckDisk),
+    /// The watchdog was there, and cannot be opened.
+    #[error("the watchdog cannot be opened: {0}; the next run of the agent does without it")]
+    Watchdog(String),
     /// What is on disk is damaged.
     #[error("what the agent keeps on its disk is damaged: {0}; see `holdfast backup restore`, or join anew")]
     Corrupt(String),
@@ -78,6 +83,8 @@ pub(super) struct Engine {
     actions: Vec<NodeAction>,
     next_wall: Instant,
     parting: Option<Instant>,
+    /// Whether it ends because its watchdog failed.
+    guardless: bool,
     end: Option<End>,
 }
 
@@ -95,6 +102,7 @@ impl Engine {
             actions,
             next_wall: Instant::ZERO,
             parting: None,
+            guardless: false,
             end: None,
         };
         engine.perform()?;
@@ -102,7 +110,7 @@ impl Engine {
     }
 
     /// Runs until it is told to end, or cannot go on.
-    pub(super) async fn run(mut self, mut inputs: Inputs) -> Result<End, EngineError> {
+    pub(super) async fn run(&mut self, mut inputs: Inputs) -> Result<End, EngineError> {
         loop {
             self.drain(&mut inputs)?;
             if let Some(end) = self.end {
@@ -115,7 +123,10 @@ impl Engine {
                 self.hands.remember_led(&self.node, clock::wall_milliseconds());
             }
             if self.parting.is_some_and(|deadline| now >= deadline) {
-                return Ok(End::Unparted);
+                tracing::error!(
+                    "no master has let this host's guards go: the agent goes on until one does, or until it is killed"
+                );
+                self.parting = Some(Instant::NEVER);
             }
             let deadline = self.node.next_deadline();
             if now >= deadline {
@@ -180,8 +191,9 @@ impl Engine {
             NodeAction::Ledger(facts) => self.hands.write_ledger(&facts),
             NodeAction::ReloadStore => self.hands.reload(),
             action => {
-                if let Some(action) = self.gate.pass(action).map_err(StuckDisk)? {
-                    self.act(action);
+                let now = clock::boottime();
+                if let Some(action) = self.gate.pass(now, action).map_err(StuckDisk)? {
+                    self.act(action, now)?;
                 }
             }
         }
@@ -195,7 +207,7 @@ impl Engine {
         self.hands.write(barrier, operation);
     }
 
-    fn act(&mut self, action: NodeAction) {
+    fn act(&mut self, action: NodeAction, since: Instant) -> Result<(), EngineError> {
         match action {
             NodeAction::Send { to, packet } => self.hands.send(to, packet),
             NodeAction::Core(Action::Reply { ticket, reply }) => {
@@ -204,12 +216,24 @@ impl Engine {
                     let _ = waiting.send(reply);
                 }
             }
-            NodeAction::Core(Action::UpgradeReady) => self.end = Some(End::Parted),
+            NodeAction::Core(Action::UpgradeReady) => {
+                self.end = Some(if self.guardless { End::Guardless } else { End::Parted });
+            }
             NodeAction::Core(Action::Fence { ticket, device, op, .. }) => {
+                // An order that waited for the disk may hit a host that was let in again since.
+                let is_late = clock::boottime().since(since) > LATE;
                 let settings = self.node.state().and_then(|state| state.registry.fences.get(&device)).cloned();
+                let settings = settings.filter(|_| !is_late);
                 self.hands.fence(ticket, device, settings, op);
             }
             NodeAction::Core(Action::Note(note)) => self.hands.note(&self.node, &note, clock::boottime()),
+            NodeAction::Core(Action::Watchdog(WatchdogOp::Open)) => {
+                // What follows would say that it counts. So nothing follows: the next run knows that it does not.
+                if let Err(error) = self.hands.act(Action::Watchdog(WatchdogOp::Open)) {
+                    self.hands.refuse_watchdog();
+                    return Err(EngineError::Watchdog(error.to_string()));
+                }
+            }
             NodeAction::Core(action) => {
                 if let Err(error) = self.hands.act(action) {
                     self.guard_failed(&error.to_string());
@@ -221,6 +245,7 @@ impl Engine {
             | NodeAction::ReloadStore
             | NodeAction::Ledger(_) => {}
         }
+        Ok(())
     }
 
     /// The watchdog fails. The log counts on it, so this run of the agent asks for its guards to be taken off the books,
@@ -228,6 +253,8 @@ impl Engine {
     fn guard_failed(&mut self, error: &str) {
         if self.parting.is_none() {
             tracing::error!(error, "the watchdog fails; the agent starts anew without it as soon as a master knows");
+            self.guardless = true;
+            self.hands.refuse_watchdog();
             self.part(Instant::NEVER);
         }
     }
@@ -241,7 +268,7 @@ impl Engine {
         match answer {
             Answer::Event(event) => self.step(event),
             Answer::Written(barrier, Ok(())) => {
-                self.written(barrier);
+                self.written(barrier)?;
                 self.perform()
             }
             Answer::Written(_, Err(error)) if error.kind == WriteErrorKind::Corrupt => {
@@ -285,18 +312,19 @@ impl Engine {
     }
 
     /// A write is on disk; so it does not matter any more that an earlier one of its kind is not.
-    fn written(&mut self, barrier: Barrier) {
-        let Some(operation) = self.writes.remove(&barrier) else { return };
+    fn written(&mut self, barrier: Barrier) -> Result<(), EngineError> {
+        let Some(operation) = self.writes.remove(&barrier) else { return Ok(()) };
         let is_older = |(earlier, other): (&Barrier, &Operation)| {
             (*earlier < barrier && is_agents(other) == is_agents(&operation)).then_some(*earlier)
         };
         let older: Vec<Barrier> = self.writes.iter().filter_map(is_older).collect();
         for barrier in older.into_iter().chain([barrier]) {
             self.writes.remove(&barrier);
-            for action in self.gate.written(barrier) {
-                self.act(action);
+            for (action, since) in self.gate.written(barrier) {
+                self.act(action, since)?;
             }
         }
+        Ok(())
     }
 
     /// Tries a write again, unless a later one of its kind is on its way: what is older must not end up on top of it.

@@ -6,6 +6,7 @@
 //! hangs must not keep a host from letting its VMs go.
 
 use crate::core::action::{Action, WatchdogOp};
+use crate::core::time::Instant;
 use crate::node::NodeAction;
 use std::collections::VecDeque;
 use thiserror::Error;
@@ -34,7 +35,8 @@ pub(super) struct Gate {
 #[derive(Debug)]
 enum Held {
     Write(Barrier),
-    Action(Box<NodeAction>),
+    /// With when it was to be done.
+    Action(Box<NodeAction>, Instant),
 }
 
 impl Gate {
@@ -47,7 +49,7 @@ impl Gate {
     }
 
     /// Lets an action pass at once, or keeps it.
-    pub(super) fn pass(&mut self, action: NodeAction) -> Result<Option<NodeAction>, Overfull> {
+    pub(super) fn pass(&mut self, now: Instant, action: NodeAction) -> Result<Option<NodeAction>, Overfull> {
         if self.waiting.is_empty() || self.goes_past(&action) {
             return Ok(Some(action));
         }
@@ -55,7 +57,7 @@ impl Gate {
             return Err(Overfull);
         }
         self.opening += u32::from(is_opening(&action));
-        self.waiting.push_back(Held::Action(Box::new(action)));
+        self.waiting.push_back(Held::Action(Box::new(action), now));
         Ok(None)
     }
 
@@ -67,14 +69,14 @@ impl Gate {
         }
     }
 
-    /// A write is on disk: what waited for it and for none before it may go.
-    pub(super) fn written(&mut self, barrier: Barrier) -> Vec<NodeAction> {
+    /// A write is on disk: what waited for it and for none before it may go, each with since when it waited.
+    pub(super) fn written(&mut self, barrier: Barrier) -> Vec<(NodeAction, Instant)> {
         self.waiting.retain(|held| !matches!(held, Held::Write(other) if *other == barrier));
         let mut free = Vec::new();
-        while let Some(Held::Action(_)) = self.waiting.front() {
-            if let Some(Held::Action(action)) = self.waiting.pop_front() {
+        while let Some(Held::Action(..)) = self.waiting.front() {
+            if let Some(Held::Action(action, since)) = self.waiting.pop_front() {
                 self.opening -= u32::from(is_opening(&action));
-                free.push(*action);
+                free.push((*action, since));
             }
         }
         free
@@ -107,8 +109,8 @@ mod tests {
         NodeAction::Core(Action::Watchdog(op))
     }
 
-    fn pings(actions: &[NodeAction]) -> Vec<u32> {
-        let number = |action: &NodeAction| match action {
+    fn pings(actions: &[(NodeAction, Instant)]) -> Vec<u32> {
+        let number = |(action, _): &(NodeAction, Instant)| match action {
             NodeAction::Core(Action::Ping { to }) => Some(to.0),
             _ => None,
         };
@@ -118,23 +120,23 @@ mod tests {
     #[test]
     fn what_follows_a_write_waits_for_it_and_keeps_its_order() {
         let mut gate = Gate::default();
-        assert!(gate.pass(ping(1)).unwrap().is_some());
+        assert!(gate.pass(Instant::ZERO, ping(1)).unwrap().is_some());
         let first = gate.hold();
-        assert!(gate.pass(ping(2)).unwrap().is_none());
+        assert!(gate.pass(Instant::ZERO, ping(2)).unwrap().is_none());
         let second = gate.hold();
-        assert!(gate.pass(ping(3)).unwrap().is_none());
+        assert!(gate.pass(Instant::ZERO, ping(3)).unwrap().is_none());
         assert!(gate.written(second).is_empty());
         assert_eq!(pings(&gate.written(first)), [2, 3]);
-        assert!(gate.pass(ping(4)).unwrap().is_some());
+        assert!(gate.pass(Instant::ZERO, ping(4)).unwrap().is_some());
     }
 
     #[test]
     fn a_later_write_does_not_free_what_waits_for_an_earlier_one() {
         let mut gate = Gate::default();
         let first = gate.hold();
-        gate.pass(ping(1)).unwrap();
+        gate.pass(Instant::ZERO, ping(1)).unwrap();
         let second = gate.hold();
-        gate.pass(ping(2)).unwrap();
+        gate.pass(Instant::ZERO, ping(2)).unwrap();
         assert_eq!(pings(&gate.written(first)), [1]);
         assert_eq!(gate.len(), 2);
         assert_eq!(pings(&gate.written(second)), [2]);
@@ -144,20 +146,20 @@ mod tests {
     fn a_kill_waits_for_no_disk_and_a_feeding_only_for_the_opening() {
         let mut gate = Gate::default();
         let barrier = gate.hold();
-        assert!(gate.pass(kill()).unwrap().is_some());
-        assert!(gate.pass(watchdog(WatchdogOp::Feed)).unwrap().is_some());
-        assert!(gate.pass(watchdog(WatchdogOp::Open)).unwrap().is_none());
-        assert!(gate.pass(watchdog(WatchdogOp::Feed)).unwrap().is_none());
+        assert!(gate.pass(Instant::ZERO, kill()).unwrap().is_some());
+        assert!(gate.pass(Instant::ZERO, watchdog(WatchdogOp::Feed)).unwrap().is_some());
+        assert!(gate.pass(Instant::ZERO, watchdog(WatchdogOp::Open)).unwrap().is_none());
+        assert!(gate.pass(Instant::ZERO, watchdog(WatchdogOp::Feed)).unwrap().is_none());
         assert_eq!(gate.written(barrier).len(), 2);
         gate.hold();
-        assert!(gate.pass(watchdog(WatchdogOp::Feed)).unwrap().is_some());
+        assert!(gate.pass(Instant::ZERO, watchdog(WatchdogOp::Feed)).unwrap().is_some());
     }
 
     #[test]
     fn it_does_not_hold_without_end() {
         let mut gate = Gate::default();
         gate.hold();
-        let full = (0..LIMIT as u32 + 1).find(|number| gate.pass(ping(*number)).is_err());
+        let full = (0..LIMIT as u32 + 1).find(|number| gate.pass(Instant::ZERO, ping(*number)).is_err());
         assert_eq!(full, Some(LIMIT as u32 - 1));
     }
 }

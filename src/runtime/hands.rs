@@ -5,7 +5,7 @@ use super::gate::Barrier;
 use super::input::{Answer, Retry};
 use super::ledger::{Facts, row};
 use crate::core::action::{Action, Event, Note, PlatformCall, WatchdogOp};
-use crate::core::ids::{Address, DatastoreId, FenceId, Ticket};
+use crate::core::ids::{Address, BootId, DatastoreId, FenceId, Ticket};
 use crate::core::message::{FenceOp, FenceResult};
 use crate::core::record::{DatastoreOp, DatastoreResult};
 use crate::core::state::FenceEntry;
@@ -27,6 +27,8 @@ use tokio::sync::{mpsc, watch};
 
 /// What could not be written is tried again after this.
 const RETRY: Duration = Duration::from_millis(500);
+/// The setting that holds in which boot the watchdog failed.
+pub(super) const REFUSED_WATCHDOG: &str = "watchdog-refused";
 /// The setting that holds when a master was known last.
 pub(super) const LED: &str = "led";
 
@@ -45,6 +47,8 @@ pub struct Glance {
 pub(super) struct Hands {
     /// How this host is called.
     pub(super) me: String,
+    /// The boot of its machine.
+    pub(super) boot: BootId,
     pub(super) answers: mpsc::UnboundedSender<Answer>,
     pub(super) store: Store,
     pub(super) transport: Arc<Transport>,
@@ -110,6 +114,14 @@ impl Hands {
             }),
             WatchdogOp::Feed => watchdog.feed(),
             WatchdogOp::Close => watchdog.close(),
+        }
+    }
+
+    /// Keeps in mind, for the next run of the agent, that the watchdog of this boot is no guard.
+    pub(super) fn refuse_watchdog(&self) {
+        let mark = Operation::Mark { key: REFUSED_WATCHDOG.to_owned(), value: self.boot.to_string() };
+        if let Err(refused) = self.store.submit(mark, |_| {}) {
+            tracing::error!(%refused, "that the watchdog failed could not be kept");
         }
     }
 

@@ -28,8 +28,10 @@ impl Keeper {
         self.made = Some(version);
         match roster(state) {
             Ok(roster) => {
-                keep(store, &roster);
-                transport.set_roster(roster);
+                // The snapshot that a voter begins with may be older than what it has learnt since.
+                if transport.set_roster(roster.clone()) {
+                    keep(store, &roster);
+                }
             }
             Err(error) => tracing::error!(%error, "the log's list of members cannot be used"),
         }
@@ -40,8 +42,9 @@ impl Keeper {
         if votes && self.made.is_some() {
             return;
         }
-        keep(store, &roster);
-        transport.set_roster(roster);
+        if transport.set_roster(roster.clone()) {
+            keep(store, &roster);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use super::alerts::Alerts;
 use super::catch_up::keep_up;
 use super::engine::{End, Engine, EngineError, Inputs};
-use super::hands::{Glance, Hands, LED};
+use super::hands::{Glance, Hands, LED, REFUSED_WATCHDOG};
 use super::input::Answer;
 use super::ledger::Facts;
 use super::roster::{self, Keeper, ROSTER};
@@ -119,7 +119,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (answers, answered) = mpsc::unbounded_channel();
     let mut watchdog = watchdog(&config.watchdog, boot.uuid, &timing);
     let guard = guard(watchdog.as_deref_mut(), &opened, boot.id);
-    let storage = attach(&config.datastores, member.cluster.as_u128(), &answers);
+    let storage = attach(&config.datastores, member.cluster.as_u128(), timing.hard_deadline / 4, &answers);
     let setup = setup(&config, &member, &opened, (boot.id, guard), &storage, &timing);
     let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
     let platform = platform(&config, &timing, &answers)?;
@@ -140,6 +140,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let hands = Hands {
         me: config.name.clone(),
+        boot: boot.id,
         answers,
         store: opened.store,
         transport,
@@ -217,12 +218,15 @@ fn run(setup: Setup, hands: Hands, inputs: Inputs) -> Result<oneshot::Receiver<R
     let (end, ended) = oneshot::channel();
     let runtime = tokio::runtime::Handle::current();
     let work = move || {
-        let result = runtime.block_on(async {
-            let engine = Engine::start(setup, hands)?;
-            engine.run(inputs).await
-        });
-        // Whoever waited for the end may have gone.
-        let _ = end.send(result);
+        let _context = runtime.enter();
+        match Engine::start(setup, hands) {
+            Ok(mut engine) => {
+                let result = runtime.block_on(engine.run(inputs));
+                // Told before the store is closed, which a disk that hangs never lets happen. Whoever waited may have gone.
+                let _ = end.send(result);
+            }
+            Err(error) => drop(end.send(Err(error))),
+        }
     };
     thread::Builder::new().name("loop".to_owned()).spawn(work).map_err(StartError::Thread)?;
     Ok(ended)
@@ -265,6 +269,12 @@ fn watchdog(config: &WatchdogConfig, boot: Uuid, timing: &Timing) -> Option<Box<
 /// What the watchdog is worth. One that does not answer is worth nothing, and is said so.
 fn guard(watchdog: Option<&mut (dyn Watchdog + 'static)>, opened: &Opened, boot: BootId) -> Guard {
     let Some(watchdog) = watchdog else { return Guard::None };
+    if opened.settings.get(REFUSED_WATCHDOG) == Some(&boot.to_string()) {
+        tracing::error!(
+            "the watchdog failed in this boot of the machine: this host does without it until the next one"
+        );
+        return Guard::None;
+    }
     match watchdog.probe() {
         Ok(found) => found.into(),
         Err(error) => {

@@ -1,19 +1,17 @@
 //! The heartbeat datastores of a host, each with its thread.
 
 use super::input::Answer;
+use crate::clock;
 use crate::config::DatastoreConfig;
 use crate::core::action::Event;
 use crate::core::ids::DatastoreId;
 use crate::datastore::{Attached, DatastoreThread, Expected, Header, open};
 use crate::node::NodeEvent;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// A datastore that does not say what it is within this is not there for this run of the agent.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a host reaches.
 #[derive(Default)]
@@ -28,10 +26,23 @@ pub(super) struct Storage {
 }
 
 /// Attaches every datastore that can be reached now. One that cannot is said so, loudly, and is left out.
-pub(super) fn attach(configs: &[DatastoreConfig], cluster: u128, answers: &mpsc::UnboundedSender<Answer>) -> Storage {
+///
+/// All are asked at once, and none is waited for longer than `patience`: an older run's watchdog may be counting.
+pub(super) fn attach(
+    configs: &[DatastoreConfig],
+    cluster: u128,
+    patience: Duration,
+    answers: &mpsc::UnboundedSender<Answer>,
+) -> Storage {
     let mut storage = Storage::default();
-    for config in configs {
-        match identify(config, cluster) {
+    let asked: Vec<_> = configs.iter().map(|config| (config, identify(config, cluster))).collect();
+    let deadline = clock::boottime() + patience;
+    for (config, told) in asked {
+        let left = deadline.since(clock::boottime());
+        let found = told.and_then(|told| {
+            told.recv_timeout(left).unwrap_or_else(|_| Err(format!("it does not answer within {patience:?}")))
+        });
+        match found {
             Ok((header, direct)) => storage.add(config, &header, direct, answers),
             Err(why) => {
                 let (name, path) = (&config.name, config.path.display());
@@ -42,8 +53,11 @@ pub(super) fn attach(configs: &[DatastoreConfig], cluster: u128, answers: &mpsc:
     storage
 }
 
+/// What a datastore is, and whether it is read directly; or why that could not be told.
+type Identified = Result<(Header, bool), String>;
+
 /// Reads what a datastore is, on a thread that may hang alone.
-fn identify(config: &DatastoreConfig, cluster: u128) -> Result<(Header, bool), String> {
+fn identify(config: &DatastoreConfig, cluster: u128) -> Result<Receiver<Identified>, String> {
     let (told, tell) = channel();
     let path = config.path.clone();
     let spawned = thread::Builder::new().name(format!("identify {}", config.name)).spawn(move || {
@@ -51,8 +65,7 @@ fn identify(config: &DatastoreConfig, cluster: u128) -> Result<(Header, bool), S
         // Whoever asked may have lost patience.
         let _ = told.send(opened.map_err(|error| error.to_string()));
     });
-    spawned.map_err(|error| error.to_string())?;
-    tell.recv_timeout(PATIENCE).unwrap_or_else(|_| Err(format!("it does not answer within {PATIENCE:?}")))
+    spawned.map(|_| tell).map_err(|error| error.to_string())
 }
 
 impl Storage {

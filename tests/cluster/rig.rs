@@ -1,8 +1,10 @@
 //! A cluster for one test, which is gone when the test ends, however it ends.
 
 use holdfast::api::{AvailabilityView, VmView};
+use holdfast::client::{ClientError, Note};
 use holdfast::demo::{Cluster, Machine, Wanted, all_run};
 use holdfast::process::disk::{Examination, examine};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -70,7 +72,19 @@ impl Rig {
     }
 
     pub async fn vms(&self) -> Vec<VmView> {
-        self.must(self.cluster.vms().await)
+        self.get("/v1/vms").await
+    }
+
+    /// Asks until there is a master to answer: between two of them nobody does.
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> T {
+        let answer = tokio::sync::Mutex::new(None);
+        let put = &answer;
+        let asked = move |cluster| async move {
+            *put.lock().await = Some(Cluster::client(cluster).await?.get(path).await?);
+            Ok(true)
+        };
+        self.must(self.cluster.until(path, asked).await);
+        answer.into_inner().expect("it was answered")
     }
 
     /// The VMs that run on a host.
@@ -110,12 +124,22 @@ impl Rig {
     }
 
     pub async fn report(&self) -> AvailabilityView {
-        let client = self.must(self.cluster.client().await);
-        self.must(client.get("/v1/report/availability").await.map_err(Into::into))
+        self.get("/v1/report/availability").await
     }
 
-    pub async fn post(&self, path: &str, body: Value) -> Result<Value, holdfast::client::ClientError> {
-        self.must(self.cluster.client().await).post(path, &body, &Default::default()).await
+    /// Has something done by the master, under one name however often it is asked.
+    pub async fn post(&self, path: &str, body: Value) -> Result<Value, ClientError> {
+        let note = Note { id: Some(uuid::Uuid::new_v4().as_u64_pair().0 >> 2), reason: None };
+        loop {
+            self.must(
+                self.cluster.until("a master", |cluster| async move { Ok(cluster.master().await.is_ok()) }).await,
+            );
+            let Ok(client) = self.cluster.client().await else { continue };
+            match client.post(path, &body, &note).await {
+                Err(error) if error.code() == Some("no-master") => {}
+                answer => return answer,
+            }
+        }
     }
 
     /// Ends the test: no disk was ever written by two, all that should run runs, and the ledger of each voter says the
