@@ -57,4 +57,15 @@ async fn a_vm_that_runs_twice_is_found() {
     };
     rig.must(rig.cluster.until("the clash to be found", found).await);
     intruder.kill(vm);
+    // It is no child of the cluster's, so the test itself sees to it that nothing of it is left.
+    for ticket in 2.. {
+        intruder.call(Ticket(ticket), PlatformCall::Look);
+        let seen = told.iter().find_map(|event| match event {
+            PlatformEvent::Looked { view, .. } => Some(view),
+            _ => None,
+        });
+        if seen.expect("a look is answered").processes.is_empty() {
+            break;
+        }
+    }
 }
