@@ -5,10 +5,10 @@ use super::errors::Failure;
 use super::forward::{REASON, REQUEST_ID};
 use super::handle::Api;
 use super::views::{ClusterView, ForecastView, HostView, VmView};
-use super::who::Who;
 use crate::core::action::Request;
 use crate::core::command::{Said, Want};
 use crate::core::ids::{HostId, Ticket, VmId, VoterId};
+use crate::core::reason::Refusal;
 use crate::core::state::{ClusterState, Named, Policy, VmDefinition};
 use crate::node::Node;
 use axum::Json;
@@ -29,13 +29,18 @@ pub(super) struct Asked {
     pub(super) said: Said,
 }
 
+impl Asked {
+    /// What follows from the same request: asked again, it bears the same name again.
+    fn another(&self) -> Asked {
+        Asked { ticket: Ticket(self.ticket.0 ^ ANOTHER), said: self.said.clone() }
+    }
+}
+
 impl FromRequestParts<Api> for Asked {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Asked, Failure> {
-        let who = parts.extensions.get::<Who>().cloned().unwrap_or(Who::Nobody);
-        let person = api.view(move |viewer, _, _| who.person(viewer.state())).await?;
-        let person = person.ok_or_else(Failure::unknown_person)?;
+        let person = api.person(parts).await?;
         person.may_act()?;
         let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let ticket = match header(REQUEST_ID) {
@@ -55,12 +60,12 @@ impl FromRequestParts<Api> for Looking {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Looking, Failure> {
-        let who = parts.extensions.get::<Who>().cloned().unwrap_or(Who::Nobody);
-        let person = api.view(move |viewer, _, _| who.person(viewer.state())).await?;
-        person.map(|_| Looking).ok_or_else(Failure::unknown_person)
+        api.person(parts).await.map(|_| Looking)
     }
 }
 
+/// Tells the second part of a request from its first.
+const ANOTHER: u64 = 1 << 61;
 /// The two highest bits of a ticket belong to the masters' own.
 const TICKETS: u64 = (1 << 62) - 1;
 
@@ -157,7 +162,12 @@ pub(super) async fn protect(
     asked: Asked,
     Json(new): Json<NewVm>,
 ) -> Result<Json<Value>, Failure> {
-    if new.name.is_empty() || new.name.len() > 255 || new.definition.len() > TEXT_LIMIT || new.memory_mib == 0 {
+    if new.name.is_empty()
+        || new.name.len() > 255
+        || new.name.chars().any(char::is_control)
+        || new.definition.len() > TEXT_LIMIT
+        || new.memory_mib == 0
+    {
         return Err(Failure::bad(
             "a VM needs a name of at most 255 bytes, memory, and a definition of at most 256 KiB",
         ));
@@ -166,7 +176,7 @@ pub(super) async fn protect(
     let name = new.name.clone();
     let start = new.start;
     let definition = api.view(move |viewer, _, _| definition(viewer.state(), new, uuid)).await??;
-    let second = Asked { ticket: random_ticket()?, said: asked.said.clone() };
+    let second = asked.another();
     api.ask(asked.ticket, Request::Protect(Box::new(definition)), asked.said).await?;
     if start {
         let id = api.view(move |viewer, _, _| find_vm(viewer.state(), &uuid.to_string())).await??;
@@ -292,11 +302,13 @@ pub(super) async fn disarm(
     asked: Asked,
     Json(body): Json<Disarm>,
 ) -> Result<Json<Value>, Failure> {
-    let first = Asked { ticket: random_ticket()?, said: asked.said.clone() };
-    // What is written down first counts from when the cluster only observes.
-    let after = body.for_seconds.map(Duration::from_secs);
-    api.ask(first.ticket, Request::RearmAfter(after), first.said).await?;
-    do_it(&api, asked, Request::Disarm).await
+    let then = asked.another();
+    match api.ask(asked.ticket, Request::Disarm, asked.said).await {
+        // For how long may change while it only observes.
+        Err(failure) if !failure.is(Refusal::NothingToDo) => return Err(failure),
+        _ => {}
+    }
+    do_it(&api, then, Request::RearmAfter(body.for_seconds.map(Duration::from_secs))).await
 }
 
 /// `POST /v1/recover`: the one thing that is asked of a voter that is no master.

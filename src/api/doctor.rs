@@ -56,13 +56,21 @@ pub enum Severity {
 
 /// `GET /v1/doctor`
 pub(super) async fn doctor(State(api): State<Api>, _: Looking) -> Result<Json<DoctorView>, Failure> {
-    let (mut view, probes) = api.view(|viewer, node, now| (examine(viewer, node, now), probes(viewer.state()))).await?;
+    let (findings, hosts, probes) = api.view(|viewer, node, _| examine(viewer, node)).await?;
+    let mut view = DoctorView { findings, survives: Vec::new() };
+    // One at a time: the loop has more to do than to think of what might be.
+    for id in hosts {
+        let told = api
+            .view(move |viewer, node, now| viewer.state().hosts.get(&id).map(|host| if_it_died(id, host, node, now)));
+        view.survives.extend(told.await?);
+    }
     view.findings.extend(probe(probes).await);
     view.findings.sort();
     Ok(Json(view))
 }
 
-fn examine(viewer: &Viewer<'_>, node: &Node, now: Instant) -> DoctorView {
+/// What is wrong by the log, the hosts whose deaths are to be thought of, and the devices to be asked.
+fn examine(viewer: &Viewer<'_>, node: &Node) -> (Vec<Finding>, Vec<HostId>, Vec<Probe>) {
     let state = viewer.state();
     let mut findings = Vec::new();
     if state.armed == Armed::Observe {
@@ -72,9 +80,8 @@ fn examine(viewer: &Viewer<'_>, node: &Node, now: Instant) -> DoctorView {
     for (id, host) in &state.hosts {
         of_host(*id, host, node, &mut findings);
     }
-    let alone = state.hosts.iter().filter(|(_, host)| !host.is_witness());
-    let survives = alone.map(|(id, host)| if_it_died(*id, host, node, now)).collect();
-    DoctorView { findings, survives }
+    let alone = state.hosts.iter().filter(|(_, host)| !host.is_witness()).map(|(id, _)| *id).collect();
+    (findings, alone, probes(state))
 }
 
 fn of_voters(state: &ClusterState, node: &Node, findings: &mut Vec<Finding>) {

@@ -37,6 +37,11 @@ impl Failure {
         self
     }
 
+    /// Whether the log refused it for this reason.
+    pub(super) fn is(&self, refusal: Refusal) -> bool {
+        self.body.code == refusal.kind()
+    }
+
     pub(super) fn bad(error: impl Into<String>) -> Failure {
         Failure::new(StatusCode::BAD_REQUEST, "bad-request", error)
     }

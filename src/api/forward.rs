@@ -4,6 +4,7 @@ use super::errors::Failure;
 use super::handle::Api;
 use super::who::Who;
 use crate::core::ids::Address;
+use crate::runtime::Glance;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -11,6 +12,7 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
+use tokio::time::timeout;
 use tower::ServiceExt;
 
 /// No body of a request or of an answer is longer.
@@ -19,6 +21,8 @@ pub(super) const BODY_LIMIT: usize = 1 << 20;
 const ANSWER_LIMIT: usize = 480 * 1024;
 /// The master answers within this: longer than anything it waits for itself.
 const PATIENCE: Duration = Duration::from_secs(40);
+/// A master that is lost has a successor within this, if there is a majority.
+const SUCCESSION: Duration = Duration::from_secs(5);
 /// Names a request for good, so that it is done once however often it is asked.
 pub(super) const REQUEST_ID: &str = "request-id";
 /// Why somebody asks.
@@ -60,18 +64,34 @@ mod text {
 
 /// Answers a request here if this node can, or has the master answer it.
 pub(super) async fn dispatch(api: &Api, routes: Router, who: Who, request: Request) -> Response {
-    let glance = *api.handle.glance.borrow();
-    let local = glance.is_master || glance.master.is_none() && glance.votes;
-    if local {
-        return run(routes, who, request).await;
-    }
     let is_open = ["/v1/join", "/openapi.json"].contains(&request.uri().path());
     if who == Who::Nobody && !is_open {
         return Failure::unknown_person().into_response();
     }
+    let glance = match *request.method() {
+        // Who only looks is told at once that there is no master.
+        Method::GET => *api.handle.glance.borrow(),
+        _ => settled(api).await,
+    };
+    let local = glance.is_master || glance.master.is_none() && glance.votes;
+    if local {
+        return run(routes, who, request).await;
+    }
     match glance.master {
         Some(master) => pass_on(api, master, who, request).await.unwrap_or_else(IntoResponse::into_response),
         None => Failure::no_master().into_response(),
+    }
+}
+
+/// Between two masters there is none for a moment; whoever wants something done waits for the next one.
+async fn settled(api: &Api) -> Glance {
+    let mut glance = api.handle.glance.clone();
+    let found = timeout(SUCCESSION, glance.wait_for(|glance| glance.master.is_some())).await;
+    let found = found.map(|found| found.map(|glance| *glance));
+    match found {
+        Ok(Ok(glance)) => glance,
+        // Nobody was found, or the loop has ended.
+        Ok(Err(_)) | Err(_) => *api.handle.glance.borrow(),
     }
 }
 
@@ -151,6 +171,8 @@ async fn believed(api: &Api, from: Address, who: Who) -> Who {
 /// Answers what a peer has passed on.
 pub(super) async fn answer(api: &Api, routes: Router, from: Address, message: &[u8]) -> Vec<u8> {
     let answered = match serde_json::from_slice::<Passed>(message) {
+        // It was sent to a master, who may only have been elected yet.
+        Ok(passed) if passed.method != "GET" && !settled(api).await.is_master => Failure::no_master().into_response(),
         Ok(passed) => perform(routes, Passed { who: believed(api, from, passed.who).await, ..passed }).await,
         Err(error) => Failure::bad(format!("a request that was passed on: {error}")).into_response(),
     };

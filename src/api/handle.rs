@@ -1,16 +1,19 @@
 //! The way from a request to the loop of the node, and back.
 
 use super::errors::Failure;
+use super::who::{Person, Who};
 use crate::core::action::Request;
 use crate::core::command::Said;
 use crate::core::ids::{Address, Ticket};
 use crate::core::reason::Refusal;
+use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::explain::Names;
 use crate::node::Node;
 use crate::runtime::{Call, Glance};
 use crate::store::LedgerReader;
 use crate::transport::Transport;
+use axum::http::request::Parts;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -85,6 +88,28 @@ impl Api {
             Some(None) => Err(Failure::no_master()),
             None => Err(Failure::unanswered("the node does not answer")),
         }
+    }
+
+    /// Looks at the replicated state alone.
+    pub(super) async fn state<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&ClusterState) -> T + Send + 'static,
+    ) -> Result<T, Failure> {
+        match self.handle.look(move |node, _| node.state().map(look)).await {
+            Some(Some(seen)) => Ok(seen),
+            Some(None) => Err(Failure::no_master()),
+            None => Err(Failure::unanswered("the node does not answer")),
+        }
+    }
+
+    /// Who asks, as the log knows him.
+    pub(super) async fn person(&self, parts: &Parts) -> Result<Person, Failure> {
+        let who = parts.extensions.get::<Who>().cloned().unwrap_or(Who::Nobody);
+        // A stranger costs the loop nothing.
+        if who == Who::Nobody {
+            return Err(Failure::unknown_person());
+        }
+        self.state(move |state| who.person(state)).await?.ok_or_else(Failure::unknown_person)
     }
 
     /// Asks for something, and says in words why it was refused.

@@ -25,11 +25,7 @@ pub(super) async fn join(State(api): State<Api>, Json(body): Json<JoinBody>) -> 
     check(&body)?;
     let token: JoinToken = body.token.parse().map_err(|error| Failure::bad(format!("the token: {error}")))?;
     let invitation = u128::from(token.id().number());
-    let known = api.view(move |viewer, _, _| {
-        let found = viewer.state().registry.invitations.get(&invitation).cloned();
-        authority(viewer.state()).map(|authority| (found, authority))
-    });
-    let (found, authority) = known.await??;
+    let found = api.state(move |state| state.registry.invitations.get(&invitation).cloned()).await?;
     let refused = || Failure::bad("this token was used, taken back, or never given").hint("ask for a new one");
     let found = found.ok_or_else(refused)?;
     if !SecretDigest::from(found.secret).matches(token.secret()) {
@@ -38,6 +34,7 @@ pub(super) async fn join(State(api): State<Api>, Json(body): Json<JoinBody>) -> 
     if clock::wall_milliseconds() > found.expires_milliseconds {
         return Err(Failure::bad("this token has run out").hint("ask for a new one with `holdfast token create`"));
     }
+    let authority = authority(&api).await?;
     let der = BASE64.decode(&body.request).map_err(|_| Failure::bad("the request for a certificate is no base64"))?;
     let request = SigningRequest::parse(&der).map_err(|error| Failure::bad(error.to_string()))?;
     let issue = |error: crate::trust::TrustError| Failure::bad(error.to_string());

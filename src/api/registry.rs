@@ -24,9 +24,9 @@ pub(super) fn register(change: Registration) -> Request {
     Request::Register(Box::new(change))
 }
 
-/// The cluster's authority, as every voter has it.
-pub(super) fn authority(state: &ClusterState) -> Result<Authority, Failure> {
-    let identity = &state.registry.cluster;
+/// The cluster's authority, as every voter has it. Its keys are worked on here, not on the node's loop.
+pub(super) async fn authority(api: &Api) -> Result<Authority, Failure> {
+    let identity = api.state(|state| state.registry.cluster.clone()).await?;
     Authority::restore(&identity.certificate, &identity.key.0)
         .map_err(|error| Failure::internal(format!("the cluster's authority cannot be used: {error}")))
 }
@@ -166,7 +166,7 @@ pub(super) async fn invite(
     if body.for_seconds == 0 || body.for_seconds > LONGEST_INVITATION {
         return Err(Failure::bad("an invitation is good for between one second and seven days"));
     }
-    let authority = api.view(|viewer, _, _| authority(viewer.state())).await??;
+    let authority = authority(&api).await?;
     let token = JoinToken::generate(&authority.fingerprint());
     let token = token.map_err(|error| Failure::internal(error.to_string()))?;
     let seconds = i64::try_from(body.for_seconds).unwrap_or(i64::MAX);
@@ -194,7 +194,7 @@ pub(super) async fn grant(
     asked: Asked,
     Json(body): Json<NewAccess>,
 ) -> Result<Json<GivenAccess>, Failure> {
-    let authority = api.view(|viewer, _, _| authority(viewer.state())).await??;
+    let authority = authority(&api).await?;
     let access = Access { name: sound(&body.name)?, right: body.right };
     let mut given = GivenAccess {
         print: String::new(),

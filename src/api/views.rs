@@ -11,6 +11,7 @@ use crate::core::timing::{Profile, Timing};
 use crate::explain::{self, Names};
 use crate::node::Node;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// The cluster at a glance.
@@ -233,11 +234,20 @@ impl<'a> Viewer<'a> {
 
     /// All hosts.
     pub fn hosts(&self) -> Vec<HostView> {
-        self.state.hosts.iter().map(|(id, host)| self.host(*id, host)).collect()
+        let mut held: BTreeMap<HostId, Vec<VmId>> = BTreeMap::new();
+        for (id, vm) in &self.state.vms {
+            vm.holders.keys().for_each(|host| held.entry(*host).or_default().push(*id));
+        }
+        let vms_of = |id: &HostId| held.get(id).map_or(&[][..], Vec::as_slice);
+        self.state.hosts.iter().map(|(id, host)| self.host_with(*id, host, vms_of(id))).collect()
     }
 
     /// One host.
     pub fn host(&self, id: HostId, host: &Host) -> HostView {
+        self.host_with(id, host, &self.state.held_on(id))
+    }
+
+    fn host_with(&self, id: HostId, host: &Host, vms: &[VmId]) -> HostView {
         let signs = self.node.signs(self.now, id);
         let state = self.node.host_state(id).map_or("unknown", HostState::name);
         HostView {
@@ -252,7 +262,7 @@ impl<'a> Viewer<'a> {
             endpoints: host.endpoints.iter().map(ToString::to_string).collect(),
             memory_mib: host.memory_mib,
             millicores: host.millicores,
-            vms: self.state.held_on(id).into_iter().map(|vm| self.names.vm(vm)).collect(),
+            vms: vms.iter().map(|vm| self.names.vm(*vm)).collect(),
             fences: host.fences.iter().map(|level| level.iter().map(|id| self.names.fence(*id)).collect()).collect(),
             watchdog: watchdog(host.life.guards.watchdog),
             records_on: host.life.renewal_set.iter().map(|id| self.names.datastore(*id)).collect(),

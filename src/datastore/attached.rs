@@ -18,6 +18,8 @@ pub struct Expected {
     pub id: DatastoreId,
     /// Its own identity. If it is not known, the first one that is found is kept to.
     pub uuid: Option<u128>,
+    /// Whether it must pass by this machine's caches: a lease rests on what is read there.
+    pub direct: bool,
 }
 
 /// How a datastore stands.
@@ -97,6 +99,9 @@ impl Attached {
         // Two that bear one number are two worlds: a tombstone in the one is not seen in the other.
         if let Some(expected) = self.expected.uuid.filter(|expected| *expected != header.uuid) {
             return Err(OpenError::OtherFormatting { path: self.path.clone(), found: header.uuid, expected });
+        }
+        if self.expected.direct && !datastore.is_direct() {
+            return Err(OpenError::Cached { path: self.path.clone() });
         }
         self.expected.uuid = Some(header.uuid);
         let condition = Condition::Open { header: header.clone(), direct: datastore.is_direct() };

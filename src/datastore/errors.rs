@@ -87,6 +87,15 @@ pub enum OpenError {
         /// Which one it should be.
         expected: u128,
     },
+    /// It can be read through a cache only.
+    #[error(
+        "{} can no longer be read past this machine's caches, so a tombstone there could be overlooked; mount it as it was",
+        path.display()
+    )]
+    Cached {
+        /// What.
+        path: PathBuf,
+    },
     /// It was cut short.
     #[error(
         "{} has {size} bytes, and its header says {needed}; restore its size, or format it again with --force",

@@ -50,6 +50,7 @@ struct InFlight {
 }
 
 pub(super) struct Disk {
+    voter: VoterId,
     tickets: u64,
     /// The last portion that was handed out.
     number: u64,
@@ -66,9 +67,10 @@ fn same_vote(left: &HardState, right: &HardState) -> bool {
 }
 
 impl Disk {
-    pub(super) fn new(state: HardState) -> Self {
+    pub(super) fn new(voter: VoterId, state: HardState) -> Self {
         Disk {
-            tickets: 0,
+            voter,
+            tickets: voter.0 << 32,
             number: 0,
             durable: state.clone(),
             told: state,
@@ -166,6 +168,7 @@ impl Disk {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
         let batch = StoreBatch {
+            voter: self.voter,
             ticket,
             entries: gathered.entries.iter().map(stored_entry).collect(),
             ballot: (state != self.told).then(|| ballot(&state)),
@@ -182,6 +185,11 @@ impl Disk {
         });
         self.told = state;
         Some(batch)
+    }
+
+    /// Whether the batch of that ticket is on its way.
+    pub(super) fn awaits(&self, ticket: Ticket) -> bool {
+        self.in_flight.as_ref().is_some_and(|batch| batch.ticket == ticket)
     }
 
     /// The batch of that ticket is synced.

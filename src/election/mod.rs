@@ -37,7 +37,7 @@ pub use pace::Settings;
 pub use store::{Ballot, Payload, SnapshotWrite, StoreBatch, StoreImage, StoredEntry, StoredSnapshot};
 pub use view::{Progress, Role};
 
-use crate::core::ids::{LogIndex, VoterId};
+use crate::core::ids::{LogIndex, Ticket, VoterId};
 use crate::core::time::Instant;
 use canvass::Canvass;
 use disk::Disk;
@@ -171,7 +171,7 @@ impl Election {
         }
         let config = config(&image, &settings);
         let pace = Pace::new(now, image.voter, settings.clone());
-        let disk = Disk::new(log::hard_state(image.ballot));
+        let disk = Disk::new(image.voter, log::hard_state(image.ballot));
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let raw =
             RawNode::new(&config, Log::new(image), &logger).map_err(|error| ElectionError::Refused(Box::new(error)))?;
@@ -209,6 +209,11 @@ impl Election {
             self.outbox.persist = Some(batch);
         }
         std::mem::take(&mut self.outbox)
+    }
+
+    /// Whether this voter waits for that batch to be synced; an earlier voter of the same node may have asked for it.
+    pub fn awaits(&self, ticket: Ticket) -> bool {
+        self.disk.awaits(ticket)
     }
 
     fn state(&self) -> HardState {

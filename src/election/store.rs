@@ -94,7 +94,9 @@ pub enum SnapshotWrite {
 /// What must be on disk before the messages that depend on it leave. It is stored as a whole or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreBatch {
-    /// Names the batch in the call that says it is synced.
+    /// Whose store it is for: added to another one's it would forge that voter's promises.
+    pub voter: VoterId,
+    /// Names the batch in the call that says it is synced. No two voters' batches have the same.
     pub ticket: Ticket,
     /// First: the snapshots, in this order.
     pub snapshots: Vec<SnapshotWrite>,

@@ -37,7 +37,8 @@ impl Node {
     pub fn master_address(&self) -> Option<Address> {
         let Some(voter) = &self.voter else { return self.agent.master() };
         match voter.election.role() {
-            Role::Leader { .. } => Some(self.address),
+            // Until it knows all that its predecessors decided, it can do nothing for anybody.
+            Role::Leader { .. } => voter.master.as_ref().map(|_| self.address),
             Role::Follower { leader, .. } | Role::Learner { leader, .. } => voter.peers.get(&leader?).copied(),
             Role::Candidate { .. } => None,
         }
@@ -62,6 +63,11 @@ impl Node {
     /// The voter's store that this node takes part with.
     pub fn voter(&self) -> Option<VoterId> {
         self.voter.as_ref().map(|voter| voter.election.id())
+    }
+
+    /// How often this node's state began with one that it had not come to by itself: with a store, or a snapshot.
+    pub fn beginnings(&self) -> u64 {
+        self.beginnings
     }
 
     /// The agent, for those who check it.

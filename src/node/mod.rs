@@ -49,6 +49,8 @@ pub struct Node {
     wall_at_zero: i64,
     /// For how long there had been no master that this node knew of when it started.
     blind_before: Duration,
+    /// How often its state began with one that it had not come to by itself.
+    beginnings: u64,
     /// The voter's store at the start, until the mail was read that may say that it does not count any more.
     waiting_store: Option<Box<StoreImage>>,
     /// Actions of the parts, before they are passed on; kept to spare allocations.
@@ -73,6 +75,7 @@ impl Node {
             recovering: None,
             wall_at_zero: 0,
             blind_before: setup.blind,
+            beginnings: 0,
             waiting_store: None,
             buffer,
         };

@@ -138,6 +138,7 @@ impl Node {
                     blind_before: self.blind_before,
                 };
                 voter.learn_peers();
+                self.beginnings += 1;
                 self.voter = Some(voter);
                 self.lost = None;
                 self.next_loss_report = Instant::NEVER;
@@ -172,7 +173,7 @@ impl Node {
     }
 
     pub(super) fn stored(&mut self, now: Instant, ticket: Ticket, done: bool, actions: &mut Vec<NodeAction>) {
-        let Some(voter) = &mut self.voter else { return };
+        let Some(voter) = self.voter.as_mut().filter(|voter| voter.election.awaits(ticket)) else { return };
         if done {
             voter.election.persisted(now, ticket);
             return;
@@ -232,6 +233,7 @@ impl Node {
             {
                 voter.state = ClusterState { applied: install.index, ..state };
                 voter.scribe = Scribe::new(&voter.state);
+                self.beginnings += 1;
                 voter.learn_peers();
             }
             for entry in output.committed {

@@ -17,26 +17,31 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_secs(1);
 /// The disk takes what was fetched within this.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// So many facts are fetched at once.
+/// So many facts are fetched at once, and fewer after a failure.
 const PORTION: usize = 500;
 
 /// Fetches what is missing, for as long as the node runs.
 pub(super) async fn keep_up(api: Api) {
-    let mut complete = false;
+    let mut complete = None;
+    let mut portion = PORTION;
     loop {
         tokio::time::sleep(LOOK).await;
         let glance = *api.handle.glance.borrow();
-        // Who does not vote for a while may miss something again.
-        complete &= glance.votes;
-        if complete || !glance.votes {
+        // Each store and each snapshot begins with a state whose facts this node may never have seen.
+        let begun = glance.votes.then_some(glance.beginnings);
+        if begun.is_none() || complete == begun {
             continue;
         }
-        complete = fetch_from_any(&api, glance).await;
+        match fetch_from_any(&api, glance, portion).await {
+            true => (complete, portion) = (begun, PORTION),
+            // An answer may have been too long to be passed on.
+            false => portion = (portion / 2).max(1),
+        }
     }
 }
 
 /// The master has what all others have. A master that came late itself asks all others.
-async fn fetch_from_any(api: &Api, glance: Glance) -> bool {
+async fn fetch_from_any(api: &Api, glance: Glance, portion: usize) -> bool {
     let sources = match glance.master {
         Some(master) if !glance.is_master => vec![master],
         Some(_) => api
@@ -49,7 +54,7 @@ async fn fetch_from_any(api: &Api, glance: Glance) -> bool {
     };
     let mut complete = true;
     for source in sources.into_iter().filter(|source| *source != api.me) {
-        if let Err(why) = fetch(api, source).await {
+        if let Err(why) = fetch(api, source, portion).await {
             tracing::debug!(why, "the history is not complete yet");
             complete = false;
         }
@@ -57,11 +62,11 @@ async fn fetch_from_any(api: &Api, glance: Glance) -> bool {
     complete
 }
 
-async fn fetch(api: &Api, source: Address) -> Result<(), String> {
+async fn fetch(api: &Api, source: Address, portion: usize) -> Result<(), String> {
     let mut written = api.handle.facts.clone();
     let mut after: Option<String> = None;
     loop {
-        let facts: Vec<Entry> = fetch_facts(api, source, after.as_deref(), PORTION).await?;
+        let facts: Vec<Entry> = fetch_facts(api, source, after.as_deref(), portion).await?;
         let Some(last) = facts.last() else { return Ok(()) };
         let key = last.key;
         after = Some(format!("{}.{}.{}", key.generation, key.index.0, key.part));

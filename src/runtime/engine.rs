@@ -155,15 +155,15 @@ impl Engine {
                 idle = false;
                 self.received(inbound)?;
             }
-            if let Ok(call) = inputs.calls.try_recv() {
-                idle = false;
-                self.called(call)?;
-            }
             if idle {
                 break;
             }
         }
-        Ok(())
+        // People wait longer than peers: one of them at a time, so that no crowd of them can stop the clock.
+        match inputs.calls.try_recv() {
+            Ok(call) => self.called(call),
+            Err(_) => Ok(()),
+        }
     }
 
     fn step(&mut self, event: NodeEvent) -> Result<(), EngineError> {
@@ -189,7 +189,7 @@ impl Engine {
             NodeAction::DropStore => self.hold_for(Operation::DropVoter),
             NodeAction::Store(batch) => self.hands.write_batch(batch),
             NodeAction::Ledger(facts) => self.hands.write_ledger(&facts),
-            NodeAction::ReloadStore => self.hands.reload(),
+            NodeAction::ReloadStore => self.reload(),
             action => {
                 let now = clock::boottime();
                 if let Some(action) = self.gate.pass(now, action).map_err(StuckDisk)? {
@@ -230,7 +230,7 @@ impl Engine {
             NodeAction::Core(Action::Watchdog(WatchdogOp::Open)) => {
                 // What follows would say that it counts. So nothing follows: the next run knows that it does not.
                 if let Err(error) = self.hands.act(Action::Watchdog(WatchdogOp::Open)) {
-                    self.hands.refuse_watchdog();
+                    self.hands.refuse_watchdog_now();
                     return Err(EngineError::Watchdog(error.to_string()));
                 }
             }
@@ -298,7 +298,7 @@ impl Engine {
                 Ok(())
             }
             Answer::Retry(Retry::Reload) => {
-                self.hands.reload();
+                self.reload();
                 Ok(())
             }
             Answer::Reloaded(Ok(Some(image))) => self.step(NodeEvent::Reloaded(Box::new(image))),
@@ -309,6 +309,11 @@ impl Engine {
                 Ok(())
             }
         }
+    }
+
+    /// Reads the voter's store anew; but not the old one while a new one is still to take its place.
+    fn reload(&self) {
+        if self.writes.values().all(is_agents) { self.hands.reload() } else { self.hands.later(Retry::Reload) }
     }
 
     /// A write is on disk; so it does not matter any more that an earlier one of its kind is not.

@@ -3,7 +3,7 @@
 use super::alerts::Alerts;
 use super::gate::Barrier;
 use super::input::{Answer, Retry};
-use super::ledger::{Facts, row};
+use super::ledger::{Refused, row};
 use crate::core::action::{Action, Event, Note, PlatformCall, WatchdogOp};
 use crate::core::ids::{Address, BootId, DatastoreId, FenceId, Ticket};
 use crate::core::message::{FenceOp, FenceResult};
@@ -29,6 +29,8 @@ use tokio::sync::{mpsc, watch};
 const RETRY: Duration = Duration::from_millis(500);
 /// The setting that holds in which boot the watchdog failed.
 pub(super) const REFUSED_WATCHDOG: &str = "watchdog-refused";
+/// The last write of a loop that ends is waited for so long.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 /// The setting that holds when a master was known last.
 pub(super) const LED: &str = "led";
 
@@ -41,6 +43,8 @@ pub struct Glance {
     pub is_master: bool,
     /// Whether this node votes.
     pub votes: bool,
+    /// How often its state began with one that it had not come to by itself.
+    pub beginnings: u64,
 }
 
 /// All adapters of a node.
@@ -59,7 +63,10 @@ pub(super) struct Hands {
     pub(super) fence_timeout: Duration,
     pub(super) calls_in: mpsc::Sender<Inbound>,
     pub(super) alerts: Alerts,
-    pub(super) facts: Facts,
+    /// Facts that the disk refused.
+    pub(super) facts: Refused,
+    /// Tells those who follow the ledger that there is more of it.
+    pub(super) more_facts: watch::Sender<u64>,
     pub(super) roster: super::roster::Keeper,
     pub(super) glance: watch::Sender<Glance>,
 }
@@ -125,6 +132,20 @@ impl Hands {
         }
     }
 
+    /// The same for a loop that ends with it, and has nothing else to do than to wait for the disk for a while.
+    pub(super) fn refuse_watchdog_now(&self) {
+        let (told, tell) = std::sync::mpsc::channel();
+        let mark = Operation::Mark { key: REFUSED_WATCHDOG.to_owned(), value: self.boot.to_string() };
+        let done = move |result: Result<(), WriteError>| {
+            // Whoever waited may have lost patience.
+            let _ = told.send(result.is_ok());
+        };
+        let kept = self.store.submit(mark, done).is_ok() && tell.recv_timeout(LAST_WRITE) == Ok(true);
+        if !kept {
+            tracing::error!("that the watchdog failed could not be kept: the next run will try it again");
+        }
+    }
+
     /// Asks a fence device. Who does not vote has no settings, and reaches none.
     pub(super) fn fence(&self, ticket: Ticket, device: FenceId, settings: Option<FenceEntry>, op: FenceOp) {
         let answers = self.answers.clone();
@@ -172,48 +193,44 @@ impl Hands {
         }
     }
 
-    /// Adds facts to the ledger. What cannot be written now is written with what comes later.
+    /// Adds facts to the ledger.
     pub(super) fn write_ledger(&mut self, facts: &[ledger::Entry]) {
-        self.facts.wait(facts.iter().filter_map(row));
-        self.flush_ledger();
+        self.write_rows(facts.iter().filter_map(row).collect());
     }
 
-    /// Adds facts that were fetched from another voter.
+    /// Adds rows to the ledger, before any write that follows.
     pub(super) fn write_rows(&mut self, rows: Vec<LedgerRow>) {
-        self.facts.wait(rows.into_iter());
-        self.flush_ledger();
-    }
-
-    fn flush_ledger(&mut self) {
-        let Some(rows) = self.facts.take() else { return };
-        let answers = self.answers.clone();
-        let done = move |result| {
-            let _ = answers.send(Answer::Ledger(result));
+        let (answers, kept) = (self.answers.clone(), rows.clone());
+        let done = move |result: Result<(), WriteError>| {
+            let _ = answers.send(Answer::Ledger(result.map_err(|error| (error.to_string(), kept))));
         };
-        if self.store.submit(Operation::Ledger(rows), done).is_err() {
+        if self.store.submit(Operation::Ledger(rows.clone()), done).is_err() {
+            self.refused(rows);
+        }
+    }
+
+    fn refused(&mut self, rows: Vec<LedgerRow>) {
+        if self.facts.keep(rows) {
             self.later(Retry::Ledger);
-            self.facts.failed();
         }
     }
 
-    /// What became of the facts that were handed over last.
-    pub(super) fn ledger_written(&mut self, result: Result<(), WriteError>) {
+    /// What became of facts that were handed over.
+    pub(super) fn ledger_written(&mut self, result: Result<(), (String, Vec<LedgerRow>)>) {
         match result {
-            Ok(()) => {
-                self.facts.written();
-                self.flush_ledger();
-            }
-            Err(error) => {
-                tracing::error!(%error, "the ledger takes no facts; they wait in memory");
-                self.facts.failed();
-                self.later(Retry::Ledger);
+            Ok(()) => self.more_facts.send_modify(|count| *count += 1),
+            Err((error, rows)) => {
+                tracing::error!(error, "the ledger takes no facts; they wait in memory");
+                self.refused(rows);
             }
         }
     }
 
-    /// Tries the ledger again.
+    /// Tries those facts again that the disk refused.
     pub(super) fn retry_ledger(&mut self) {
-        self.flush_ledger();
+        for rows in self.facts.take() {
+            self.write_rows(rows);
+        }
     }
 
     /// Reads the voter's store anew.
@@ -262,8 +279,12 @@ impl Hands {
     /// Tells others what has changed with a step.
     pub(super) fn follow(&mut self, node: &Node) {
         self.roster.follow(node, &self.store, &self.transport);
-        let now =
-            Glance { master: node.master_address(), is_master: node.master().is_some(), votes: node.voter().is_some() };
+        let now = Glance {
+            master: node.master_address(),
+            is_master: node.master().is_some(),
+            votes: node.voter().is_some(),
+            beginnings: node.beginnings(),
+        };
         self.glance.send_if_modified(|before| {
             let changed = *before != now;
             *before = now;
@@ -282,6 +303,9 @@ impl Hands {
 
     /// Says what people will want to know.
     pub(super) fn note(&self, node: &Node, note: &Note, now: Instant) {
+        if matches!(note, Note::Refused(_)) && !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let names = node.state().map(Names::of).unwrap_or_default();
         let text = explain::note_of(&self.me, note, &names);
         match note {

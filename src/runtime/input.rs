@@ -19,8 +19,8 @@ pub(super) enum Answer {
     Written(Barrier, Result<(), WriteError>),
     /// A batch of the voter was written, or failed.
     Batch(Ticket, Result<(), String>),
-    /// New facts are in the ledger.
-    Ledger(Result<(), WriteError>),
+    /// New facts are in the ledger, or were refused, and why.
+    Ledger(Result<(), (String, Vec<LedgerRow>)>),
     /// The voter's store was read anew.
     Reloaded(Result<Option<StoreImage>, WriteError>),
     /// It is time to read the voter's store anew, or to try these writes again.

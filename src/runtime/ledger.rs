@@ -1,59 +1,38 @@
 //! The way of facts into the ledger on disk: none is lost because the disk refuses it for a while.
+//!
+//! Facts go to the writer at once, so that they are on disk before whatever the node has written after them: a
+//! compaction drops the entries from which they could be derived again. Only what the disk refused waits here.
 
 use crate::ledger;
 use crate::store::{LedgerKey, LedgerRow};
-use std::collections::VecDeque;
-use tokio::sync::watch;
 
 /// So many facts wait at most. A disk that takes nothing for so long has taken the voter out already.
 const LIMIT: usize = 100_000;
 /// So many are handed over at once.
 const PORTION: usize = 512;
 
-/// Facts that wait to be written.
-pub(super) struct Facts {
-    waiting: VecDeque<LedgerRow>,
-    /// How many of the first ones are on their way.
-    handed_over: usize,
-    written: watch::Sender<u64>,
+/// Facts that the disk refused.
+#[derive(Debug, Default)]
+pub(super) struct Refused {
+    waiting: Vec<LedgerRow>,
 }
 
-impl Facts {
-    /// None; whoever follows the ledger is told through this channel that there is more of it.
-    pub(super) fn new(written: watch::Sender<u64>) -> Facts {
-        Facts { waiting: VecDeque::new(), handed_over: 0, written }
-    }
-
-    /// Takes more facts.
-    pub(super) fn wait(&mut self, rows: impl Iterator<Item = LedgerRow>) {
-        for row in rows {
-            if self.waiting.len() >= LIMIT {
-                tracing::error!(key = ?row.key, kind = row.kind, "a fact is not in this node's ledger: too many wait");
-                continue;
-            }
-            self.waiting.push_back(row);
+impl Refused {
+    /// Keeps facts for another try. Whether there was none before, so that somebody must come back to them.
+    pub(super) fn keep(&mut self, rows: Vec<LedgerRow>) -> bool {
+        let was_empty = self.waiting.is_empty();
+        let room = LIMIT.saturating_sub(self.waiting.len());
+        if rows.len() > room {
+            let lost = rows.len() - room;
+            tracing::error!(lost, "facts are not in this node's ledger: too many wait; another voter's has them");
         }
+        self.waiting.extend(rows.into_iter().take(room));
+        was_empty
     }
 
-    /// What is to be written next, unless something is on its way.
-    pub(super) fn take(&mut self) -> Option<Vec<LedgerRow>> {
-        if self.handed_over > 0 || self.waiting.is_empty() {
-            return None;
-        }
-        self.handed_over = self.waiting.len().min(PORTION);
-        Some(self.waiting.iter().take(self.handed_over).cloned().collect())
-    }
-
-    /// What was on its way is on disk.
-    pub(super) fn written(&mut self) {
-        self.waiting.drain(..self.handed_over);
-        self.handed_over = 0;
-        self.written.send_modify(|count| *count += 1);
-    }
-
-    /// What was on its way did not get there.
-    pub(super) fn failed(&mut self) {
-        self.handed_over = 0;
+    /// What is to be tried again, in portions.
+    pub(super) fn take(&mut self) -> Vec<Vec<LedgerRow>> {
+        std::mem::take(&mut self.waiting).chunks(PORTION).map(<[LedgerRow]>::to_vec).collect()
     }
 }
 

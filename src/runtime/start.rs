@@ -5,7 +5,7 @@ use super::catch_up::keep_up;
 use super::engine::{End, Engine, EngineError, Inputs};
 use super::hands::{Glance, Hands, LED, REFUSED_WATCHDOG};
 use super::input::Answer;
-use super::ledger::Facts;
+use super::ledger::Refused;
 use super::roster::{self, Keeper, ROSTER};
 use super::storage::{Storage, attach};
 use crate::api::{self, Api, ApiError, Handle, Listeners};
@@ -151,7 +151,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         fence_timeout: timing.fence_timeout,
         calls_in,
         alerts: Alerts::start(config.alert_command.clone(), config.name.clone()),
-        facts: Facts::new(facts),
+        facts: Refused::default(),
+        more_facts: facts,
         roster: Keeper::default(),
         glance,
     };

@@ -82,7 +82,7 @@ impl Storage {
             tracing::error!(datastore = name, found, %id, "the path holds another datastore than it should; left out");
             return;
         }
-        let expected = Expected { cluster: header.cluster, id, uuid: Some(header.uuid) };
+        let expected = Expected { cluster: header.cluster, id, uuid: Some(header.uuid), direct };
         let answers = answers.clone();
         let answer = move |ticket, result| {
             // A loop that has ended waits for nothing.

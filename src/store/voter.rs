@@ -33,6 +33,9 @@ impl Outline {
             let ticket = batch.ticket;
             WriteError::other(format_args!("the batch {ticket} does not fit the store of {}: {what}", image.voter))
         };
+        if batch.voter != image.voter {
+            return Err(refused("it is another voter's"));
+        }
         if let Some(what) = image.damage() {
             return Err(refused(what));
         }

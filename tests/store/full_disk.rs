@@ -96,7 +96,14 @@ pub fn work(directory: &Path) {
 
 fn store_batch(index: u64, bytes: usize) -> StoreBatch {
     let entry = StoredEntry { index: LogIndex(index), term: 1, payload: Payload::Data(vec![7; bytes]) };
-    StoreBatch { ticket: Ticket(index), snapshots: Vec::new(), entries: vec![entry], ballot: None, disqualified: false }
+    StoreBatch {
+        voter: VoterId(1),
+        ticket: Ticket(index),
+        snapshots: Vec::new(),
+        entries: vec![entry],
+        ballot: None,
+        disqualified: false,
+    }
 }
 
 fn batch(index: u64, bytes: usize) -> Operation {

@@ -68,6 +68,7 @@ pub fn work(directory: &Path) {
         }
         let entry = StoredEntry { index: LogIndex(index), term: 1, payload: Payload::Data(vec![7; 300]) };
         operation = Operation::Batch(Box::new(StoreBatch {
+            voter: VoterId(1),
             ticket: Ticket(index),
             snapshots: Vec::new(),
             entries: vec![entry],

@@ -134,6 +134,7 @@ fn entries(dice: &mut Dice, image: &StoreImage, number: u64) -> StoreBatch {
     let commit = LogIndex(image.ballot.commit.0 + dice.below(first - image.ballot.commit.0));
     let vote = image.ballot.vote.filter(|_| later == 0).or(Some(VoterId(1 + number % 5)));
     StoreBatch {
+        voter: image.voter,
         ticket: Ticket(number),
         snapshots: Vec::new(),
         entries: (first..first + count).map(entry).collect(),
@@ -151,6 +152,7 @@ fn compaction(dice: &mut Dice, image: &StoreImage, number: u64, length: u64) -> 
     let members = image.snapshot.members.clone();
     let snapshot = StoredSnapshot { index, term: term_of(index), members, data: dice.bytes(length) };
     StoreBatch {
+        voter: image.voter,
         ticket: Ticket(number),
         snapshots: vec![SnapshotWrite::Compact { snapshot, base_index, base_term: term_of(base_index) }],
         entries: Vec::new(),

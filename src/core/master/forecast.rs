@@ -7,7 +7,7 @@ use crate::core::ids::{HostId, VmId};
 use crate::core::placement::{self, Candidate, Demand, usage};
 use crate::core::reason::{HostState, NoProof, Unfit};
 use crate::core::state::{Armed, ClusterState, Response, Standing, Vm};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What would become of one VM.
@@ -63,6 +63,23 @@ pub enum Way {
     Lock,
 }
 
+/// A plan, by VM.
+struct Fates {
+    placed: BTreeMap<VmId, HostId>,
+    queued: BTreeMap<VmId, HostId>,
+    unplaced: BTreeMap<VmId, Vec<(HostId, Unfit)>>,
+}
+
+impl Fates {
+    fn of(plan: placement::Plan) -> Fates {
+        Fates {
+            placed: plan.placed.into_iter().collect(),
+            queued: plan.queued.into_iter().collect(),
+            unplaced: plan.unplaced.into_iter().collect(),
+        }
+    }
+}
+
 impl Master {
     /// What would happen if these hosts lost their power at once. It changes nothing.
     pub fn forecast(&self, cx: &Context<'_>, failing: &BTreeSet<HostId>) -> Vec<Forecast> {
@@ -73,7 +90,7 @@ impl Master {
         });
         let restarted = lost.iter().filter(|(_, vm)| vm.definition.response != Response::Leave);
         let demands: Vec<Demand<'_>> = restarted.map(|(_, vm)| Demand::of(cx.state, vm)).collect();
-        let plan = placement::plan(&candidates, &demands, &cx.state.policy);
+        let plan = Fates::of(placement::plan(&candidates, &demands, &cx.state.policy));
         let majority = keeps_majority(cx.state, failing);
         let braked = self.would_brake(cx, failing);
         lost.into_iter()
@@ -90,27 +107,19 @@ impl Master {
             .collect()
     }
 
-    fn fate(
-        &self,
-        cx: &Context<'_>,
-        id: VmId,
-        vm: &Vm,
-        from: HostId,
-        plan: &placement::Plan,
-        braked: Option<&NoProof>,
-    ) -> Fate {
-        if let Some((_, reasons)) = plan.unplaced.iter().find(|(other, _)| *other == id) {
+    fn fate(&self, cx: &Context<'_>, id: VmId, vm: &Vm, from: HostId, plan: &Fates, braked: Option<&NoProof>) -> Fate {
+        if let Some(reasons) = plan.unplaced.get(&id) {
             return Fate::NoRoom(reasons.clone());
         }
         let (proof, after) = match self.quickest(cx, vm, from, braked) {
             Ok(way) => way,
             Err(reasons) => return Fate::NoProof(reasons),
         };
-        if let Some((_, to)) = plan.queued.iter().find(|(other, _)| *other == id) {
+        if let Some(to) = plan.queued.get(&id) {
             return Fate::Queued { to: *to, proof };
         }
-        match plan.placed.iter().find(|(other, _)| *other == id) {
-            Some((_, to)) => Fate::Restarted { to: *to, proof, after },
+        match plan.placed.get(&id) {
+            Some(to) => Fate::Restarted { to: *to, proof, after },
             None => Fate::NoRoom(Vec::new()),
         }
     }

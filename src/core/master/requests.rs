@@ -56,7 +56,7 @@ impl Master {
             Request::Intend { vm, want } => protected(vm).map(|_| Command::Intend { vm, want, request: ticket }),
             Request::Move { vm, to } => self.move_command(cx, vm, to),
             Request::Protect(definition) => {
-                let id = definition.id;
+                let id = cx.state.number_of(&definition);
                 let runs = self.hosts.iter().any(|host| host.reports.strangers.contains(&id));
                 Ok(Command::Protect { definition, runs })
             }

@@ -277,6 +277,25 @@ mod tests {
     }
 
     #[test]
+    fn a_vm_that_comes_back_is_known_for_what_it_was() {
+        let mut state = armed();
+        let definition = |uuid, name: &str| {
+            let definition = VmDefinition { uuid, name: name.to_owned(), ..VmDefinition::plain(VmId(0)) };
+            Command::Protect { definition: Box::new(definition), runs: false }
+        };
+        let mut apply = |index, command| {
+            let refused = state.apply(LogIndex(index), &command).refused;
+            (refused, state.vms.keys().copied().collect::<Vec<_>>())
+        };
+        assert_eq!(apply(1, definition(70, "a")), (None, vec![VM, VmId(2)]));
+        assert_eq!(apply(2, definition(71, "a")).0, Some(Refusal::NameTaken));
+        assert_eq!(apply(3, Command::Unprotect { vm: VmId(2) }).0, None);
+        assert_eq!(apply(4, Command::Remove { vm: VmId(2) }), (None, vec![VM]));
+        assert_eq!(apply(5, definition(71, "b")), (None, vec![VM, VmId(3)]));
+        assert_eq!(apply(6, definition(70, "a")), (None, vec![VM, VmId(2), VmId(3)]));
+    }
+
+    #[test]
     fn after_a_forced_recovery_nobody_knows_what_counts() {
         let mut state = armed();
         state.apply(LogIndex(1), &Command::Recover { dead: vec![VoterId(1)] });

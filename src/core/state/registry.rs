@@ -5,6 +5,7 @@
 use super::{ClusterState, Host, Life, Standing};
 use crate::core::ids::{
     Address, ConfigVersion, DatastoreId, FenceId, Fingerprint, Generation, HostId, LogIndex, NetworkId, SocketAddr,
+    VmId,
 };
 use crate::core::reason::Refusal;
 use crate::core::state::Change;
@@ -33,8 +34,9 @@ pub struct Registry {
     pub roster: LogIndex,
     /// The number of the next host.
     pub next_host: u32,
-    /// No VM had this number or a greater one yet.
-    pub next_vm: u32,
+    /// The number of every VM that ever came under protection, by its UUID. It is kept when the VM is forgotten: a
+    /// process of it may run on somewhere, and must be known for what it is if the VM comes back.
+    pub vm_numbers: BTreeMap<u128, VmId>,
 }
 
 /// What a cluster is.
@@ -140,8 +142,6 @@ pub enum Registration {
     RemoveHost(HostId),
     /// A host is about to go for good: no voter stays on it.
     LeaveHost(HostId),
-    /// A host is reached elsewhere from now on.
-    Endpoints(HostId, Vec<SocketAddr>),
     /// These devices fence a host, in levels.
     HostFences(HostId, Vec<Vec<FenceId>>),
     /// A datastore gets a name and a number.
@@ -154,8 +154,6 @@ pub enum Registration {
     RemoveFence(FenceId),
     /// Somebody is invited to join.
     Invite(u128, Invitation),
-    /// An invitation is taken back.
-    Uninvite(u128),
     /// Somebody may use the operators' interface.
     Grant(Fingerprint, Access),
     /// Somebody may no longer do so.
@@ -163,11 +161,6 @@ pub enum Registration {
 }
 
 impl ClusterState {
-    /// The host, datastore or the like that has a name, if there is just one.
-    pub fn host_by_name(&self, name: &str) -> Option<HostId> {
-        self.hosts.iter().find(|(_, host)| host.name == name).map(|(id, _)| *id)
-    }
-
     pub(super) fn register(&mut self, change: &Registration, changes: &mut Vec<Change>) -> Result<(), Refusal> {
         match change {
             Registration::Join(newcomer) => self.join(newcomer, changes),
@@ -175,11 +168,6 @@ impl ClusterState {
             Registration::LeaveHost(host) => {
                 self.host_mut(*host)?.leaving = true;
                 changes.push(Change::Host(*host));
-                Ok(())
-            }
-            Registration::Endpoints(host, endpoints) => {
-                self.host_mut(*host)?.endpoints.clone_from(endpoints);
-                self.registry.roster = self.applied;
                 Ok(())
             }
             Registration::HostFences(host, levels) => self.set_fences(*host, levels, changes),
@@ -194,7 +182,6 @@ impl ClusterState {
                 self.registry.invitations.insert(*id, invitation.clone());
                 Ok(())
             }
-            Registration::Uninvite(id) => self.registry.invitations.remove(id).map(drop).ok_or(Refusal::NoSuchThing),
             Registration::Grant(print, access) => {
                 self.registry.accesses.insert(*print, access.clone());
                 Ok(())

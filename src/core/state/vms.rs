@@ -280,7 +280,11 @@ impl ClusterState {
         if self.vms.get(&id).is_some_and(|vm| vm.protected) {
             return Err(Refusal::NothingToDo);
         }
-        self.registry.next_vm = self.registry.next_vm.max(id.0.saturating_add(1));
+        let is_namesake = |vm: &Vm| vm.definition.name == definition.name && vm.definition.uuid != definition.uuid;
+        if self.vms.values().any(is_namesake) {
+            return Err(Refusal::NameTaken);
+        }
+        self.registry.vm_numbers.insert(definition.uuid, id);
         self.raise_config(changes);
         let config = self.config;
         let want = if runs { Want::Running } else { Want::Stopped };
@@ -306,14 +310,14 @@ impl ClusterState {
         Ok(())
     }
 
-    /// The number of a VM: what its definition says, or else the one that it had, or else a new one.
-    fn number_of(&self, definition: &VmDefinition) -> VmId {
+    /// The number of a VM: what its definition says, or else the one that it has or ever had, or else a new one.
+    pub fn number_of(&self, definition: &VmDefinition) -> VmId {
         if definition.id != VmId(0) {
             return definition.id;
         }
-        let known = self.vms.iter().find(|(_, vm)| vm.definition.uuid == definition.uuid).map(|(id, _)| *id);
-        let last = self.vms.keys().next_back().map_or(0, |last| last.0);
-        known.unwrap_or(VmId(self.registry.next_vm.max(last.saturating_add(1)).max(1)))
+        let numbers = &self.registry.vm_numbers;
+        let last = self.vms.keys().chain(numbers.values()).max().map_or(0, |last| last.0);
+        numbers.get(&definition.uuid).copied().unwrap_or(VmId(last.saturating_add(1)))
     }
 
     pub(super) fn unprotect(&mut self, id: VmId, changes: &mut Vec<Change>) -> Result<(), Refusal> {

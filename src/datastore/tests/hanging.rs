@@ -101,7 +101,7 @@ fn an_operation_that_panics_fails_and_the_next_ones_are_tried() {
 #[test]
 fn a_thread_with_a_real_datastore_answers() {
     let folder = formatted();
-    let expected = Expected { cluster: CLUSTER, id: DatastoreId(3), uuid: None };
+    let expected = Expected { cluster: CLUSTER, id: DatastoreId(3), uuid: None, direct: false };
     let attached = Attached::new(folder.path().to_owned(), expected);
     let (answer, answers) = channel();
     let answer = move |ticket, result| drop(answer.send((ticket, result)));

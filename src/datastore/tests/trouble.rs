@@ -8,7 +8,7 @@ use crate::datastore::{Attached, Expected, FormatOptions, OperationError, Perfor
 use std::fs;
 
 fn expected() -> Expected {
-    Expected { cluster: CLUSTER, id: DatastoreId(3), uuid: None }
+    Expected { cluster: CLUSTER, id: DatastoreId(3), uuid: None, direct: false }
 }
 
 fn trouble(condition: Condition) -> String {

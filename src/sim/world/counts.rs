@@ -1,7 +1,7 @@
 //! How often each thing happened, with a zero for what never did: so that a soak can say what it did not try.
 
 use crate::core::action::Note;
-use crate::core::reason::{Alert, HostState, JudgeCause, PROOF_KINDS, Proof, Refusal, Wait};
+use crate::core::reason::{Alert, HostState, JudgeCause, PROOF_KINDS, Proof, Refusal};
 use crate::core::state::HolderProof;
 use crate::sim::spelling::{FAULT_KINDS, fault_kind};
 use crate::sim::timeline::Happening;
@@ -176,7 +176,7 @@ impl Counts {
                 let single = |proof: &&HolderProof| matches!(proof.proof, Proof::Released { .. } | Proof::DiskLocked);
                 proofs.iter().filter(single).for_each(|proof| self.add("proof", proof.proof.kind()));
             }
-            Note::Waits(_, wait) => self.add("wait", wait_name(wait)),
+            Note::Waits(_, wait) => self.add("wait", wait.kind()),
             Note::Refused(refusal) => self.refusal(refusal),
             Note::LeaseEnded => self.add("note", "lease-ended"),
             Note::Gap => self.add("note", "gap"),
@@ -192,25 +192,6 @@ fn judged_name(cause: JudgeCause) -> &'static str {
         JudgeCause::Unanswered => "unanswered",
         JudgeCause::Operator => "operator",
         JudgeCause::Drill => "drill",
-    }
-}
-
-fn wait_name(wait: &Wait) -> &'static str {
-    match wait {
-        Wait::Nothing => "nothing",
-        Wait::Stopped => "stopped",
-        Wait::LeftAlone => "left-alone",
-        Wait::NotProtected => "not-protected",
-        Wait::NotArmed => "not-armed",
-        Wait::Proof(_) => "proof",
-        Wait::Starting { .. } => "starting",
-        Wait::Unknown { .. } => "unknown",
-        Wait::Locked => "locked",
-        Wait::Retry { .. } => "retry",
-        Wait::NoRoom(_) => "no-room",
-        Wait::GaveUp { .. } => "gave-up",
-        Wait::Recovering(_) => "recovering",
-        Wait::Moving { .. } => "moving",
     }
 }
 

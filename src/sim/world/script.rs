@@ -195,5 +195,12 @@ pub(super) fn fenced(simulation: &mut Simulation<Script>) -> Vec<FenceResult> {
 
 /// A batch that changes nothing.
 pub(super) fn batch(number: u64) -> StoreBatch {
-    StoreBatch { ticket: Ticket(number), snapshots: Vec::new(), entries: Vec::new(), ballot: None, disqualified: false }
+    StoreBatch {
+        voter: VoterId(1),
+        ticket: Ticket(number),
+        snapshots: Vec::new(),
+        entries: Vec::new(),
+        ballot: None,
+        disqualified: false,
+    }
 }

@@ -61,6 +61,7 @@ fn batch(index: u64, bytes: usize) -> StoreBatch {
     let entry = StoredEntry { index: LogIndex(index), term: 1, payload: Payload::Data(vec![7; bytes]) };
     let ballot = Ballot { term: 1, vote: Some(VoterId(1)), commit: LogIndex(1) };
     StoreBatch {
+        voter: VoterId(1),
         ticket: Ticket(index),
         snapshots: Vec::new(),
         entries: vec![entry],

@@ -83,6 +83,7 @@ fn batch_of(image: &StoreImage, wanted: &Move) -> StoreBatch {
     let last = image.last_index().0;
     let ballot = image.ballot;
     let mut batch = StoreBatch {
+        voter: image.voter,
         ticket: Ticket(last),
         snapshots: Vec::new(),
         entries: Vec::new(),
