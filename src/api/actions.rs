@@ -9,7 +9,7 @@ use crate::core::action::Request;
 use crate::core::command::{Said, Want};
 use crate::core::ids::{HostId, Ticket, VmId, VoterId};
 use crate::core::reason::Refusal;
-use crate::core::state::{ClusterState, Named, Policy, VmDefinition};
+use crate::core::state::{ClusterState, Named, Policy, Registration, VmDefinition};
 use crate::node::Node;
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
@@ -286,6 +286,7 @@ pub(super) async fn on_host(
         "drill" => Request::Drill(host),
         "resolve" => Request::ResolveConflict(host),
         "end-quarantine" => Request::EndQuarantine(host),
+        "keep" => Request::Register(Box::new(Registration::Leave(host, false))),
         _ => return Err(Failure::missing(format!("nothing called \"{deed}\" can be done with a host"))),
     };
     do_it(&api, asked, request).await

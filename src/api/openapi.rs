@@ -57,7 +57,12 @@ pub(super) const OPERATIONS: [Operation; 37] = [
     act("post", "/v1/vms/{vm}/stop", "The VM should be stopped", Some(r#"{"force":false}"#)),
     act("post", "/v1/vms/{vm}/move", "Moves the VM alive", Some(r#"{"to":"host-2"}"#)),
     act("post", "/v1/vms/{vm}/unprotect", "Ends the VM's protection; it runs on", None),
-    act("post", "/v1/hosts/{host}/{deed}", "confirm-dead, drill, resolve or end-quarantine", None),
+    act(
+        "post",
+        "/v1/hosts/{host}/{deed}",
+        "confirm-dead, drill, resolve, end-quarantine or keep (not to be removed after all)",
+        None,
+    ),
     act("put", "/v1/hosts/{host}/fences", "Which devices fence the host, in levels", Some(r#"{"levels":[["bmc-1"]]}"#)),
     act("delete", "/v1/hosts/{host}", "Removes a host for good: its certificate counts no more", None),
     act("put", "/v1/policy", "Sets the rules of the cluster", Some(r#"{"brake_percent":40}"#)),

@@ -6,7 +6,8 @@ use super::errors::Failure;
 use super::handle::Api;
 use crate::clock;
 use crate::core::action::Request;
-use crate::core::ids::{FenceId, Fingerprint};
+use crate::core::ids::{FenceId, Fingerprint, LogIndex};
+use crate::core::reason::Refusal;
 use crate::core::state::{Access, ClusterState, FenceEntry, Invitation, Named, Registration, Right, Secret};
 use crate::trust::{Authority, JoinToken, Principal, Role, SigningRequest, fingerprint};
 use axum::Json;
@@ -99,7 +100,7 @@ pub(super) async fn add_fence(
     Json(body): Json<Fence>,
 ) -> Result<Json<Value>, Failure> {
     let settings = serde_json::to_vec(&body.device).map_err(|error| Failure::internal(error.to_string()))?;
-    let entry = FenceEntry { name: sound(&body.name)?, settings: Arc::new(Secret(settings)) };
+    let entry = FenceEntry { name: sound(&body.name)?, settings: Arc::new(Secret(settings)), set_up: LogIndex(0) };
     do_it(&api, asked, register(Registration::Fence(entry))).await
 }
 
@@ -151,7 +152,10 @@ pub(super) async fn remove_host(
     });
     let (id, votes) = found.await??;
     if votes {
-        api.ask(asked.ticket, register(Registration::LeaveHost(id)), asked.said).await?;
+        match api.ask(asked.ticket, register(Registration::Leave(id, true)), asked.said).await {
+            Err(failure) if !failure.is(Refusal::NothingToDo) => return Err(failure),
+            _ => {}
+        }
         return Ok(Json(json!({ "done": false, "waits_for": "its voter to move to another host" })));
     }
     do_it(&api, asked, register(Registration::RemoveHost(id))).await

@@ -157,6 +157,8 @@ pub struct Warrant {
     pub authority: Authority,
     /// The entry of the log that a majority has; zero where none is needed.
     pub index: LogIndex,
+    /// The entry that set the device up. Who knows other settings by now, or does not know these yet, does nothing.
+    pub set_up: LogIndex,
 }
 
 /// What is done with a watchdog.

@@ -293,6 +293,8 @@ pub enum Unfit {
     Network(NetworkId),
     /// It was fenced too often of late; a person's word releases it.
     Quarantined,
+    /// The host is about to be removed.
+    Leaving,
     /// It starts as many VMs as it may at once.
     Busy,
     /// Its hypervisor does not answer.

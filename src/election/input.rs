@@ -151,6 +151,18 @@ impl Election {
         proposed.map_err(|_| ChangeError::NotLeader)
     }
 
+    /// Gives up leading, for another voter to lead. The others find out by themselves, as if this one had died: to be
+    /// asked to hurry would break the promise that lies in the rounds they have answered.
+    pub fn stand_down(&mut self, now: Instant) {
+        if self.raw.raft.state != StateRole::Leader {
+            return;
+        }
+        let raft = &mut self.raw.raft;
+        raft.become_follower(raft.term, raft::INVALID_ID);
+        self.pace.be_silent(now + self.settings.election_max * 2);
+        self.settle(now);
+    }
+
     /// The batch of that ticket is on disk.
     pub fn persisted(&mut self, now: Instant, ticket: Ticket) {
         let Some(synced) = self.disk.synced(ticket, &self.state()) else { return };

@@ -137,6 +137,11 @@ impl Pace {
         self.heard = Some(now);
     }
 
+    /// From now until then this voter takes part in no election.
+    pub(super) fn be_silent(&mut self, until: Instant) {
+        self.silent_until = self.silent_until.max(until);
+    }
+
     /// Whether this voter must not help to elect anybody now, itself included.
     ///
     /// The library has a check of its own, but forgets the leader, and the check with it, as soon as any message of

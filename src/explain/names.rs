@@ -23,9 +23,12 @@ impl Names {
     /// The names that the log holds.
     pub fn of(state: &ClusterState) -> Names {
         let registry = &state.registry;
+        let former = &registry.former;
+        let hosts = state.hosts.iter().map(|(id, host)| (*id, host.name.clone()));
+        let vms = state.vms.iter().map(|(id, vm)| (*id, vm.definition.name.clone()));
         Names {
-            hosts: state.hosts.iter().map(|(id, host)| (*id, host.name.clone())).collect(),
-            vms: state.vms.iter().map(|(id, vm)| (*id, vm.definition.name.clone())).collect(),
+            hosts: former.hosts.iter().map(|(id, name)| (*id, name.clone())).chain(hosts).collect(),
+            vms: former.vms.iter().map(|(id, vm)| (*id, vm.name.clone())).chain(vms).collect(),
             datastores: registry.datastores.iter().map(|(id, named)| (*id, named.name.clone())).collect(),
             networks: registry.networks.iter().map(|(id, named)| (*id, named.name.clone())).collect(),
             fences: registry.fences.iter().map(|(id, entry)| (*id, entry.name.clone())).collect(),

@@ -94,6 +94,7 @@ pub fn unfit(unfit: &Unfit, names: &Names) -> String {
         Unfit::Datastore(id) => format!("does not reach {}", names.datastore(*id)),
         Unfit::Network(id) => format!("does not have {}", names.network(*id)),
         Unfit::Quarantined => "is quarantined".to_owned(),
+        Unfit::Leaving => "is about to be removed".to_owned(),
         Unfit::Busy => "starts as many as it may".to_owned(),
         Unfit::HypervisorDown => "has a hypervisor that does not answer".to_owned(),
     }

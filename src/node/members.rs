@@ -31,9 +31,14 @@ pub(super) struct Tending {
 #[derive(Debug, PartialEq, Eq)]
 enum Step {
     Change(MemberChange),
-    Replace { promote: VoterId, remove: VoterId },
+    Replace {
+        promote: VoterId,
+        remove: VoterId,
+    },
     Forget(VoterId),
     New(HostId),
+    /// This voter's own home is to go: another voter is to lead, and see to it.
+    StandDown,
 }
 
 impl Node {
@@ -59,6 +64,10 @@ impl Node {
             Some(Step::Replace { promote, remove }) => {
                 // The old store is retired when the change is complete: until then its vote may be needed for it.
                 let _ = voter.election.change_members(MemberChange::Replace { promote, remove });
+                return;
+            }
+            Some(Step::StandDown) => {
+                voter.election.stand_down(now);
                 return;
             }
             Some(Step::Forget(voter)) => Command::RetireVoter { voter },
@@ -163,9 +172,7 @@ impl super::voter::Voter {
         let is_dead = |voter: &VoterId| {
             let silent = self.tending.silent.get(voter).is_some_and(|since| now.since(*since) > patience);
             let lags = self.tending.lagging.get(voter).is_some_and(|(_, since)| now.since(*since) > patience);
-            let home = self.state.voters.get(voter).and_then(|host| self.state.hosts.get(host));
-            let leaves = home.is_some_and(|host| host.leaving);
-            *voter != me && (silent || lags || leaves || self.tending.lost.contains(voter))
+            *voter != me && (silent || lags || self.leaves(*voter) || self.tending.lost.contains(voter))
         };
         if let Some(surplus) = members_of(members).find(|id| !self.state.voters.contains_key(id) && *id != me) {
             return Some(Step::Change(MemberChange::Remove(surplus)));
@@ -176,6 +183,10 @@ impl super::voter::Voter {
         if let Some(voter) = newcomer {
             return self.step_for(voter, dead, is_dead(&voter));
         }
+        let leaves = self.leaves(me);
+        if leaves && self.may_follow(is_dead) {
+            return Some(Step::StandDown);
+        }
         let (present, wanted) = (self.state.voters.len(), self.state.policy.voters as usize);
         if present > wanted {
             let first = self.state.voters.keys().copied().find(|voter| *voter != me);
@@ -184,9 +195,32 @@ impl super::voter::Voter {
         if dead.is_none() && present == wanted {
             return None;
         }
-        // One voter survives as many losses as two do, and of two each loss stops the cluster.
-        let alone = dead.is_none() && present % 2 == 1 && self.homes(None).count() < 2;
-        if alone { None } else { self.choose_home(dead).map(Step::New) }
+        if let Some(home) = self.choose_home(dead) {
+            // One voter survives as many losses as two do, and of two each loss stops the cluster.
+            let alone = dead.is_none() && present % 2 == 1 && self.homes(None).count() < 2;
+            return if alone && !leaves { None } else { Some(Step::New(home)) };
+        }
+        // Nobody takes the place of a voter whose home is to go. Two that remain are worse than one.
+        let surplus = match dead {
+            Some(voter) => self.leaves(voter).then_some(voter),
+            None => self.state.voters.keys().copied().find(|voter| *voter != me && present % 2 == 0),
+        };
+        surplus.map(|voter| Step::Change(MemberChange::Remove(voter)))
+    }
+
+    /// Whether a voter's home is about to be removed.
+    fn leaves(&self, voter: VoterId) -> bool {
+        let home = self.state.voters.get(&voter).and_then(|host| self.state.hosts.get(host));
+        home.is_some_and(|host| host.leaving)
+    }
+
+    /// Whether another voter could lead by now.
+    fn may_follow(&self, is_dead: impl Fn(&VoterId) -> bool) -> bool {
+        let me = self.election.id();
+        let ready = |voter: &VoterId| self.election.progress(*voter).is_some_and(|progress| progress.caught_up);
+        let silent = |voter: &VoterId| self.tending.silent.contains_key(voter);
+        let mut voters = self.election.members().voters.iter();
+        voters.any(|voter| *voter != me && !is_dead(voter) && !silent(voter) && ready(voter))
     }
 
     /// The next step for a store that does not vote.

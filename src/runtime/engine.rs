@@ -219,11 +219,11 @@ impl Engine {
             NodeAction::Core(Action::UpgradeReady) => {
                 self.end = Some(if self.guardless { End::Guardless } else { End::Parted });
             }
-            NodeAction::Core(Action::Fence { ticket, device, op, .. }) => {
+            NodeAction::Core(Action::Fence { ticket, warrant, device, op }) => {
                 // An order that waited for the disk may hit a host that was let in again since.
                 let is_late = clock::boottime().since(since) > LATE;
                 let settings = self.node.state().and_then(|state| state.registry.fences.get(&device)).cloned();
-                let settings = settings.filter(|_| !is_late);
+                let settings = settings.filter(|entry| !is_late && entry.set_up == warrant.set_up);
                 self.hands.fence(ticket, device, settings, op);
             }
             NodeAction::Core(Action::Note(note)) => self.hands.note(&self.node, &note, clock::boottime()),

@@ -178,7 +178,12 @@ fn unfit(why: &Unfit, names: &Names) -> Value {
         }
         Unfit::Datastore(id) => value["datastore"] = json!(names.datastore(*id)),
         Unfit::Network(id) => value["network"] = json!(names.network(*id)),
-        Unfit::NotAlive | Unfit::Witness | Unfit::Quarantined | Unfit::Busy | Unfit::HypervisorDown => {}
+        Unfit::NotAlive
+        | Unfit::Witness
+        | Unfit::Quarantined
+        | Unfit::Leaving
+        | Unfit::Busy
+        | Unfit::HypervisorDown => {}
     }
     value
 }

@@ -1,8 +1,9 @@
 //! People act while things happen.
 
 use crate::rig::{Rig, nothing};
+use holdfast::client::Note;
 use holdfast::core::command::Want;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vm_that_is_stopped_in_the_middle_of_its_recovery_stays_stopped() {
@@ -77,5 +78,44 @@ async fn a_cluster_that_only_observes_restarts_nothing_until_it_is_armed() {
     assert!(vms.iter().all(|vm| rig.starts(vm) == 1));
     rig.post("/v1/arm", nothing()).await.unwrap();
     rig.until_moved(&vms, &victim).await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_masters_own_host_can_be_removed() {
+    let rig = Rig::with_vms(0, |_| {}).await;
+    let leaver = rig.master().await;
+    let others: Vec<&str> = rig.cluster.machines().iter().map(|machine| machine.name.as_str()).collect();
+    let others: Vec<&str> = others.into_iter().filter(|name| *name != leaver).collect();
+    for (number, home) in others.iter().enumerate() {
+        rig.cluster.add_vm(&format!("vm-{}", number + 1), Some(home), false).await.unwrap();
+    }
+    rig.must(holdfast::demo::all_run(&rig.cluster, 2).await);
+    let path = format!("/v1/hosts/{leaver}");
+    let gone = |cluster| {
+        let path = path.clone();
+        async move {
+            let client = holdfast::demo::Cluster::client(cluster).await?;
+            match client.delete(&path, &Note::default()).await {
+                Ok(answer) => Ok(answer["done"] == true),
+                Err(error) if error.code() == Some("not-found") => Ok(true),
+                Err(error) => Err(error.into()),
+            }
+        }
+    };
+    rig.must(rig.cluster.until("the host to be removed", gone).await);
+    rig.machine(&leaver).kill().unwrap();
+    assert!(rig.starts("vm-1") == 1 && rig.starts("vm-2") == 1, "the removal disturbed a VM");
+    // Of the two that remain one votes: the loss of the other stops nothing.
+    let alone = |cluster| async move {
+        let status = holdfast::demo::Cluster::client(cluster).await?.get::<Value>("/v1/status").await?;
+        Ok(status["voters"].as_array().is_some_and(|voters| voters.len() == 1))
+    };
+    rig.must(rig.cluster.until("one voter to remain", alone).await);
+    let victim = rig.other().await;
+    let vms = rig.on(&victim).await;
+    rig.machine(&victim).kill().unwrap();
+    rig.until_moved(&vms, &victim).await;
+    rig.until_host(&victim, "alive").await;
     rig.end().await;
 }

@@ -78,6 +78,9 @@ enum HostVerb {
     /// Removes a host for good, once it holds no VM and its vote has moved elsewhere
     #[command(after_help = "Examples:\n  holdfast host remove host-3 --yes")]
     Remove(HostName),
+    /// Keeps a host that was to be removed
+    #[command(after_help = "Examples:\n  holdfast host keep host-3")]
+    Keep(HostName),
     /// Sets which devices fence a host
     #[command(after_help = FENCE_HELP)]
     Fence(FenceArgs),
@@ -128,6 +131,7 @@ pub fn host(args: &HostArgs, session: &mut Session<'_>, output: &mut Output) -> 
         HostVerb::Resolve(host) => deed(&host.name, "resolve", None, session, output),
         HostVerb::EndQuarantine(host) => deed(&host.name, "end-quarantine", None, session, output),
         HostVerb::Remove(host) => remove(&host.name, session, output),
+        HostVerb::Keep(host) => deed(&host.name, "keep", None, session, output),
         HostVerb::Fence(fence) => set_fences(fence, session, output),
     }
 }

@@ -8,6 +8,7 @@
 //! The identity is read before the order and again after the power was seen to be off: a device that was re-plugged
 //! in between would otherwise prove the wrong machine dead.
 
+use super::chain::{Chain, Device, Goal};
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Command;
@@ -16,83 +17,10 @@ use crate::core::message::{FenceOp, FenceResult};
 use crate::core::reason::{Alert, JudgeCause, NoProof, Proof};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::{Armed, Standing};
-use crate::core::time::Instant;
 use std::time::Duration;
 
 /// A device that several ways could not reach is given up for this round.
 const WAYS: usize = 3;
-
-/// The fencing of one host.
-#[derive(Debug)]
-pub(super) struct Chain {
-    target: Incarnation,
-    /// The entry of the log that allows it.
-    warrant: LogIndex,
-    level: usize,
-    devices: Vec<Device>,
-    /// Nothing is asked before this.
-    resume: Instant,
-    rounds: u32,
-    goal: Goal,
-    began: Instant,
-    proposed: Option<Instant>,
-    /// It is only to show that the devices work.
-    is_drill: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Goal {
-    Off,
-    /// It is proven; it may come up again.
-    On,
-}
-
-#[derive(Debug)]
-struct Device {
-    id: FenceId,
-    identified: bool,
-    /// Whether nothing was asked since its identity was read: just so it may be ordered to switch off.
-    fresh: bool,
-    ordered: Option<Instant>,
-    /// How often the power was read as off in a row.
-    off: u32,
-    confirmed: bool,
-    next: Instant,
-    /// The operation that is waited for: a late answer to any other says nothing.
-    asked: Option<Ticket>,
-    attempt: usize,
-}
-
-impl Device {
-    fn new(id: FenceId, now: Instant) -> Device {
-        Device {
-            id,
-            identified: false,
-            fresh: false,
-            ordered: None,
-            off: 0,
-            confirmed: false,
-            next: now,
-            asked: None,
-            attempt: 0,
-        }
-    }
-
-    /// How many readings of "off" settle it: without an order of ours the machine may be about to come up.
-    fn is_off(&self) -> bool {
-        self.off >= if self.ordered.is_some() { 1 } else { 2 }
-    }
-
-    fn next_op(&self, braked: bool) -> FenceOp {
-        if !self.identified || self.is_off() {
-            FenceOp::Identity
-        } else if self.ordered.is_none() && !braked {
-            if self.fresh { FenceOp::PowerOff } else { FenceOp::Identity }
-        } else {
-            FenceOp::Power
-        }
-    }
-}
 
 impl Master {
     pub(super) fn begin_fencing(&mut self, cx: &Context<'_>, target: Incarnation, out: &mut Output) {
@@ -110,11 +38,12 @@ impl Master {
         }
         let is_committed = !matches!(host.standing, Standing::Admitted);
         let warrant = LogIndex(cx.state.applied.0 + u64::from(!is_committed));
-        let chain = Chain {
+        let mut chain = Chain {
             target,
             warrant,
+            plan: cx.state.fence_plan(target.host),
             level: 0,
-            devices: devices_of(cx, target.host, 0),
+            devices: Vec::new(),
             resume: cx.now,
             rounds: 0,
             goal: Goal::Off,
@@ -122,6 +51,7 @@ impl Master {
             proposed: None,
             is_drill: matches!(host.standing, Standing::Judged { cause: JudgeCause::Drill }),
         };
+        chain.enter(0, cx.now);
         self.fencing.insert(target.host, chain);
     }
 
@@ -182,6 +112,7 @@ impl Master {
         // A master that may be deposed by now reads, and orders nothing: the host may have been let in again since.
         let braked = self.brake.is_on || cx.state.armed != Armed::Armed || !self.has_quorum(cx);
         let Some(chain) = self.fencing.get_mut(&host) else { return };
+        chain.follow(cx);
         let goal = chain.goal;
         let begun = chain.devices.iter().any(|device| device.ordered.is_some());
         if cx.now < chain.resume || (coming_back && goal == Goal::Off && !begun) {
@@ -239,6 +170,9 @@ impl Master {
         result: FenceResult,
         out: &mut Output,
     ) {
+        if let Some(chain) = self.fencing.get_mut(&host) {
+            chain.follow(cx);
+        }
         let uuid = cx.state.hosts.get(&host).map(|host| host.uuid);
         let (poll, timeout) = (self.timing.fence_poll, self.timing.fence_timeout);
         let Some(device) = self.device(host, id).filter(|device| device.asked == Some(ticket)) else { return };
@@ -292,20 +226,20 @@ impl Master {
         self.device_troubles.insert(device, trouble);
         self.alert(Alert::FenceFailed { device }, out);
         let (retry, longest) = (self.timing.fence_retry, self.timing.retry_max);
-        let levels = cx.state.hosts.get(&host).map_or(0, |host| host.fences.len());
         let Some(chain) = self.fencing.get_mut(&host) else { return };
         if chain.goal == Goal::On {
             // It stays off; a person sees it as dead.
             self.fencing.remove(&host);
             return;
         }
-        chain.level += 1;
-        if chain.level >= levels {
-            chain.level = 0;
+        let next = chain.level + 1;
+        if next < chain.plan.len() {
+            chain.enter(next, cx.now);
+        } else {
             chain.resume = cx.now + backoff(retry, chain.rounds, longest);
             chain.rounds += 1;
+            chain.enter(0, cx.now);
         }
-        chain.devices = devices_of(cx, host, chain.level);
         self.tend_chain(cx, host, out);
     }
 
@@ -361,7 +295,7 @@ impl Master {
             self.fencing.remove(&host);
         } else if was_drill || policy.power_on_after_fence && !leaving {
             chain.goal = Goal::On;
-            chain.devices = chain.devices.iter().map(|device| Device::new(device.id, cx.now)).collect();
+            chain.enter(chain.level, cx.now);
             self.tend_chain(cx, host, out);
         } else {
             self.fencing.remove(&host);
@@ -383,11 +317,6 @@ impl Master {
         let why = |id: &FenceId| self.device_troubles.get(id).cloned().unwrap_or(NoProof::Fencing(*id));
         entry.fences.iter().flatten().map(why).collect()
     }
-}
-
-fn devices_of(cx: &Context<'_>, host: HostId, level: usize) -> Vec<Device> {
-    let devices = cx.state.hosts.get(&host).and_then(|host| host.fences.get(level));
-    devices.map(|ids| ids.iter().map(|id| Device::new(*id, cx.now)).collect()).unwrap_or_default()
 }
 
 /// A delay that doubles with each round, up to a longest one.

@@ -15,6 +15,7 @@
 //! back; [`Event::Wake`] comes when everything that was already waiting to be read was delivered.
 
 mod admission;
+mod chain;
 mod explain;
 mod fencing;
 mod forecast;
@@ -104,7 +105,7 @@ pub struct Master {
     reach: reach::Reach,
     records: records::Records,
     tombstones: BTreeMap<HostId, tombstones::Burial>,
-    fencing: BTreeMap<HostId, fencing::Chain>,
+    fencing: BTreeMap<HostId, chain::Chain>,
     fenced_lately: BTreeMap<HostId, Vec<Instant>>,
     device_troubles: BTreeMap<crate::core::ids::FenceId, crate::core::reason::NoProof>,
     recovery: recovery::Recovery,

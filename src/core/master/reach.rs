@@ -95,7 +95,8 @@ impl Master {
         out: &mut Output,
     ) -> Ticket {
         let ticket = self.begin(cx, Purpose::Fence(target, device, op));
-        let warrant = Warrant { authority: self.authority, index: self.warrant_index(cx, target, op) };
+        let (index, set_up) = (self.warrant_index(cx, target, op), cx.state.fence_set_up(device));
+        let warrant = Warrant { authority: self.authority, index, set_up };
         // Only voters know how to speak to a device: its password is in the log, and on no other host.
         let knows = |id: &HostId| *id != target && cx.state.voters.values().any(|home| home == id);
         match self.way(cx, attempt, knows) {

@@ -310,6 +310,8 @@ impl Master {
             Err(Unfit::Witness)
         } else if host.quarantined {
             Err(Unfit::Quarantined)
+        } else if host.leaving {
+            Err(Unfit::Leaving)
         } else if watched.state != HostState::Alive || !watched.is_acknowledged {
             Err(Unfit::NotAlive)
         } else if !watched.hypervisor {

@@ -279,6 +279,7 @@ mod tests {
     #[test]
     fn a_vm_that_comes_back_is_known_for_what_it_was() {
         let mut state = armed();
+        state.registry.former.last_vm = VM;
         let definition = |uuid, name: &str| {
             let definition = VmDefinition { uuid, name: name.to_owned(), ..VmDefinition::plain(VmId(0)) };
             Command::Protect { definition: Box::new(definition), runs: false }

@@ -4,12 +4,14 @@
 //! master's own observation and begins anew with each master.
 
 mod apply;
+mod former;
 mod hosts;
 mod registry;
 mod veto;
 mod vms;
 
 pub use apply::{Applied, Change, Grant};
+pub use former::Former;
 pub use registry::{Access, FenceEntry, Identity, Invitation, Named, Newcomer, Registration, Registry, Right, Secret};
 
 use crate::core::ids::{

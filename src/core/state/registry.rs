@@ -2,10 +2,9 @@
 //!
 //! None of this takes part in a decision about who runs what; it says who may speak, and what a number means.
 
-use super::{ClusterState, Host, Life, Standing};
+use super::{ClusterState, Former, Host, Life, Standing};
 use crate::core::ids::{
     Address, ConfigVersion, DatastoreId, FenceId, Fingerprint, Generation, HostId, LogIndex, NetworkId, SocketAddr,
-    VmId,
 };
 use crate::core::reason::Refusal;
 use crate::core::state::Change;
@@ -34,9 +33,10 @@ pub struct Registry {
     pub roster: LogIndex,
     /// The number of the next host.
     pub next_host: u32,
-    /// The number of every VM that ever came under protection, by its UUID. It is kept when the VM is forgotten: a
-    /// process of it may run on somewhere, and must be known for what it is if the VM comes back.
-    pub vm_numbers: BTreeMap<u128, VmId>,
+    /// The number of the latest fence device. None is given twice: proofs name devices by it.
+    pub last_fence: u32,
+    /// What is there no more.
+    pub former: Former,
 }
 
 /// What a cluster is.
@@ -80,6 +80,8 @@ pub struct FenceEntry {
     pub name: String,
     /// How it is reached and spoken to: opaque here, for it holds passwords and belongs to the adapter.
     pub settings: Arc<Secret>,
+    /// The entry of the log that set it up so. What a device has said under other settings is no proof.
+    pub set_up: LogIndex,
 }
 
 /// An invitation to join, which works once.
@@ -111,7 +113,7 @@ pub enum Right {
 }
 
 /// A host that joins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Newcomer {
     /// The invitation that it uses up; none for the first host.
     pub invitation: Option<u128>,
@@ -140,8 +142,8 @@ pub enum Registration {
     Join(Box<Newcomer>),
     /// A host goes for good. It must hold nothing and not vote.
     RemoveHost(HostId),
-    /// A host is about to go for good: no voter stays on it.
-    LeaveHost(HostId),
+    /// A host is about to go for good, or stays after all. On one that goes no voter stays, and no VM starts.
+    Leave(HostId, bool),
     /// These devices fence a host, in levels.
     HostFences(HostId, Vec<Vec<FenceId>>),
     /// A datastore gets a name and a number.
@@ -165,11 +167,7 @@ impl ClusterState {
         match change {
             Registration::Join(newcomer) => self.join(newcomer, changes),
             Registration::RemoveHost(host) => self.remove_host(*host, changes),
-            Registration::LeaveHost(host) => {
-                self.host_mut(*host)?.leaving = true;
-                changes.push(Change::Host(*host));
-                Ok(())
-            }
+            Registration::Leave(host, leaving) => self.leave(*host, *leaving, changes),
             Registration::HostFences(host, levels) => self.set_fences(*host, levels, changes),
             Registration::Datastore(named) => name(&mut self.registry.datastores, named, |id| DatastoreId(id as u16)),
             Registration::Network(named) => self.name_network(named),
@@ -220,6 +218,23 @@ impl ClusterState {
         Ok(())
     }
 
+    fn leave(&mut self, id: HostId, leaving: bool, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        let host = self.hosts.get(&id).ok_or(Refusal::NoSuchThing)?;
+        if host.leaving == leaving {
+            return Err(Refusal::NothingToDo);
+        }
+        if leaving && (!self.held_on(id).is_empty() || !host.accounted) {
+            return Err(Refusal::Held);
+        }
+        // The vote of the last host has nowhere to go.
+        if leaving && !self.hosts.iter().any(|(other, host)| *other != id && !host.leaving) {
+            return Err(Refusal::Votes);
+        }
+        self.host_mut(id)?.leaving = leaving;
+        changes.push(Change::Host(id));
+        Ok(())
+    }
+
     fn remove_host(&mut self, id: HostId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
         let host = self.hosts.get(&id).ok_or(Refusal::NoSuchThing)?;
         if !self.held_on(id).is_empty() || !host.accounted {
@@ -228,7 +243,9 @@ impl ClusterState {
         if self.voters.values().any(|home| *home == id) {
             return Err(Refusal::Votes);
         }
-        self.hosts.remove(&id);
+        if let Some(host) = self.hosts.remove(&id) {
+            self.registry.former.keep_host(id, host.name);
+        }
         self.registry.roster = self.applied;
         changes.push(Change::Host(id));
         Ok(())
@@ -245,10 +262,28 @@ impl ClusterState {
     }
 
     fn add_fence(&mut self, entry: &FenceEntry) {
-        let fences = &mut self.registry.fences;
-        let same = fences.iter().find(|(_, old)| old.name == entry.name).map(|(id, _)| *id);
-        let next = FenceId(fences.keys().next_back().map_or(1, |last| last.0 + 1));
-        fences.insert(same.unwrap_or(next), entry.clone());
+        let registry = &mut self.registry;
+        let entry = FenceEntry { set_up: self.applied, ..entry.clone() };
+        match registry.fences.values_mut().find(|old| old.name == entry.name) {
+            Some(old) if old.settings == entry.settings => {}
+            Some(old) => *old = entry,
+            None => {
+                registry.last_fence += 1;
+                registry.fences.insert(FenceId(registry.last_fence), entry);
+            }
+        }
+    }
+
+    /// The devices that fence a host, in levels, each with the entry of the log that set it up.
+    pub fn fence_plan(&self, host: HostId) -> Vec<Vec<(FenceId, LogIndex)>> {
+        let set_up = |id: &FenceId| (*id, self.fence_set_up(*id));
+        let levels = self.hosts.get(&host).map(|host| host.fences.iter());
+        levels.into_iter().flatten().map(|level| level.iter().map(set_up).collect()).collect()
+    }
+
+    /// The entry of the log that set a fence device up as it is now.
+    pub fn fence_set_up(&self, fence: FenceId) -> LogIndex {
+        self.registry.fences.get(&fence).map_or(LogIndex(0), |entry| entry.set_up)
     }
 
     fn remove_fence(&mut self, id: FenceId) -> Result<(), Refusal> {
@@ -358,12 +393,43 @@ mod tests {
     }
 
     #[test]
+    fn a_fence_device_is_known_by_what_set_it_up() {
+        let mut state = ClusterState::default();
+        let fence = |name: &str, settings: u8| {
+            let settings = Arc::new(Secret(vec![settings]));
+            register(Registration::Fence(FenceEntry { name: name.to_owned(), settings, set_up: LogIndex(0) }))
+        };
+        let mut apply = |index, command| {
+            assert_eq!(state.apply(LogIndex(index), &command).refused, None);
+            state.registry.fences.iter().map(|(id, entry)| (id.0, entry.set_up.0)).collect::<Vec<_>>()
+        };
+        assert_eq!(apply(1, fence("a", 1)), [(1, 1)]);
+        assert_eq!(apply(2, fence("a", 1)), [(1, 1)]);
+        assert_eq!(apply(3, fence("a", 2)), [(1, 3)]);
+        assert_eq!(apply(4, register(Registration::RemoveFence(FenceId(1)))), []);
+        assert_eq!(apply(5, fence("a", 1)), [(2, 5)]);
+    }
+
+    #[test]
     fn a_host_that_votes_stays() {
         let mut state = ClusterState::default();
         state.apply(LogIndex(1), &newcomer("a", 1, None));
         state.voters.insert(crate::core::ids::VoterId(1), HostId(0));
         let refused = state.apply(LogIndex(2), &register(Registration::RemoveHost(HostId(0)))).refused;
         assert_eq!(refused, Some(Refusal::Votes));
+    }
+
+    #[test]
+    fn the_last_host_cannot_leave_and_who_leaves_may_stay() {
+        let mut state = ClusterState::default();
+        let mut apply = |index, command| state.apply(LogIndex(index), &command).refused;
+        assert_eq!(apply(1, newcomer("a", 1, None)), None);
+        assert_eq!(apply(2, register(Registration::Leave(HostId(0), true))), Some(Refusal::Votes));
+        assert_eq!(apply(3, newcomer("b", 2, None)), None);
+        assert_eq!(apply(4, register(Registration::Leave(HostId(0), true))), None);
+        assert_eq!(apply(5, register(Registration::Leave(HostId(1), true))), Some(Refusal::Votes));
+        assert_eq!(apply(6, register(Registration::Leave(HostId(0), false))), None);
+        assert_eq!(apply(7, register(Registration::Leave(HostId(0), false))), Some(Refusal::NothingToDo));
     }
 
     #[test]

@@ -284,7 +284,9 @@ impl ClusterState {
         if self.vms.values().any(is_namesake) {
             return Err(Refusal::NameTaken);
         }
-        self.registry.vm_numbers.insert(definition.uuid, id);
+        let former = &mut self.registry.former;
+        former.vms.remove(&id);
+        former.last_vm = former.last_vm.max(id);
         self.raise_config(changes);
         let config = self.config;
         let want = if runs { Want::Running } else { Want::Stopped };
@@ -315,9 +317,11 @@ impl ClusterState {
         if definition.id != VmId(0) {
             return definition.id;
         }
-        let numbers = &self.registry.vm_numbers;
-        let last = self.vms.keys().chain(numbers.values()).max().map_or(0, |last| last.0);
-        numbers.get(&definition.uuid).copied().unwrap_or(VmId(last.saturating_add(1)))
+        let former = &self.registry.former;
+        let present = self.vms.iter().map(|(id, vm)| (id, vm.definition.uuid));
+        let past = former.vms.iter().map(|(id, vm)| (id, vm.uuid));
+        let known = present.chain(past).find(|(_, uuid)| *uuid == definition.uuid);
+        known.map_or(VmId(former.last_vm.0.saturating_add(1)), |(id, _)| *id)
     }
 
     pub(super) fn unprotect(&mut self, id: VmId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
@@ -341,7 +345,9 @@ impl ClusterState {
         if self.hosts.values().any(|host| host.standing == Standing::Admitted && host.acknowledged < config) {
             return Err(Refusal::ConfigBehind);
         }
-        self.vms.remove(&id);
+        if let Some(vm) = self.vms.remove(&id) {
+            self.registry.former.keep_vm(id, vm.definition.name, vm.definition.uuid);
+        }
         changes.push(Change::Vm(id));
         Ok(())
     }

@@ -181,7 +181,9 @@ pub(super) fn hook_ticket(simulation: &mut Simulation<Script>, machine: usize) -
 }
 
 pub(super) fn fence(op: FenceOp) -> NodeAction {
-    let warrant = crate::core::action::Warrant { index: crate::core::ids::LogIndex(9), authority: Default::default() };
+    let index = crate::core::ids::LogIndex(9);
+    let warrant =
+        crate::core::action::Warrant { index, authority: Default::default(), set_up: crate::core::ids::LogIndex(0) };
     core(Action::Fence { ticket: Ticket(3), warrant, device: FenceId(1), op })
 }
 
