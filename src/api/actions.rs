@@ -90,7 +90,15 @@ pub(super) async fn status(State(api): State<Api>, _: Looking) -> Result<Json<Cl
 
 /// `GET /v1/hosts`
 pub(super) async fn hosts(State(api): State<Api>, _: Looking) -> Result<Json<Vec<HostView>>, Failure> {
-    Ok(Json(api.view(|viewer, _, _| viewer.hosts()).await?))
+    let (mut hosts, mut after) = (Vec::new(), None);
+    loop {
+        let (portion, more) = api.view(move |viewer, _, _| viewer.hosts_after(after)).await?;
+        hosts.extend(portion);
+        after = more;
+        if after.is_none() {
+            return Ok(Json(hosts));
+        }
+    }
 }
 
 /// `GET /v1/hosts/{host}`
@@ -109,7 +117,15 @@ pub(super) async fn host(
 
 /// `GET /v1/vms`
 pub(super) async fn vms(State(api): State<Api>, _: Looking) -> Result<Json<Vec<VmView>>, Failure> {
-    Ok(Json(api.view(|viewer, _, _| viewer.vms()).await?))
+    let (mut vms, mut after) = (Vec::new(), None);
+    loop {
+        let (portion, more) = api.view(move |viewer, _, _| viewer.vms_after(after)).await?;
+        vms.extend(portion);
+        after = more;
+        if after.is_none() {
+            return Ok(Json(vms));
+        }
+    }
 }
 
 /// `GET /v1/vms/{vm}`

@@ -77,7 +77,7 @@ impl Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error)
     }
 
-    pub(super) fn refused(refusal: &Refusal, names: &Names) -> Failure {
+    pub(super) fn refused(refusal: &Refusal, names: &dyn Names) -> Failure {
         let status = match refusal {
             Refusal::NoSuchThing => StatusCode::NOT_FOUND,
             Refusal::NoMajority => return Failure::no_master(),

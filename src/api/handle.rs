@@ -8,7 +8,7 @@ use crate::core::ids::{Address, Ticket};
 use crate::core::reason::Refusal;
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::node::Node;
 use crate::runtime::{Call, Glance};
 use crate::store::LedgerReader;
@@ -117,7 +117,7 @@ impl Api {
         match self.handle.request(ticket, request, Some(said)).await {
             Some(Ok(())) => Ok(()),
             Some(Err(refusal)) => {
-                let names = self.handle.look(|node, _| node.state().map(Names::of)).await.flatten();
+                let names = self.handle.look(|node, _| node.state().map(NameList::of)).await.flatten();
                 Err(Failure::refused(&refusal, &names.unwrap_or_default()))
             }
             None => Err(Failure::unanswered("no majority has confirmed the request in time")),

@@ -6,7 +6,7 @@ use super::errors::Failure;
 use super::handle::Api;
 use crate::clock;
 use crate::core::ids::{HostId, VmId};
-use crate::explain::Names;
+use crate::explain::{NameList, Names};
 use crate::ledger::{Availability, Entry, History, Recovery, What};
 use crate::runtime::fact;
 use crate::store::{LedgerKey, LedgerReader, QueryError};
@@ -160,11 +160,11 @@ async fn read<T: Send + 'static>(
     rows.map_err(|error| Failure::internal(error.to_string()))?.map_err(|error| Failure::internal(error.to_string()))
 }
 
-async fn names(api: &Api) -> Names {
-    api.handle.look(|node, _| node.state().map(Names::of)).await.flatten().unwrap_or_default()
+async fn names(api: &Api) -> NameList {
+    api.handle.look(|node, _| node.state().map(NameList::of)).await.flatten().unwrap_or_default()
 }
 
-fn report(ledger: &LedgerReader, window: Window, now: i64, names: &Names) -> Result<AvailabilityView, QueryError> {
+fn report(ledger: &LedgerReader, window: Window, now: i64, names: &dyn Names) -> Result<AvailabilityView, QueryError> {
     let mut history = History::default();
     let mut first = None;
     let mut after = None;
@@ -199,7 +199,7 @@ fn report(ledger: &LedgerReader, window: Window, now: i64, names: &Names) -> Res
     })
 }
 
-fn recovered(recovery: &Recovery, names: &Names) -> RecoveryView {
+fn recovered(recovery: &Recovery, names: &dyn Names) -> RecoveryView {
     let exit = recovery.exit.map(|exit| format!("it ended there: {}", crate::explain::exit(exit)));
     RecoveryView {
         vm: names.vm(recovery.vm),
@@ -225,7 +225,7 @@ fn key(text: &str) -> Result<LedgerKey, Failure> {
     if parts.next().is_some() { Err(bad()) } else { Ok(LedgerKey { generation, log_index, part }) }
 }
 
-fn event(entry: &Entry, names: &Names) -> EventView {
+fn event(entry: &Entry, names: &dyn Names) -> EventView {
     let key = entry.key;
     let said = entry.said.as_ref();
     EventView {

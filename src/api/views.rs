@@ -12,6 +12,7 @@ use crate::explain::{self, Names};
 use crate::node::Node;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use uuid::Uuid;
 
 /// The cluster at a glance.
@@ -172,12 +173,26 @@ pub struct ForecastView {
     pub text: String,
 }
 
+/// So many things are looked at in one go.
+const PORTION: usize = 500;
+
 /// A look at one node.
 pub struct Viewer<'a> {
     node: &'a Node,
     state: &'a ClusterState,
-    names: Names,
     now: Instant,
+}
+
+/// A portion of what is kept by number: a loop that has leases to extend cannot look at thousands in one go.
+fn portion<Id: Ord + Copy, T, View>(
+    all: &BTreeMap<Id, T>,
+    after: Option<Id>,
+    view: impl Fn(&Id, &T) -> View,
+) -> (Vec<View>, Option<Id>) {
+    let rest = all.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+    let portion: Vec<(&Id, &T)> = rest.take(PORTION).collect();
+    let more = portion.last().filter(|_| portion.len() == PORTION).map(|(id, _)| **id);
+    (portion.into_iter().map(|(id, one)| view(id, one)).collect(), more)
 }
 
 fn milliseconds(duration: std::time::Duration) -> u64 {
@@ -188,7 +203,7 @@ impl<'a> Viewer<'a> {
     /// Begins to look; nothing is to be seen on a node that does not vote.
     pub fn new(node: &'a Node, now: Instant) -> Option<Viewer<'a>> {
         let state = node.state()?;
-        Some(Viewer { node, state, names: Names::of(state), now })
+        Some(Viewer { node, state, now })
     }
 
     /// The cluster at a glance.
@@ -204,11 +219,11 @@ impl<'a> Viewer<'a> {
             armed: self.state.armed,
             unaware: self.unaware(),
             rearms_in_seconds: self.state.rearm_milliseconds.map(|left| left / 1_000),
-            master: self.master().map(|id| self.names.host(id)),
+            master: self.master().map(|id| self.state.host(id)),
             term: self.node.master().map(|authority| authority.term),
             generation: self.state.generation.0,
             index: self.state.applied.0,
-            voters: self.voters().map(|id| self.names.host(id)).collect(),
+            voters: self.voters().map(|id| self.state.host(id)).collect(),
             hosts: Share { all: self.state.hosts.len(), good: hosts },
             vms: Share { all: wanted().count(), good: running },
         }
@@ -232,14 +247,14 @@ impl<'a> Viewer<'a> {
         self.state.hosts.iter().find(|(_, host)| host.address == address).map(|(id, _)| *id)
     }
 
-    /// All hosts.
-    pub fn hosts(&self) -> Vec<HostView> {
+    /// The next hosts after one, and the last of them if there may be more.
+    pub fn hosts_after(&self, after: Option<HostId>) -> (Vec<HostView>, Option<HostId>) {
         let mut held: BTreeMap<HostId, Vec<VmId>> = BTreeMap::new();
         for (id, vm) in &self.state.vms {
             vm.holders.keys().for_each(|host| held.entry(*host).or_default().push(*id));
         }
         let vms_of = |id: &HostId| held.get(id).map_or(&[][..], Vec::as_slice);
-        self.state.hosts.iter().map(|(id, host)| self.host_with(*id, host, vms_of(id))).collect()
+        portion(&self.state.hosts, after, |id, host| self.host_with(*id, host, vms_of(id)))
     }
 
     /// One host.
@@ -262,10 +277,10 @@ impl<'a> Viewer<'a> {
             endpoints: host.endpoints.iter().map(ToString::to_string).collect(),
             memory_mib: host.memory_mib,
             millicores: host.millicores,
-            vms: vms.iter().map(|vm| self.names.vm(*vm)).collect(),
-            fences: host.fences.iter().map(|level| level.iter().map(|id| self.names.fence(*id)).collect()).collect(),
+            vms: vms.iter().map(|vm| self.state.vm(*vm)).collect(),
+            fences: host.fences.iter().map(|level| level.iter().map(|id| self.state.fence(*id)).collect()).collect(),
             watchdog: watchdog(host.life.guards.watchdog),
-            records_on: host.life.renewal_set.iter().map(|id| self.names.datastore(*id)).collect(),
+            records_on: host.life.renewal_set.iter().map(|id| self.state.datastore(*id)).collect(),
             silent_milliseconds: signs.heartbeat.map(milliseconds),
             record_milliseconds: signs.record.map(milliseconds),
             explanation: self.explain_host(host, &signs),
@@ -278,7 +293,7 @@ impl<'a> Viewer<'a> {
             Standing::Admitted => "it is admitted".to_owned(),
             Standing::Judged { cause } => format!("it was judged: {}", explain::cause(cause)),
             Standing::Proven { proof } => {
-                format!("it is proven not to run what it held: {}", explain::proof(&proof, &self.names))
+                format!("it is proven not to run what it held: {}", explain::proof(&proof, self.state))
             }
             Standing::Conflicted => {
                 "two machines use its UUID; say with `host resolve` that only one is left".to_owned()
@@ -291,13 +306,13 @@ impl<'a> Viewer<'a> {
             sentences.push("it is about to be removed".to_owned());
         }
         sentences
-            .extend(signs.no_proof.iter().map(|no| format!("no proof yet: {}", explain::no_proof(no, &self.names))));
+            .extend(signs.no_proof.iter().map(|no| format!("no proof yet: {}", explain::no_proof(no, self.state))));
         sentences
     }
 
-    /// All VMs.
-    pub fn vms(&self) -> Vec<VmView> {
-        self.state.vms.iter().map(|(id, vm)| self.vm(*id, vm)).collect()
+    /// The next VMs after one, and the last of them if there may be more.
+    pub fn vms_after(&self, after: Option<VmId>) -> (Vec<VmView>, Option<VmId>) {
+        portion(&self.state.vms, after, |id, vm| self.vm(*id, vm))
     }
 
     /// One VM.
@@ -306,7 +321,7 @@ impl<'a> Viewer<'a> {
         let runs = vm.holders.iter().find(|(_, holder)| matches!(holder.role, Role::Running | Role::Outgoing));
         // Where nobody has said yet whether it runs, it is on no host to be named.
         let spoken = || vm.holders.iter().rfind(|(_, holder)| holder.role != Role::Unaccounted);
-        let host = runs.or_else(spoken).map(|(host, _)| self.names.host(*host));
+        let host = runs.or_else(spoken).map(|(host, _)| self.state.host(*host));
         let quiet = matches!(wait, None | Some(Wait::Nothing | Wait::NotProtected));
         VmView {
             name: vm.definition.name.clone(),
@@ -324,21 +339,21 @@ impl<'a> Viewer<'a> {
                 .holders
                 .iter()
                 .map(|(host, holder)| HolderView {
-                    host: self.names.host(*host),
+                    host: self.state.host(*host),
                     role: holder.role,
                     epoch: holder.epoch.to_string(),
                 })
                 .collect(),
             waits_for: wait.as_ref().map_or("unknown", Wait::kind).to_owned(),
-            waits: wait.filter(|_| !quiet).map(|wait| explain::wait(&wait, &self.names)),
+            waits: wait.filter(|_| !quiet).map(|wait| explain::wait(&wait, self.state)),
             proofs: vm
                 .proofs
                 .iter()
                 .map(|held| ProofView {
-                    host: self.names.host(held.host),
+                    host: self.state.host(held.host),
                     epoch: held.epoch.to_string(),
                     proof: held.proof.kind().to_owned(),
-                    text: explain::proof(&held.proof, &self.names),
+                    text: explain::proof(&held.proof, self.state),
                 })
                 .collect(),
         }
@@ -347,8 +362,8 @@ impl<'a> Viewer<'a> {
     /// What was forecast, with names.
     pub fn forecast(&self, forecast: &Forecast) -> ForecastView {
         let mut view = ForecastView {
-            vm: self.names.vm(forecast.vm),
-            from: self.names.host(forecast.from),
+            vm: self.state.vm(forecast.vm),
+            from: self.state.host(forecast.from),
             to: None,
             proof: None,
             after_milliseconds: None,
@@ -356,25 +371,25 @@ impl<'a> Viewer<'a> {
         };
         match &forecast.fate {
             Fate::Restarted { to, proof, after } => {
-                view.to = Some(self.names.host(*to));
+                view.to = Some(self.state.host(*to));
                 view.proof = Some(way(*proof).to_owned());
                 view.after_milliseconds = Some(milliseconds(*after));
-                view.text = format!("would be started on {}", self.names.host(*to));
+                view.text = format!("would be started on {}", self.state.host(*to));
             }
             Fate::Queued { to, proof } => {
-                view.to = Some(self.names.host(*to));
+                view.to = Some(self.state.host(*to));
                 view.proof = Some(way(*proof).to_owned());
-                view.text = format!("would wait until {} has started others", self.names.host(*to));
+                view.text = format!("would wait until {} has started others", self.state.host(*to));
             }
             Fate::NoRoom(reasons) => {
                 let reasons: Vec<String> = reasons
                     .iter()
-                    .map(|(host, why)| format!("{} {}", self.names.host(*host), explain::unfit(why, &self.names)))
+                    .map(|(host, why)| format!("{} {}", self.state.host(*host), explain::unfit(why, self.state)))
                     .collect();
                 view.text = format!("would find no room: {}", reasons.join("; "));
             }
             Fate::NoProof(reasons) => {
-                let reasons: Vec<String> = reasons.iter().map(|no| explain::no_proof(no, &self.names)).collect();
+                let reasons: Vec<String> = reasons.iter().map(|no| explain::no_proof(no, self.state)).collect();
                 view.text = format!("would wait for a proof that its host is dead: {}", reasons.join("; "));
             }
             Fate::LeftAlone => view.text = "would be left alone, as policy says".to_owned(),

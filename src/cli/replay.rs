@@ -3,7 +3,7 @@
 use super::output::Output;
 use super::seeds::ShapeArgs;
 use super::{Exit, Format, Sabotage};
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::reader::choice;
 use crate::sim::play::{Keep, play};
 use crate::sim::timeline::{Happening, Moment};
@@ -83,7 +83,7 @@ fn check_names<'a>(kind: &str, wanted: &[String], known: impl Iterator<Item = &'
 }
 
 /// Whether a moment passes the filters. A violation passes those for names, as it is what one looks for.
-fn is_wanted(args: &ReplayArgs, moment: &Moment, names: &Names) -> bool {
+fn is_wanted(args: &ReplayArgs, moment: &Moment, names: &NameList) -> bool {
     let at = Duration::from_micros(moment.at_micros);
     if args.from.is_some_and(|from| at < from) || args.to.is_some_and(|to| at > to) {
         return false;

@@ -136,6 +136,9 @@ impl Serialize for Message {
 impl<'de> Deserialize<'de> for Message {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let wire = Wire::deserialize(deserializer)?;
+        if wire.snapshot.as_ref().is_some_and(|snapshot| !snapshot.members.is_sound()) {
+            return Err(serde::de::Error::custom("the members in a snapshot cannot stand together"));
+        }
         let entries: Vec<_> = wire.entries.into_iter().map(raft_entry).collect();
         Ok(Message(eraftpb::Message {
             msg_type: wire.kind.to_raft(),

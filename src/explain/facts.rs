@@ -9,7 +9,7 @@ use crate::words::format_duration;
 use std::time::Duration;
 
 /// A fact, as a sentence without its full stop.
-pub fn fact(what: &What, names: &Names) -> String {
+pub fn fact(what: &What, names: &dyn Names) -> String {
     match what {
         What::HostJoined { name, .. } => format!("{name} joined the cluster"),
         What::HostLeft { host } => format!("{} left the cluster", names.host(*host)),

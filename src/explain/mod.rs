@@ -6,6 +6,6 @@ mod notes;
 mod reasons;
 
 pub use facts::{exit, fact};
-pub use names::Names;
+pub use names::{NameList, Names};
 pub use notes::{cause, note_of, under_epoch};
 pub use reasons::{alert, no_proof, proof, refusal, unfit, wait};

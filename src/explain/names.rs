@@ -4,9 +4,53 @@ use crate::core::ids::{DatastoreId, FenceId, HostId, NetworkId, VmId, VoterId};
 use crate::core::state::ClusterState;
 use std::collections::BTreeMap;
 
-/// The names of everything in a cluster.
+/// Knows what everything is called.
+pub trait Names {
+    /// A host's name.
+    fn host(&self, id: HostId) -> String;
+    /// A VM's name.
+    fn vm(&self, id: VmId) -> String;
+    /// A datastore's name.
+    fn datastore(&self, id: DatastoreId) -> String;
+    /// A network's name.
+    fn network(&self, id: NetworkId) -> String;
+    /// A fence device's name.
+    fn fence(&self, id: FenceId) -> String;
+    /// A voter's name. Stores have none but their number, which grows with each store that is replaced.
+    fn voter(&self, id: VoterId) -> String {
+        id.to_string()
+    }
+}
+
+/// The log knows all names.
+impl Names for ClusterState {
+    fn host(&self, id: HostId) -> String {
+        let name = self.hosts.get(&id).map(|host| &host.name).or_else(|| self.registry.former.hosts.get(&id));
+        name.cloned().unwrap_or_else(|| removed(self.hosts.values().map(|host| &host.name), id))
+    }
+
+    fn vm(&self, id: VmId) -> String {
+        let present = self.vms.get(&id).map(|vm| &vm.definition.name);
+        let name = present.or_else(|| self.registry.former.vms.get(&id).map(|vm| &vm.name));
+        name.cloned().unwrap_or_else(|| removed(self.vms.values().map(|vm| &vm.definition.name), id))
+    }
+
+    fn datastore(&self, id: DatastoreId) -> String {
+        self.registry.datastores.get(&id).map_or_else(|| id.to_string(), |named| named.name.clone())
+    }
+
+    fn network(&self, id: NetworkId) -> String {
+        self.registry.networks.get(&id).map_or_else(|| id.to_string(), |named| named.name.clone())
+    }
+
+    fn fence(&self, id: FenceId) -> String {
+        self.registry.fences.get(&id).map_or_else(|| id.to_string(), |entry| entry.name.clone())
+    }
+}
+
+/// The names of everything in a cluster, for those who have no log at hand.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub struct NameList {
     /// Hosts, witnesses too.
     pub hosts: BTreeMap<HostId, String>,
     /// VMs.
@@ -19,14 +63,14 @@ pub struct Names {
     pub fences: BTreeMap<FenceId, String>,
 }
 
-impl Names {
+impl NameList {
     /// The names that the log holds.
-    pub fn of(state: &ClusterState) -> Names {
+    pub fn of(state: &ClusterState) -> NameList {
         let registry = &state.registry;
         let former = &registry.former;
         let hosts = state.hosts.iter().map(|(id, host)| (*id, host.name.clone()));
         let vms = state.vms.iter().map(|(id, vm)| (*id, vm.definition.name.clone()));
-        Names {
+        NameList {
             hosts: former.hosts.iter().map(|(id, name)| (*id, name.clone())).chain(hosts).collect(),
             vms: former.vms.iter().map(|(id, vm)| (*id, vm.name.clone())).chain(vms).collect(),
             datastores: registry.datastores.iter().map(|(id, named)| (*id, named.name.clone())).collect(),
@@ -34,40 +78,32 @@ impl Names {
             fences: registry.fences.iter().map(|(id, entry)| (*id, entry.name.clone())).collect(),
         }
     }
+}
 
-    /// A host's name.
-    pub fn host(&self, id: HostId) -> String {
-        self.hosts.get(&id).cloned().unwrap_or_else(|| removed(&self.hosts, id))
+impl Names for NameList {
+    fn host(&self, id: HostId) -> String {
+        self.hosts.get(&id).cloned().unwrap_or_else(|| removed(self.hosts.values(), id))
     }
 
-    /// A VM's name.
-    pub fn vm(&self, id: VmId) -> String {
-        self.vms.get(&id).cloned().unwrap_or_else(|| removed(&self.vms, id))
+    fn vm(&self, id: VmId) -> String {
+        self.vms.get(&id).cloned().unwrap_or_else(|| removed(self.vms.values(), id))
     }
 
-    /// A datastore's name.
-    pub fn datastore(&self, id: DatastoreId) -> String {
+    fn datastore(&self, id: DatastoreId) -> String {
         self.datastores.get(&id).cloned().unwrap_or_else(|| id.to_string())
     }
 
-    /// A network's name.
-    pub fn network(&self, id: NetworkId) -> String {
+    fn network(&self, id: NetworkId) -> String {
         self.networks.get(&id).cloned().unwrap_or_else(|| id.to_string())
     }
 
-    /// A fence device's name.
-    pub fn fence(&self, id: FenceId) -> String {
+    fn fence(&self, id: FenceId) -> String {
         self.fences.get(&id).cloned().unwrap_or_else(|| id.to_string())
-    }
-
-    /// A voter's name. Stores have none but their number, which grows with each store that is replaced.
-    pub fn voter(&self, id: VoterId) -> String {
-        id.to_string()
     }
 }
 
 /// What is not there any more. Its bare number might read like another's name.
-fn removed<Id>(known: &BTreeMap<Id, String>, id: impl ToString) -> String {
+fn removed<'a>(mut known: impl Iterator<Item = &'a String>, id: impl ToString) -> String {
     let number = id.to_string();
-    if known.values().any(|name| *name == number) { format!("removed {number}") } else { number }
+    if known.any(|name| *name == number) { format!("removed {number}") } else { number }
 }

@@ -22,7 +22,7 @@ pub fn under_epoch(epoch: Epoch) -> String {
 }
 
 /// What a node says, as its own words: `speaker` is who says it.
-pub fn note_of(speaker: &str, note: &Note, names: &Names) -> String {
+pub fn note_of(speaker: &str, note: &Note, names: &dyn Names) -> String {
     match note {
         Note::Master(authority) => format!("{speaker} is master, term {}", authority.term),
         Note::Deposed(authority) => format!("{speaker} is master no more, term {}", authority.term),

@@ -6,7 +6,7 @@ use crate::words::{format_duration, listed};
 use std::time::Duration;
 
 /// A proof, as what proves it.
-pub fn proof(proof: &Proof, names: &Names) -> String {
+pub fn proof(proof: &Proof, names: &dyn Names) -> String {
     match proof {
         Proof::Released { refuses } => format!("it let go, and refuses all epochs up to {refuses}"),
         Proof::Fenced { device } => format!("{} switched it off, and it reads as off", names.fence(*device)),
@@ -19,7 +19,7 @@ pub fn proof(proof: &Proof, names: &Names) -> String {
 }
 
 /// What a VM waits for.
-pub fn wait(wait: &Wait, names: &Names) -> String {
+pub fn wait(wait: &Wait, names: &dyn Names) -> String {
     match wait {
         Wait::Nothing => "waits for nothing".to_owned(),
         Wait::Stopped => "stays stopped: a person stopped it, a person starts it".to_owned(),
@@ -62,7 +62,7 @@ pub fn wait(wait: &Wait, names: &Names) -> String {
 }
 
 /// Why one way to a proof is closed for now.
-pub fn no_proof(reason: &NoProof, names: &Names) -> String {
+pub fn no_proof(reason: &NoProof, names: &dyn Names) -> String {
     match reason {
         NoProof::AskedToRelease => "it lives, and was asked to let go".to_owned(),
         NoProof::NotJudged => "it is not judged yet".to_owned(),
@@ -83,7 +83,7 @@ pub fn no_proof(reason: &NoProof, names: &Names) -> String {
 }
 
 /// Why a host cannot take a VM, as what follows the host's name.
-pub fn unfit(unfit: &Unfit, names: &Names) -> String {
+pub fn unfit(unfit: &Unfit, names: &dyn Names) -> String {
     match unfit {
         Unfit::NotAlive => "is not alive".to_owned(),
         Unfit::Witness => "is a witness".to_owned(),
@@ -101,7 +101,7 @@ pub fn unfit(unfit: &Unfit, names: &Names) -> String {
 }
 
 /// Why something was refused.
-pub fn refusal(refusal: &Refusal, names: &Names) -> String {
+pub fn refusal(refusal: &Refusal, names: &dyn Names) -> String {
     let text = match refusal {
         Refusal::OldAuthority => "it comes from an older term or cluster generation than was seen",
         Refusal::OtherIncarnation => "it names another boot or generation",
@@ -136,7 +136,7 @@ pub fn refusal(refusal: &Refusal, names: &Names) -> String {
 }
 
 /// What must be said loudly.
-pub fn alert(alert: &Alert, names: &Names) -> String {
+pub fn alert(alert: &Alert, names: &dyn Names) -> String {
     match alert {
         Alert::Waiting { vm, wait: why } => format!("{} {}", names.vm(*vm), wait(why, names)),
         Alert::TwoMachines { host } => format!("two machines use the UUID of {}", names.host(*host)),

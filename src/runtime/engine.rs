@@ -55,6 +55,9 @@ pub enum EngineError {
     /// The watchdog was there, and cannot be opened.
     #[error("the watchdog cannot be opened: {0}; the next run of the agent does without it")]
     Watchdog(String),
+    /// The thread that writes has ended.
+    #[error("nobody writes to the disk any more: the writer has ended; see the error before")]
+    Writer,
     /// What is on disk is damaged.
     #[error("what the agent keeps on its disk is damaged: {0}; see `holdfast backup restore`, or join anew")]
     Corrupt(String),
@@ -266,6 +269,7 @@ impl Engine {
 
     fn answered(&mut self, answer: Answer) -> Result<(), EngineError> {
         match answer {
+            Answer::Retry(_) if !self.hands.store.lives() => Err(EngineError::Writer),
             Answer::Event(event) => self.step(event),
             Answer::Written(barrier, Ok(())) => {
                 self.written(barrier)?;

@@ -12,7 +12,7 @@ use crate::core::state::FenceEntry;
 use crate::core::time::Instant;
 use crate::datastore::DatastoreThread;
 use crate::election::StoreBatch;
-use crate::explain::{self, Names};
+use crate::explain::{self, NameList};
 use crate::fence::{FenceClients, FenceDevice};
 use crate::ledger;
 use crate::node::{Node, NodeEvent, Packet};
@@ -306,8 +306,10 @@ impl Hands {
         if matches!(note, Note::Refused(_)) && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let names = node.state().map(Names::of).unwrap_or_default();
-        let text = explain::note_of(&self.me, note, &names);
+        let text = match node.state() {
+            Some(state) => explain::note_of(&self.me, note, state),
+            None => explain::note_of(&self.me, note, &NameList::default()),
+        };
         match note {
             Note::Alert(alert) => {
                 tracing::error!(alert = text, "alert");

@@ -5,7 +5,9 @@ use crate::core::state::ClusterState;
 use crate::node::Node;
 use crate::store::{Operation, Store};
 use crate::transport::Transport;
-use crate::wire::{Member, Roster, RosterVersion};
+use crate::trust::{Authority, TrustError};
+use crate::wire::{Member, Roster, RosterError, RosterVersion};
+use thiserror::Error;
 
 /// The setting that holds the list.
 pub(crate) const ROSTER: &str = "roster";
@@ -53,15 +55,30 @@ pub fn version(state: &ClusterState) -> RosterVersion {
     RosterVersion { generation: state.generation, index: state.registry.roster }
 }
 
-/// The list that the log holds.
-pub fn roster(state: &ClusterState) -> Result<Roster, crate::wire::RosterError> {
+/// Why the log's list of members cannot be used.
+#[derive(Debug, Error)]
+pub enum MakeError {
+    /// It is no roster.
+    #[error(transparent)]
+    Roster(#[from] RosterError),
+    /// It cannot be signed.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+/// The list that the log holds, signed by the authority whose key the log holds too.
+pub fn roster(state: &ClusterState) -> Result<Roster, MakeError> {
     let member = |host: &crate::core::state::Host| Member {
         address: host.address,
         name: host.name.clone(),
         fingerprint: host.fingerprint,
         endpoints: host.endpoints.clone(),
     };
-    Roster::new(version(state), state.hosts.values().map(member).collect())
+    let roster = Roster::new(version(state), state.hosts.values().map(member).collect())?;
+    let cluster = &state.registry.cluster;
+    let authority = Authority::restore(&cluster.certificate, &cluster.key.0)?;
+    let signature = authority.sign_message(&roster.to_sign())?;
+    Ok(roster.signed(signature)?)
 }
 
 /// The list as it is kept.

@@ -2,7 +2,7 @@
 
 use crate::core::action::Note;
 use crate::core::reason::{Alert, NoProof, Proof, Refusal, Unfit, Wait};
-use crate::explain::Names;
+use crate::explain::{NameList, Names};
 use crate::sim::explain;
 use crate::sim::kinds::kind_of;
 use crate::sim::spelling::{fault_fields, fault_kind};
@@ -10,7 +10,7 @@ use crate::sim::timeline::{Happening, Moment, Violation};
 use serde_json::{Map, Value, json};
 
 /// The event of a moment: `t_ms`, `kind`, and what belongs to the kind.
-pub fn event(moment: &Moment, names: &Names) -> Value {
+pub fn event(moment: &Moment, names: &NameList) -> Value {
     let (kind, data) = data(&moment.what, names);
     let mut object = Map::new();
     object.insert("t_ms".to_owned(), json!(moment.at_micros / 1_000));
@@ -22,7 +22,7 @@ pub fn event(moment: &Moment, names: &Names) -> Value {
 }
 
 /// The kind of a happening, and its data.
-pub fn data(what: &Happening, names: &Names) -> (&'static str, Value) {
+pub fn data(what: &Happening, names: &NameList) -> (&'static str, Value) {
     match what {
         Happening::Fault(fault) | Happening::FaultSkipped(fault) => {
             let mut fields = fault_fields(fault, names);
@@ -48,7 +48,7 @@ pub fn violation(violation: &Violation) -> Value {
     json!({ "invariant": violation.invariant, "detail": violation.detail, "excused": violation.excused })
 }
 
-fn note(speaker: &str, note: &Note, names: &Names) -> (&'static str, Value) {
+fn note(speaker: &str, note: &Note, names: &NameList) -> (&'static str, Value) {
     match note {
         Note::Master(authority) => ("master", json!({ "host": speaker, "term": authority.term })),
         Note::Deposed(authority) => ("deposed", json!({ "host": speaker, "term": authority.term })),
@@ -91,7 +91,7 @@ fn note(speaker: &str, note: &Note, names: &Names) -> (&'static str, Value) {
 }
 
 /// A proof, by its kind.
-pub fn proof(proof: &Proof, names: &Names) -> Value {
+pub fn proof(proof: &Proof, names: &NameList) -> Value {
     let mut value = json!({ "proof": proof.kind() });
     match proof {
         Proof::Released { refuses } => value["refuses"] = json!(refuses.to_string()),
@@ -103,7 +103,7 @@ pub fn proof(proof: &Proof, names: &Names) -> Value {
 }
 
 /// What a VM waits for, by its kind.
-pub fn wait(wait: &Wait, names: &Names) -> Value {
+pub fn wait(wait: &Wait, names: &NameList) -> Value {
     let mut value = json!({ "wait": kind_of(wait), "text": explain::wait(wait, names) });
     match wait {
         Wait::Proof(hosts) => {
@@ -141,7 +141,7 @@ pub fn wait(wait: &Wait, names: &Names) -> Value {
     value
 }
 
-fn no_proof(why: &NoProof, names: &Names) -> Value {
+fn no_proof(why: &NoProof, names: &NameList) -> Value {
     let mut value = json!({ "reason": kind_of(why) });
     match why {
         NoProof::Brake { suspects, hosts } => {
@@ -165,7 +165,7 @@ fn no_proof(why: &NoProof, names: &Names) -> Value {
     value
 }
 
-fn unfit(why: &Unfit, names: &Names) -> Value {
+fn unfit(why: &Unfit, names: &NameList) -> Value {
     let mut value = json!({ "reason": kind_of(why) });
     match why {
         Unfit::Memory { free_mib, needed_mib } => {
@@ -189,7 +189,7 @@ fn unfit(why: &Unfit, names: &Names) -> Value {
 }
 
 /// An alert, by its kind.
-pub fn alert(alert: &Alert, names: &Names) -> Value {
+pub fn alert(alert: &Alert, names: &NameList) -> Value {
     let mut value = json!({ "alert": kind_of(alert), "text": explain::alert(alert, names) });
     match alert {
         Alert::Waiting { vm, .. } | Alert::GaveUp { vm } => value["vm"] = json!(names.vm(*vm)),

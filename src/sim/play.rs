@@ -1,6 +1,6 @@
 //! One seed of a soak: a random world, played to its end. Whoever plays a seed of a shape gets the same world.
 
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::sim::coverage::Counts;
 use crate::sim::generate::{self, Shape};
 use crate::sim::timeline::Violation;
@@ -41,7 +41,7 @@ impl Played {
 
 /// Plays a seed to its end: faults first, then everything is mended, and the VMs have the stated time to come back.
 /// What is left of the world's time is calm, and nothing may happen in it that need not.
-pub fn play(seed: u64, shape: &Shape, keep: Keep) -> (Simulation, Names) {
+pub fn play(seed: u64, shape: &Shape, keep: Keep) -> (Simulation, NameList) {
     let world = generate::world(seed, shape);
     let names = world.spec.names();
     let mut simulation = Simulation::new(world.spec);

@@ -4,7 +4,7 @@ use crate::core::ids::{DatastoreId, FenceId, HostId, NetworkId};
 use crate::core::message::Watchdog;
 use crate::core::state::{Policy, VmDefinition};
 use crate::core::timing::Profile;
-use crate::explain::Names;
+use crate::explain::NameList;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -119,8 +119,8 @@ pub struct Nature {
 
 impl WorldSpec {
     /// The names in this world.
-    pub fn names(&self) -> Names {
-        Names {
+    pub fn names(&self) -> NameList {
+        NameList {
             hosts: self.hosts.iter().map(|(id, host)| (*id, host.name.clone())).collect(),
             vms: self.vms.iter().map(|vm| (vm.definition.id, vm.definition.name.clone())).collect(),
             datastores: self.datastores.iter().map(|(id, datastore)| (*id, datastore.name.clone())).collect(),

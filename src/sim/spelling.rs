@@ -6,7 +6,7 @@
 use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::HostId;
-use crate::explain::Names;
+use crate::explain::{NameList, Names};
 use crate::sim::fault::{DatastoreFault, Fault, FenceFault, LinkFault};
 use crate::words::format_duration;
 use serde_json::{Map, Value, json};
@@ -156,7 +156,7 @@ fn request_kind(request: &Request) -> &'static str {
 }
 
 /// The keys of a fault, as a scenario writes them beside `do`.
-pub fn fault_fields(fault: &Fault, names: &Names) -> Map<String, Value> {
+pub fn fault_fields(fault: &Fault, names: &NameList) -> Map<String, Value> {
     let host = |id: &HostId| names.host(*id);
     let value = match fault {
         Fault::PowerOff(id) | Fault::PowerOn(id) | Fault::Reboot(id) => json!({ "host": host(id) }),
@@ -234,7 +234,7 @@ fn link_fields(mut value: Value, fault: &LinkFault) -> Value {
     value
 }
 
-fn request_fields(request: &Request, names: &Names) -> Value {
+fn request_fields(request: &Request, names: &NameList) -> Value {
     match request {
         Request::Intend { vm, .. } | Request::Unprotect(vm) | Request::Remove(vm) => json!({ "vm": names.vm(*vm) }),
         Request::Move { vm, to } => json!({ "vm": names.vm(*vm), "to": names.host(*to) }),
@@ -263,7 +263,7 @@ fn map(value: Value) -> Map<String, Value> {
 }
 
 /// A fault as the event of a scenario.
-pub fn fault_as_toml(at: Duration, fault: &Fault, names: &Names) -> String {
+pub fn fault_as_toml(at: Duration, fault: &Fault, names: &NameList) -> String {
     let mut text = format!("[[event]]\nat = \"{}\"\ndo = \"{}\"\n", format_duration(at), fault_kind(fault));
     for (key, value) in fault_fields(fault, names) {
         // What JSON can say of a fault is text, numbers, lists and tables of such: TOML can say it too.

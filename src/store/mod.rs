@@ -105,6 +105,11 @@ impl Store {
         self.writer.reload(Box::new(done))
     }
 
+    /// Whether there is still somebody who writes. If not, nothing will ever be written again.
+    pub fn lives(&self) -> bool {
+        self.writer.lives()
+    }
+
     /// Answers questions to the ledger.
     pub fn ledger(&self) -> LedgerReader {
         self.ledger.clone()

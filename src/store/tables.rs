@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 /// The greatest run number: tickets and record sequences carry it in their upper half, below the bits that mark whose
 /// ticket it is.
 pub(super) const SESSION_MAX: u64 = (1 << 30) - 1;
-/// So long may a setting be, and its key.
-const SETTING_BYTES: usize = 64 * 1024;
+/// So long may a setting be, and its key: the longest is the list of all members, at about 200 bytes each.
+const SETTING_BYTES: usize = 8 * 1024 * 1024;
 
 /// Fills a new database with what always is there.
 pub(super) fn make_rows(connection: &Connection, session: u64) -> Result<(), WriteError> {

@@ -125,6 +125,10 @@ impl Handle {
         Err(why)
     }
 
+    pub(super) fn lives(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
     fn send(&self, task: Task) -> Result<(), (SubmitError, Task)> {
         let Some(queue) = &self.queue else { return Err((SubmitError::Stopped, task)) };
         queue.try_send(task).map_err(|error| match error {

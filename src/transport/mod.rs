@@ -63,6 +63,7 @@ impl Transport {
         let named = Arc::new(Named(roster.subscribe()));
         let (identity, patience) = (&options.identity, options.patience);
         let client = quic::client(identity, named.clone(), &patience)?;
+        let authority = identity.authority().to_vec();
         let mut locals = Vec::new();
         for address in options.listen {
             let server = quic::server(identity, named.clone(), &patience)?;
@@ -86,7 +87,7 @@ impl Transport {
         };
         // It must be possible to write it, or no connection would ever come to be.
         hello.encode()?;
-        let shared = Arc::new(Shared::new(Parts { hello, patience, locals, client, roster, runtime }));
+        let shared = Arc::new(Shared::new(Parts { hello, patience, locals, client, roster, authority, runtime }));
         for local in &shared.locals {
             shared.runtime.spawn(accept::accept(shared.clone(), local.endpoint.clone()));
         }

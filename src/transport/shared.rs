@@ -52,6 +52,8 @@ pub(super) struct Shared {
     pub(super) locals: Vec<Local>,
     pub(super) client: ClientConfig,
     pub(super) roster: watch::Sender<Arc<Roster>>,
+    /// The certificate of the cluster's authority.
+    pub(super) authority: Vec<u8>,
     pub(super) mailroom: Arc<Mailroom>,
     pub(super) counters: Counters,
     pub(super) handshakes: Arc<Semaphore>,
@@ -69,6 +71,7 @@ pub(super) struct Parts {
     pub(super) locals: Vec<Local>,
     pub(super) client: ClientConfig,
     pub(super) roster: watch::Sender<Arc<Roster>>,
+    pub(super) authority: Vec<u8>,
     pub(super) runtime: Handle,
 }
 
@@ -81,6 +84,7 @@ impl Shared {
             locals: parts.locals,
             client: parts.client,
             roster: parts.roster,
+            authority: parts.authority,
             mailroom: Arc::new(Mailroom::new()),
             counters: Counters::default(),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),

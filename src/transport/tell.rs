@@ -4,6 +4,7 @@ use crate::transport::locked;
 use crate::transport::peer::{Live, Peer};
 use crate::transport::read::ReadEnd;
 use crate::transport::shared::Shared;
+use crate::trust::has_signed;
 use crate::wire::{Frame, Roster};
 use std::sync::Arc;
 
@@ -48,5 +49,13 @@ pub(super) fn heard_roster(shared: &Shared, peer: &Peer, roster: Roster) {
         *told = (*told).max(roster.version());
     }
     let in_use = shared.roster.borrow().version();
+    if roster.version() <= in_use {
+        return;
+    }
+    // Whoever could invent one could lead this host into another cluster.
+    if !has_signed(&shared.authority, &roster.to_sign(), roster.signature()) {
+        tracing::error!(peer = %peer.address, version = %roster.version(), "a list of members that the cluster's authority has not signed");
+        return;
+    }
     shared.mailroom.put_roster(roster, in_use);
 }

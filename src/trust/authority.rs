@@ -6,14 +6,16 @@ use crate::trust::{Principal, PrivateKey, Role, SigningRequest, TrustError, file
 use crate::wire::Fingerprint;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+    KeyUsagePurpose, SanType, SerialNumber, SigningKey, date_time_ymd,
 };
+use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -117,6 +119,11 @@ impl Authority {
         self.sign(request, &self.params(person, PERSON_YEARS, &[ExtendedKeyUsagePurpose::ClientAuth])?)
     }
 
+    /// A signature of something else than a certificate, for [`has_signed`].
+    pub fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, TrustError> {
+        self.issuer.key().sign(message).map_err(TrustError::Make)
+    }
+
     fn of(certificate: CertificateDer<'static>, key: PrivateKey) -> Result<Authority, TrustError> {
         let issuer = Issuer::from_ca_cert_der(&certificate, key.into_pair()).map_err(TrustError::Make)?;
         Ok(Authority { certificate, issuer })
@@ -141,6 +148,13 @@ impl Authority {
         let signed = params.signed_by(request.public_key(), &self.issuer).map_err(TrustError::Make)?;
         Ok(signed.der().to_vec())
     }
+}
+
+/// Whether the authority with this certificate, in DER, has signed that.
+pub fn has_signed(certificate: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let Ok((_, parsed)) = X509Certificate::from_der(certificate) else { return false };
+    let key = &parsed.tbs_certificate.subject_pki.subject_public_key.data;
+    UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).verify(message, signature).is_ok()
 }
 
 impl fmt::Debug for Authority {

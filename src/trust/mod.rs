@@ -20,7 +20,7 @@ mod tls;
 mod token;
 mod verify;
 
-pub use authority::Authority;
+pub use authority::{Authority, has_signed};
 pub use error::TrustError;
 pub use identity::{Identity, load_certificate, store_certificate};
 pub use principal::{Principal, Role};

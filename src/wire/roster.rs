@@ -1,6 +1,8 @@
 //! The roster: who is a member of the cluster, by which certificate, and where each is reached.
 //!
 //! The replicated log holds it; from the voters it spreads to all nodes. A newer one replaces an older one as a whole.
+//! The cluster's authority signs it, whose key only voters have: no other host can invent a cluster around one that has
+//! not heard the news.
 
 use crate::core::ids::{Address, ClusterGeneration, LogIndex};
 use crate::core::ids::{SocketAddr, SocketAddrV6};
@@ -16,6 +18,8 @@ pub const ENDPOINTS_LIMIT: usize = 8;
 /// A member's name has at most so many bytes.
 pub const NAME_LIMIT: usize = 64;
 
+/// A signature has at most so many bytes.
+const SIGNATURE_LIMIT: usize = 128;
 /// A page holds at most so many members.
 const PAGE_MEMBERS: usize = 256;
 /// A page has at most so many bytes: a member has at most some 300.
@@ -58,6 +62,7 @@ pub struct Roster {
     version: RosterVersion,
     members: BTreeMap<Address, Member>,
     owners: BTreeMap<Fingerprint, Address>,
+    signature: Vec<u8>,
 }
 
 /// Why a list of members is no roster.
@@ -81,6 +86,9 @@ pub enum RosterError {
     /// Nobody can be reached there.
     #[error("{0} cannot be reached at {1}: name an address and a port")]
     Endpoint(Address, SocketAddr),
+    /// The signature cannot be one.
+    #[error("a signature of {0} bytes is none, {SIGNATURE_LIMIT} is the limit")]
+    Signature(usize),
     /// A page is missing, or belongs to another roster.
     #[error("the pages of a roster do not fit together")]
     Pages,
@@ -90,23 +98,24 @@ pub enum RosterError {
 struct Raw {
     version: RosterVersion,
     members: Vec<Member>,
+    signature: Vec<u8>,
 }
 
 impl TryFrom<Raw> for Roster {
     type Error = RosterError;
     fn try_from(raw: Raw) -> Result<Self, RosterError> {
-        Roster::new(raw.version, raw.members)
+        Roster::new(raw.version, raw.members)?.signed(raw.signature)
     }
 }
 
 impl From<Roster> for Raw {
     fn from(roster: Roster) -> Self {
-        Raw { version: roster.version, members: roster.members.into_values().collect() }
+        Raw { version: roster.version, members: roster.members.into_values().collect(), signature: roster.signature }
     }
 }
 
 impl Roster {
-    /// A roster of these members.
+    /// A roster of these members, which nobody has signed yet.
     pub fn new(version: RosterVersion, list: Vec<Member>) -> Result<Roster, RosterError> {
         if list.len() > MEMBERS_LIMIT {
             return Err(RosterError::TooMany(list.len()));
@@ -126,6 +135,32 @@ impl Roster {
             }
         }
         Ok(roster)
+    }
+
+    /// The roster with a signature of what [`Roster::to_sign`] says.
+    pub fn signed(self, signature: Vec<u8>) -> Result<Roster, RosterError> {
+        match signature.len() <= SIGNATURE_LIMIT {
+            true => Ok(Roster { signature, ..self }),
+            false => Err(RosterError::Signature(signature.len())),
+        }
+    }
+
+    /// The signature; empty if there is none.
+    pub fn signature(&self) -> &[u8] {
+        &self.signature
+    }
+
+    /// What is signed: all that counts, in one form for all builds.
+    pub fn to_sign(&self) -> Vec<u8> {
+        let mut text = format!("holdfast roster {}\n", self.version);
+        for member in self.members.values() {
+            let Member { address, name, fingerprint, endpoints } = member;
+            // The length keeps a name from passing for something else.
+            text.push_str(&format!("{} {fingerprint} {} {name}", address.0, name.len()));
+            endpoints.iter().for_each(|endpoint| text.push_str(&format!(" {endpoint}")));
+            text.push('\n');
+        }
+        text.into_bytes()
     }
 
     /// Which one it is.
@@ -157,7 +192,10 @@ impl Roster {
         }
         let last = parts.len() - 1;
         let pages = parts.into_iter().enumerate();
-        let page = |(at, members)| RosterPage { version: self.version, number: at as u16, last: last as u16, members };
+        let page = |(at, members)| {
+            let signature = if at == last { self.signature.clone() } else { Vec::new() };
+            RosterPage { version: self.version, number: at as u16, last: last as u16, members, signature }
+        };
         pages.map(page).collect()
     }
 }
@@ -192,6 +230,8 @@ pub struct RosterPage {
     number: u16,
     last: u16,
     members: Vec<Member>,
+    /// That of the whole roster, on the last page.
+    signature: Vec<u8>,
 }
 
 /// Pages that came, until the last one has.
@@ -220,6 +260,6 @@ impl RosterAssembly {
             return Ok(None);
         }
         let whole = std::mem::take(self);
-        Roster::new(whole.version, whole.members).map(Some)
+        Roster::new(whole.version, whole.members)?.signed(page.signature).map(Some)
     }
 }

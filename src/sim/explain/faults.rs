@@ -1,12 +1,12 @@
 //! Faults in words: the scenario's own word, what it befalls, and its figures.
 
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::sim::fault::Fault;
 use crate::sim::spelling::{fault_fields, fault_kind};
 use serde_json::Value;
 
 /// A fault, such as `host-2 freeze, for 10s`.
-pub fn fault(fault: &Fault, names: &Names) -> String {
+pub fn fault(fault: &Fault, names: &NameList) -> String {
     let mut fields = fault_fields(fault, names);
     let mut text = String::new();
     // What it befalls comes first, as the eye looks for a name.

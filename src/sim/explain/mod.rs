@@ -2,19 +2,20 @@
 
 mod faults;
 
-pub use crate::explain::{Names, alert, cause, proof, refusal, unfit, wait};
+use crate::explain::Names;
+pub use crate::explain::{NameList, alert, cause, proof, refusal, unfit, wait};
 use crate::explain::{note_of, under_epoch};
 
 use crate::sim::timeline::{Happening, Moment, Violation};
 
 /// A moment as a line: `   12.345 s  host-2 judged: silent`.
-pub fn line(moment: &Moment, names: &Names) -> String {
+pub fn line(moment: &Moment, names: &NameList) -> String {
     let millis = moment.at_micros / 1_000;
     format!("{:>5}.{:03} s  {}", millis / 1_000, millis % 1_000, happening(&moment.what, names))
 }
 
 /// What happened, as a sentence without its full stop.
-pub fn happening(what: &Happening, names: &Names) -> String {
+pub fn happening(what: &Happening, names: &NameList) -> String {
     match what {
         Happening::Fault(fault) => format!("event: {}", faults::fault(fault, names)),
         Happening::FaultSkipped(fault) => {

@@ -3,7 +3,7 @@
 use crate::core::action::Note;
 use crate::core::ids::{HostId, VmId};
 use crate::core::reason::{HostState, Wait};
-use crate::explain::Names;
+use crate::explain::{NameList, Names};
 use crate::sim::facts;
 use crate::sim::kinds::kind_of;
 use crate::sim::run::Failure;
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// The demands of a scenario that were not met.
-pub fn unmet(scenario: &Scenario, events: &[Moment], finals: &FinalStates, names: &Names) -> Vec<Failure> {
+pub fn unmet(scenario: &Scenario, events: &[Moment], finals: &FinalStates, names: &NameList) -> Vec<Failure> {
     let witness = Witness { events, finals, names, end: scenario.duration };
     let each = scenario.expectations.each.iter().flat_map(|expectation| {
         let unmet = witness.unmet(expectation);
@@ -30,7 +30,7 @@ pub fn unmet(scenario: &Scenario, events: &[Moment], finals: &FinalStates, names
 struct Witness<'a> {
     events: &'a [Moment],
     finals: &'a FinalStates,
-    names: &'a Names,
+    names: &'a NameList,
     end: Duration,
 }
 

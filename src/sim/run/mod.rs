@@ -8,7 +8,7 @@ pub mod record;
 
 pub use finals::{FinalStates, FinalVm};
 
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::sim::scenario::Scenario;
 use crate::sim::timeline::{Moment, Violation};
 use crate::sim::world::Simulation;
@@ -21,7 +21,7 @@ pub struct Outcome {
     /// The seed of its world.
     pub seed: u64,
     /// The names of its things.
-    pub names: Names,
+    pub names: NameList,
     /// All that happened.
     pub events: Vec<Moment>,
     /// How everything stood at the end.

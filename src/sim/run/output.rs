@@ -1,6 +1,6 @@
 //! An outcome as JSON, for machines.
 
-use crate::explain::Names;
+use crate::explain::{NameList, Names};
 use crate::sim::facts;
 use crate::sim::run::finals::FinalStates;
 use crate::sim::run::{Failure, Outcome};
@@ -28,7 +28,7 @@ fn failure(failure: &Failure) -> Value {
 }
 
 /// How everything stands: `vms` and `hosts`, by name.
-pub fn finals(finals: &FinalStates, names: &Names) -> Value {
+pub fn finals(finals: &FinalStates, names: &NameList) -> Value {
     let mut vms = Map::new();
     for (vm, end) in &finals.vms {
         let host = end.host.map(|host| names.host(host));

@@ -5,7 +5,7 @@
 
 use crate::core::action::Note;
 use crate::core::reason::{Alert, Wait};
-use crate::explain::Names;
+use crate::explain::{NameList, Names};
 use crate::sim::explain;
 use crate::sim::facts;
 use crate::sim::kinds::kind_of;
@@ -15,7 +15,7 @@ use crate::sim::timeline::{Happening, Moment};
 use serde_json::Value;
 
 /// The record of a run.
-pub fn of(events: &[Moment], finals: &FinalStates, names: &Names) -> Vec<String> {
+pub fn of(events: &[Moment], finals: &FinalStates, names: &NameList) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for moment in events {
         if let Some(decision) = decision(&moment.what, names) {
@@ -34,7 +34,7 @@ pub fn of(events: &[Moment], finals: &FinalStates, names: &Names) -> Vec<String>
     lines
 }
 
-fn decision(what: &Happening, names: &Names) -> Option<String> {
+fn decision(what: &Happening, names: &NameList) -> Option<String> {
     let line = match what {
         Happening::Fault(_) | Happening::FaultSkipped(_) => event(what, names),
         Happening::VmUp(vm, host, _) => format!("{} running on {}", names.vm(*vm), names.host(*host)),
@@ -46,14 +46,14 @@ fn decision(what: &Happening, names: &Names) -> Option<String> {
     Some(line)
 }
 
-fn event(what: &Happening, names: &Names) -> String {
+fn event(what: &Happening, names: &NameList) -> String {
     match what {
         Happening::FaultSkipped(fault) => format!("event {} without effect", fault_kind(fault)),
         _ => explain::happening(what, names),
     }
 }
 
-fn note(speaker: &str, note: &Note, names: &Names) -> Option<String> {
+fn note(speaker: &str, note: &Note, names: &NameList) -> Option<String> {
     let line = match note {
         Note::Master(_) => format!("{speaker} master"),
         Note::Host(host, state) => format!("{} {}", names.host(*host), state.name()),
@@ -76,7 +76,7 @@ fn note(speaker: &str, note: &Note, names: &Names) -> Option<String> {
 }
 
 /// A wait by its kinds alone: figures that count down would make a line of their own each time.
-fn wait_kinds(wait: &Wait, names: &Names) -> String {
+fn wait_kinds(wait: &Wait, names: &NameList) -> String {
     match wait {
         Wait::Proof(hosts) => {
             let each: Vec<String> = hosts
@@ -97,7 +97,7 @@ fn wait_kinds(wait: &Wait, names: &Names) -> String {
     }
 }
 
-fn alert_kinds(alert: &Alert, names: &Names) -> String {
+fn alert_kinds(alert: &Alert, names: &NameList) -> String {
     match alert {
         Alert::Waiting { vm, wait } => format!("waiting {}: {}", names.vm(*vm), wait_kinds(wait, names)),
         other => fields(&facts::alert(other, names)),

@@ -5,7 +5,7 @@
 use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::{DatastoreId, FenceId, HostId, VmId, VoterId};
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::reader::Problem;
 use crate::reader::{Found, Reader, choice};
 use crate::sim::fault::{DatastoreFault, Fault, FenceFault, LinkFault};
@@ -58,7 +58,7 @@ pub fn read_all(file: &mut Reader<'_>, world: &WorldSpec) -> Result<Vec<Event>, 
 /// The keys of one event.
 struct Fields<'r, 'a> {
     entry: &'r mut Reader<'a>,
-    names: &'r Names,
+    names: &'r NameList,
     world: &'r WorldSpec,
 }
 

@@ -4,7 +4,7 @@
 
 use crate::core::ids::{HostId, VmId};
 use crate::core::reason::{Alert, HostState, NoProof, PROOF_KINDS, Refusal, Unfit, Wait};
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::reader::Problem;
 use crate::reader::{Found, Reader, choice};
 use crate::sim::kinds::kinds_of;
@@ -178,7 +178,7 @@ pub struct Expectations {
 }
 
 /// Reads the expectations of a file.
-pub fn read_all(file: &mut Reader<'_>, names: &Names, events: &[Event]) -> Result<Expectations, Problem> {
+pub fn read_all(file: &mut Reader<'_>, names: &NameList, events: &[Event]) -> Result<Expectations, Problem> {
     let mut expectations = Expectations::default();
     for mut entry in file.tables("expect")? {
         if let Some(excused) = entry.maybe("violations", |found| found.word(&[("excused", true)]))? {
@@ -191,7 +191,7 @@ pub fn read_all(file: &mut Reader<'_>, names: &Names, events: &[Event]) -> Resul
     Ok(expectations)
 }
 
-fn read(entry: &mut Reader<'_>, names: &Names, events: &[Event]) -> Result<Expectation, Problem> {
+fn read(entry: &mut Reader<'_>, names: &NameList, events: &[Event]) -> Result<Expectation, Problem> {
     let line = entry.line();
     let after = entry.maybe("after", |found| after(found, events))?.unwrap_or_default();
     let mut time = |key| entry.maybe(key, Found::duration).map(|time| time.map(|time| after + time));
@@ -217,7 +217,7 @@ fn after(found: &Found<'_>, events: &[Event]) -> Result<Duration, Problem> {
     })
 }
 
-fn demand(entry: &mut Reader<'_>, names: &Names) -> Result<Demand, Problem> {
+fn demand(entry: &mut Reader<'_>, names: &NameList) -> Result<Demand, Problem> {
     let host = entry.maybe("host", |found| found.named("host", &names.hosts))?;
     let vms = entry.maybe("vm", |found| vms(found, names))?;
     let (some_vms, count) = (vms.clone().unwrap_or_default(), entry.maybe("restarts", Found::number)?);
@@ -256,7 +256,7 @@ fn sayings() -> [(&'static str, Saying, Vec<String>); 5] {
     ]
 }
 
-fn vm_demand(entry: &mut Reader<'_>, vms: Vec<VmId>, names: &Names) -> Result<Demand, Problem> {
+fn vm_demand(entry: &mut Reader<'_>, vms: Vec<VmId>, names: &NameList) -> Result<Demand, Problem> {
     let hosts = |found: &Found<'_>| each(found, |one| one.named("host", &names.hosts));
     if let Some(on) = entry.maybe("on", hosts)? {
         let kinds = PROOF_KINDS.map(str::to_owned);
@@ -279,7 +279,7 @@ fn vm_demand(entry: &mut Reader<'_>, vms: Vec<VmId>, names: &Names) -> Result<De
 }
 
 /// One VM, a list of them, or "all".
-fn vms(found: &Found<'_>, names: &Names) -> Result<Vec<VmId>, Problem> {
+fn vms(found: &Found<'_>, names: &NameList) -> Result<Vec<VmId>, Problem> {
     if !found.is_list() && found.text()? == "all" {
         return Ok(names.vms.keys().copied().collect());
     }

@@ -3,7 +3,7 @@
 use crate::core::ids::{FenceId, HostId};
 use crate::core::message::Watchdog;
 use crate::core::timing::{Profile, Timing};
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::reader::Problem;
 use crate::reader::{Found, Reader};
 use crate::sim::scenario::cluster::{Template, find, name_of};
@@ -147,7 +147,7 @@ pub fn read_all(entries: Vec<Reader<'_>>, template: &Template, world: &mut World
     Ok(())
 }
 
-fn read(entry: &mut Reader<'_>, host: &mut HostSpec, template: &Template, names: &Names) -> Result<(), Problem> {
+fn read(entry: &mut Reader<'_>, host: &mut HostSpec, template: &Template, names: &NameList) -> Result<(), Problem> {
     if !entry.maybe("witness", Found::boolean)?.unwrap_or(host.memory_mib == 0) {
         let mut own = template.host.clone();
         own.read(entry)?;
@@ -177,7 +177,7 @@ fn read(entry: &mut Reader<'_>, host: &mut HostSpec, template: &Template, names:
 }
 
 /// One level of fencing: a device, or several that are needed together.
-fn fence_level(found: &Found<'_>, names: &Names) -> Result<Vec<FenceId>, Problem> {
+fn fence_level(found: &Found<'_>, names: &NameList) -> Result<Vec<FenceId>, Problem> {
     found.one_or_more()?.iter().map(|one| one.named("fence", &names.fences)).collect()
 }
 

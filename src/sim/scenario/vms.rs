@@ -2,7 +2,7 @@
 
 use crate::core::ids::{HostId, VmId};
 use crate::core::state::{Response, VmDefinition};
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::reader::Problem;
 use crate::reader::{Found, Reader};
 use crate::sim::scenario::cluster::{Template, find, name_of};
@@ -76,7 +76,7 @@ fn locked(vm: &VmSpec, world: &WorldSpec) -> bool {
     datastores.peek().is_some() && datastores.all(|datastore| datastore.locks)
 }
 
-fn read(entry: &mut Reader<'_>, vm: &mut VmSpec, names: &Names) -> Result<(), Problem> {
+fn read(entry: &mut Reader<'_>, vm: &mut VmSpec, names: &NameList) -> Result<(), Problem> {
     let definition = &mut vm.definition;
     definition.millicores = entry.maybe("cpu", Found::cores)?.unwrap_or(definition.millicores);
     definition.memory_mib = entry.maybe("memory", Found::memory)?.unwrap_or(definition.memory_mib);

@@ -14,7 +14,7 @@ use crate::core::ids::{DatastoreId, FenceId, HostId, VmId};
 use crate::core::message::Watchdog;
 use crate::core::state::{Policy, Response, VmDefinition};
 use crate::core::timing::{Profile, Timing};
-use crate::explain::Names;
+use crate::explain::NameList;
 use crate::sim::dice::Dice;
 use crate::sim::fault::{Fault, LinkFault};
 use crate::sim::spec::{DatastoreSpec, FenceSpec, HostSpec, Nature, VmSpec, WorldSpec};
@@ -43,7 +43,7 @@ pub struct Trial {
     /// All that happened, if it was to be kept or something went wrong.
     pub timeline: Vec<Moment>,
     /// The names of all that is in it.
-    pub names: Names,
+    pub names: NameList,
 }
 
 /// A datastore that carries records and disks, one to so many.
@@ -119,7 +119,7 @@ impl Trial {
     fn conclude(
         mut self,
         simulation: &Simulation,
-        names: Names,
+        names: NameList,
         begun: Duration,
         keep: bool,
         is_wrong: impl Fn(&Moment) -> bool,

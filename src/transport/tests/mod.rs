@@ -80,7 +80,12 @@ impl Realm {
     /// A roster in which each node is reached where it listens.
     fn roster(&self, version: u64, nodes: &[&Node]) -> Roster {
         let members = nodes.iter().map(|node| self.member(node.number(), &node.transport.endpoints()));
-        roster_of(version, members.collect())
+        self.signed(roster_of(version, members.collect()))
+    }
+
+    fn signed(&self, roster: Roster) -> Roster {
+        let signature = self.authority.sign_message(&roster.to_sign()).unwrap();
+        roster.signed(signature).unwrap()
     }
 
     /// Nodes that know each other.

@@ -44,11 +44,34 @@ async fn the_greatest_roster_is_told() {
         let endpoints = (1..=8).map(loopback).collect();
         members.push(Member { address: Address(number), name: "x".repeat(64), fingerprint, endpoints });
     }
-    let great = roster_of(3, members);
+    let great = realm.signed(roster_of(3, members));
     old.transport.set_roster(small);
     new.transport.set_roster(great.clone());
     old.transport.send(Address(2), word(1));
     assert_eq!(old.roster().await, great);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_roster_that_the_authority_has_not_signed_is_ignored() {
+    let (realm, other) = (Realm::new(), Realm::new());
+    let mut nodes = realm.cluster(&[1, 2]);
+    let all: Vec<&Node> = nodes.iter().collect();
+    let (genuine, changed) = (realm.roster(6, &all), realm.roster(7, &all));
+    let of_another = other.signed(roster_of(8, genuine.members().cloned().collect()));
+    let members = || genuine.members().cloned();
+    let more = members().chain([realm.member(3, &[])]).collect();
+    let altered = roster_of(7, more).signed(changed.signature().to_vec()).unwrap();
+    for forged in [roster_of(5, members().collect()), altered, of_another] {
+        nodes[0].transport.set_roster(forged);
+    }
+    nodes[0].transport.send(Address(2), word(1));
+    nodes[1].packet().await;
+    // What is told after them comes after them.
+    let mut last = RosterVersion { index: LogIndex(1), ..version(1) };
+    last.generation.0 = 1;
+    let last = realm.signed(Roster::new(last, members().collect()).unwrap());
+    nodes[0].transport.set_roster(last.clone());
+    assert_eq!(nodes[1].roster().await, last);
 }
 
 #[tokio::test(flavor = "multi_thread")]
