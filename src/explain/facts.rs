@@ -1,10 +1,11 @@
 //! What stands in the ledger, in words.
 
 use crate::core::command::Want;
+use crate::core::ids::FenceId;
 use crate::core::message::Exit;
-use crate::core::state::Armed;
+use crate::core::state::{Armed, Right};
 use crate::explain::{Names, alert, cause, proof};
-use crate::ledger::What;
+use crate::ledger::{Decision, What};
 use crate::words::format_duration;
 use std::time::Duration;
 
@@ -57,7 +58,38 @@ pub fn fact(what: &What, names: &dyn Names) -> String {
             let homes: Vec<String> = voters.iter().map(|(_, host)| names.host(*host)).collect();
             format!("the voters are {}", homes.join(", "))
         }
+        What::Decided { decision: what } => decision(what, names),
         What::Recovered { dead } => format!("{} voters were given up by a person", dead.len()),
+    }
+}
+
+/// A decision, as a sentence without its full stop.
+fn decision(what: &Decision, names: &dyn Names) -> String {
+    match what {
+        Decision::Policy { changes } if changes.is_empty() => "the rules were set as they were".to_owned(),
+        Decision::Policy { changes } => format!("the rules changed: {}", changes.join(", ")),
+        Decision::Rearm { after_milliseconds: Some(after) } => format!("it will be armed again in {}", millis(*after)),
+        Decision::Rearm { after_milliseconds: None } => "it will not be armed again by itself".to_owned(),
+        Decision::Resolved { host } => format!("only one machine is left that is {}", names.host(*host)),
+        Decision::Leave { host, leaves: true } => format!("{} is to be removed", names.host(*host)),
+        Decision::Leave { host, leaves: false } => format!("{} is not to be removed after all", names.host(*host)),
+        Decision::HostFences { host, levels } if levels.is_empty() => {
+            format!("no device fences {} any more", names.host(*host))
+        }
+        Decision::HostFences { host, levels } => {
+            let level =
+                |level: &Vec<FenceId>| level.iter().map(|fence| names.fence(*fence)).collect::<Vec<_>>().join(" and ");
+            let levels: Vec<String> = levels.iter().map(level).collect();
+            format!("{} is fenced by {}", names.host(*host), levels.join(", else by "))
+        }
+        Decision::Fence { name } => format!("the fence device {name} was set up"),
+        Decision::FenceRemoved { fence } => format!("the fence device {} was removed", names.fence(*fence)),
+        Decision::Datastore { name } => format!("the datastore {name} was named"),
+        Decision::Network { name } => format!("the network {name} was named"),
+        Decision::Invited => "a host was invited to join".to_owned(),
+        Decision::Granted { print, name, right: Right::Viewer } => format!("{name} ({print}) may look"),
+        Decision::Granted { print, name, right: Right::Operator } => format!("{name} ({print}) may look and act"),
+        Decision::Revoked { print } => format!("whoever shows {print} may do nothing any more"),
     }
 }
 

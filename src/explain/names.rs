@@ -44,7 +44,8 @@ impl Names for ClusterState {
     }
 
     fn fence(&self, id: FenceId) -> String {
-        self.registry.fences.get(&id).map_or_else(|| id.to_string(), |entry| entry.name.clone())
+        let name = self.registry.fences.get(&id).map(|entry| &entry.name);
+        name.or_else(|| self.registry.former.fences.get(&id)).map_or_else(|| id.to_string(), Clone::clone)
     }
 }
 
@@ -70,12 +71,13 @@ impl NameList {
         let former = &registry.former;
         let hosts = state.hosts.iter().map(|(id, host)| (*id, host.name.clone()));
         let vms = state.vms.iter().map(|(id, vm)| (*id, vm.definition.name.clone()));
+        let fences = registry.fences.iter().map(|(id, entry)| (*id, entry.name.clone()));
         NameList {
             hosts: former.hosts.iter().map(|(id, name)| (*id, name.clone())).chain(hosts).collect(),
             vms: former.vms.iter().map(|(id, vm)| (*id, vm.name.clone())).chain(vms).collect(),
             datastores: registry.datastores.iter().map(|(id, named)| (*id, named.name.clone())).collect(),
             networks: registry.networks.iter().map(|(id, named)| (*id, named.name.clone())).collect(),
-            fences: registry.fences.iter().map(|(id, entry)| (*id, entry.name.clone())).collect(),
+            fences: former.fences.iter().map(|(id, name)| (*id, name.clone())).chain(fences).collect(),
         }
     }
 }

@@ -6,11 +6,13 @@
 //!
 //! Times are those of the proposing master's wall clock: good for people, and for the length of what one master saw.
 
+mod decision;
 mod history;
 mod scribe;
 #[cfg(test)]
 mod tests;
 
+pub use decision::Decision;
 pub use history::{Availability, Condition, History, Recovery, Span};
 pub use scribe::Scribe;
 
@@ -182,6 +184,12 @@ pub enum What {
         /// Who votes from now on, and where.
         voters: Vec<(VoterId, HostId)>,
     },
+    /// A person decided something about the cluster itself.
+    Decided {
+        /// What.
+        #[serde(flatten)]
+        decision: Decision,
+    },
     /// After the loss of a majority a person gave up these voters.
     Recovered {
         /// Which.
@@ -217,6 +225,7 @@ impl What {
             | What::VmUp { host, .. }
             | What::VmGone { host, .. }
             | What::MasterBegan { host, .. } => Some(*host),
+            What::Decided { decision } => decision.host(),
             _ => None,
         }
     }

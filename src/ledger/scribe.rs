@@ -3,8 +3,8 @@
 use crate::core::command::{Command, LogEntry};
 use crate::core::ids::{Epoch, HostId, VmId};
 use crate::core::message::{Exit, Presence};
-use crate::core::state::{Applied, Change, ClusterState, Registration, Role, Vm};
-use crate::ledger::{Entry, Key, What};
+use crate::core::state::{Applied, Change, ClusterState, Policy, Registration, Role, Vm};
+use crate::ledger::{Decision, Entry, Key, What};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Watches the replicated state. It remembers of each VM what the next change is told apart from.
@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Scribe {
     vms: BTreeMap<VmId, Seen>,
     hosts: BTreeSet<HostId>,
+    rules: Policy,
 }
 
 /// A VM as it was.
@@ -38,7 +39,7 @@ impl Scribe {
     /// Begins from a state whose past is written down already.
     pub fn new(state: &ClusterState) -> Scribe {
         let vms = state.vms.iter().map(|(id, vm)| (*id, Seen::of(vm))).collect();
-        Scribe { vms, hosts: state.hosts.keys().copied().collect() }
+        Scribe { vms, hosts: state.hosts.keys().copied().collect(), rules: state.policy.clone() }
     }
 
     /// What follows from a command that was applied just now.
@@ -47,6 +48,9 @@ impl Scribe {
         let mut facts = Vec::new();
         if applied.refused.is_none() {
             self.of_command(state, command, &mut facts);
+            let decision = Decision::of(command, entry.proposal.said.is_some(), &self.rules);
+            facts.extend(decision.map(|decision| What::Decided { decision }));
+            self.rules = state.policy.clone();
         }
         for change in &applied.changes {
             self.of_change(state, command, change, &mut facts);

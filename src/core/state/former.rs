@@ -1,7 +1,7 @@
 //! What was removed.
 
 use super::Named;
-use crate::core::ids::{HostId, VmId};
+use crate::core::ids::{FenceId, HostId, VmId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -13,6 +13,8 @@ const REMEMBERED: usize = 10_000;
 pub struct Former {
     /// Hosts, by their numbers; one that joins anew gets a new one.
     pub hosts: BTreeMap<HostId, String>,
+    /// Fence devices.
+    pub fences: BTreeMap<FenceId, String>,
     /// VMs, by their numbers. A process of one may run on somewhere, and must be known for what it is if the VM comes
     /// under protection again; so it keeps its number.
     pub vms: BTreeMap<VmId, Named>,
@@ -25,6 +27,13 @@ impl Former {
         self.hosts.insert(id, name);
         if self.hosts.len() > REMEMBERED {
             self.hosts.pop_first();
+        }
+    }
+
+    pub(super) fn keep_fence(&mut self, id: FenceId, name: String) {
+        self.fences.insert(id, name);
+        if self.fences.len() > REMEMBERED {
+            self.fences.pop_first();
         }
     }
 

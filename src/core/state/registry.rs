@@ -290,7 +290,9 @@ impl ClusterState {
         if self.hosts.values().any(|host| host.fences.iter().flatten().any(|fence| *fence == id)) {
             return Err(Refusal::InUse);
         }
-        self.registry.fences.remove(&id).map(drop).ok_or(Refusal::NoSuchThing)
+        let removed = self.registry.fences.remove(&id).ok_or(Refusal::NoSuchThing)?;
+        self.registry.former.keep_fence(id, removed.name);
+        Ok(())
     }
 }
 
