@@ -21,6 +21,8 @@ pub mod demo;
 pub mod election;
 pub mod explain;
 pub mod fence;
+#[cfg(any(test, fuzzing))]
+pub mod laws;
 pub mod ledger;
 pub mod machine;
 pub mod member;

@@ -95,7 +95,7 @@ pub(super) struct Name {
 }
 
 /// A fence device.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Fence {
     pub(super) name: String,

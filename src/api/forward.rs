@@ -29,20 +29,20 @@ pub(super) const REQUEST_ID: &str = "request-id";
 pub(super) const REASON: &str = "reason";
 
 /// A request on its way to the master.
-#[derive(Debug, Serialize, Deserialize)]
-struct Passed {
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Passed {
     who: Who,
     method: String,
     path: String,
     request_id: Option<String>,
     reason: Option<String>,
     #[serde(with = "text")]
-    body: Vec<u8>,
+    pub(super) body: Vec<u8>,
 }
 
 /// Its answer.
-#[derive(Debug, Serialize, Deserialize)]
-struct Answered {
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Answered {
     status: u16,
     #[serde(with = "text")]
     body: Vec<u8>,
@@ -194,9 +194,16 @@ async fn too_long() -> (u16, Vec<u8>) {
 }
 
 async fn perform(routes: Router, passed: Passed) -> Response {
-    let Ok(method) = Method::from_bytes(passed.method.as_bytes()) else {
-        return Failure::bad("no such method").into_response();
-    };
+    let who = passed.who.clone();
+    match request(passed) {
+        Ok(request) => run(routes, who, request).await,
+        Err(failure) => failure.into_response(),
+    }
+}
+
+/// The request as it came to the peer.
+pub(super) fn request(passed: Passed) -> Result<Request, Failure> {
+    let method = Method::from_bytes(passed.method.as_bytes()).map_err(|_| Failure::bad("no such method"))?;
     let mut request = Request::builder().method(method).uri(passed.path);
     request = request.header(header::CONTENT_TYPE, "application/json");
     for (name, value) in [(REQUEST_ID, passed.request_id), (REASON, passed.reason)] {
@@ -204,8 +211,5 @@ async fn perform(routes: Router, passed: Passed) -> Response {
             request = request.header(name, value.into_bytes());
         }
     }
-    match request.body(Body::from(passed.body)) {
-        Ok(request) => run(routes, passed.who, request).await,
-        Err(error) => Failure::bad(error.to_string()).into_response(),
-    }
+    request.body(Body::from(passed.body)).map_err(|error| Failure::bad(error.to_string()))
 }

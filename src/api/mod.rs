@@ -16,6 +16,8 @@ mod errors;
 mod forward;
 mod handle;
 mod join;
+#[cfg(any(test, fuzzing))]
+mod law;
 mod openapi;
 mod queries;
 mod registry;
@@ -29,6 +31,8 @@ pub use doctor::{DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
 pub(crate) use forward::fetch_facts;
 pub use handle::{Api, Handle};
+#[cfg(any(test, fuzzing))]
+pub(crate) use law::law;
 pub use queries::{AvailabilityRow, AvailabilityView, EventView, RecoveryView};
 pub use server::{ApiError, Listeners, serve};
 pub use views::{ClusterView, ForecastView, HolderView, HostView, ProofView, Share, Viewer, VmView};

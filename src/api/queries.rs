@@ -216,7 +216,7 @@ fn recovered(recovery: &Recovery, names: &dyn Names) -> RecoveryView {
     }
 }
 
-fn key(text: &str) -> Result<LedgerKey, Failure> {
+pub(super) fn key(text: &str) -> Result<LedgerKey, Failure> {
     let bad = || Failure::bad(format!("\"{text}\" is no place in the ledger")).hint("such as 0.1234.0");
     let mut parts = text.split('.');
     let generation = parts.next().and_then(|part| part.parse().ok()).ok_or_else(bad)?;

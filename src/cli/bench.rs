@@ -1,5 +1,6 @@
 //! `holdfast bench`: how quick the simulator, the planner and the master are on this machine, on one core.
 
+use super::figure::Figure;
 use super::output::Output;
 use super::{Exit, Format, real_now};
 use crate::core::timing::Profile;
@@ -54,41 +55,6 @@ enum What {
     Plan,
     /// What a heartbeat costs the master of 10 to 10,000 hosts.
     Heartbeat,
-}
-
-/// A figure: its name, its unit, and what came of each run, in order of size.
-struct Figure {
-    name: String,
-    unit: &'static str,
-    values: Vec<f64>,
-}
-
-impl Figure {
-    fn new(name: impl Into<String>, unit: &'static str, mut values: Vec<f64>) -> Figure {
-        values.sort_by(f64::total_cmp);
-        Figure { name: name.into(), unit, values }
-    }
-
-    fn median(&self) -> f64 {
-        self.values.get(self.values.len() / 2).copied().unwrap_or_default()
-    }
-
-    fn ends(&self) -> (f64, f64) {
-        let end = |value: Option<&f64>| value.copied().unwrap_or_default();
-        (end(self.values.first()), end(self.values.last()))
-    }
-
-    fn line(&self) -> String {
-        let (least, most) = self.ends();
-        let number = |value: f64| if value < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
-        let (median, least, most) = (number(self.median()), number(least), number(most));
-        format!("{:<46} {median:>8} {:<22} {least:>8} to {most}", self.name, self.unit)
-    }
-
-    fn json(&self) -> Value {
-        let (least, most) = self.ends();
-        json!({ "name": self.name, "unit": self.unit, "median": self.median(), "least": least, "most": most })
-    }
 }
 
 /// Measures, and prints the figures as they come.

@@ -2,10 +2,12 @@
 
 mod agent;
 mod bench;
+mod bench_cluster;
 mod chaos;
 mod cluster;
 mod datastore;
 mod demo;
+mod figure;
 mod machine;
 mod output;
 mod process;
@@ -105,6 +107,9 @@ enum Command {
     /// Measures how quick the simulator, the planner and the master are
     #[command(hide = true, after_help = bench::HELP)]
     Bench(bench::BenchArgs),
+    /// Measures the living cluster: how soon VMs are back, what an idle agent costs, and many agents at once
+    #[command(hide = true, after_help = bench_cluster::HELP)]
+    BenchCluster(bench_cluster::BenchClusterArgs),
     /// Makes an empty disk for a VM of the embedded hypervisor
     #[command(hide = true)]
     ProcessDisk(process::ProcessDiskArgs),
@@ -205,6 +210,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Datastore(command) => datastore::datastore(command, &mut output),
         Command::Chaos(args) => chaos::run(args, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),
+        Command::BenchCluster(args) => bench_cluster::run(args, &mut output),
         Command::ProcessDisk(args) => process::process_disk(args),
         Command::ProcessVm(args) => Ok(process::process_vm(args)),
         Command::Machine(args) => machine::machine(args),

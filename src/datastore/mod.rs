@@ -34,6 +34,8 @@ mod file;
 mod format;
 mod header;
 mod inspect;
+#[cfg(any(test, fuzzing))]
+mod law;
 mod layout;
 mod open;
 mod page;
@@ -50,6 +52,8 @@ pub use errors::{FormatError, OpenError, OperationError};
 pub use format::{DEFAULT_CAPACITY, DEFAULT_WATCH, FormatOptions, format};
 pub use header::{Header, HeaderFault, decode_header};
 pub use inspect::{Inspection, MailSeen, RecordSeen, inspect};
+#[cfg(any(test, fuzzing))]
+pub(crate) use law::law;
 pub use layout::{COLUMNS, Layout, MAX_CAPACITY};
 pub use open::{Datastore, open};
 pub use page::{Kind, Page, PageHead, decode_page};

@@ -4,7 +4,7 @@
 //! same program and the same interface.
 
 use super::host::{Machine, PEER_PORT, Wanted};
-use crate::api::{Invited, NewVm, VmView};
+use crate::api::{ClusterView, Invited, NewVm, VmView};
 use crate::client::{Client, Note};
 use crate::core::state::Response;
 use crate::core::timing::Profile;
@@ -172,22 +172,53 @@ impl Cluster {
         Ok(())
     }
 
+    /// Has so many hosts vote, and waits until they do.
+    pub async fn set_voters(&self, count: u32) -> anyhow::Result<()> {
+        let client = self.client().await?;
+        let mut policy: Value = client.get("/v1/policy").await?;
+        policy["voters"] = json!(count);
+        let _: Value = client.put("/v1/policy", &policy, &Note::default()).await?;
+        self.until("that many voters", move |cluster| async move {
+            let view: ClusterView = cluster.client().await?.get("/v1/status").await?;
+            Ok(view.voters.len() == count as usize)
+        })
+        .await
+    }
+
     /// Makes a VM with a disk of its own, and has it started.
     pub async fn add_vm(&self, name: &str, home: Option<&str>, lock: bool) -> anyhow::Result<()> {
+        let (memory_mib, millicores) = (1_024, 500);
+        self.add(name, home, memory_mib, millicores, &format!("lock = {lock}\n")).await
+    }
+
+    /// The same, of a small VM that hardly ever writes: what it does itself is not what is measured.
+    pub async fn add_quiet_vm(&self, name: &str, home: Option<&str>) -> anyhow::Result<()> {
+        let (memory_mib, millicores) = (64, 10);
+        self.add(name, home, memory_mib, millicores, "write_interval_ms = 60000\n").await
+    }
+
+    async fn add(
+        &self,
+        name: &str,
+        home: Option<&str>,
+        memory_mib: u64,
+        millicores: u64,
+        settings: &str,
+    ) -> anyhow::Result<()> {
         let disk = self.disk(name);
         disk::create(&disk)?;
         let new = NewVm {
             name: name.to_owned(),
             uuid: None,
-            memory_mib: 1_024,
-            millicores: 500,
+            memory_mib,
+            millicores,
             datastores: Vec::new(),
             networks: Vec::new(),
             response: Response::Restart,
             priority: 0,
             home: home.map(str::to_owned),
             locked: false,
-            definition: format!("disk = {disk:?}\nlock = {lock}\n"),
+            definition: format!("disk = {disk:?}\n{settings}"),
             start: true,
         };
         let _: Value = self.client().await?.post("/v1/vms", &new, &Note::default()).await?;

@@ -3,6 +3,7 @@
 mod chaos;
 mod cluster;
 mod host;
+pub mod measure;
 mod relay;
 mod story;
 

@@ -79,15 +79,17 @@ fn input(agent: &Agent, action: &str) -> String {
     text
 }
 
-/// The end of what the agent complained of, without the secrets that it may have repeated.
-fn told(agent: &Agent, complaint: &[u8]) -> String {
+/// The end of what the agent complained of, without the secrets that it may have repeated, and without what would move a
+/// terminal's cursor.
+pub(super) fn told(agent: &Agent, complaint: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(complaint).into_owned();
     for (key, value) in &agent.options {
         if key.contains("pass") || key.contains("token") || key.contains("key") {
             text = text.replace(value.expose(), "(secret)");
         }
     }
-    let words: Vec<&str> = text.split_whitespace().collect();
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|w| !w.is_empty()).collect();
     let said = words.join(" ");
     let length = said.chars().count();
     let end: String = said.chars().skip(length.saturating_sub(LONGEST_COMPLAINT)).collect();

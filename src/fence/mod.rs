@@ -5,11 +5,15 @@
 
 mod agent;
 mod device;
+#[cfg(any(test, fuzzing))]
+mod law;
 mod redfish;
 mod secret;
 mod tls;
 
 pub use device::{Agent, BadDevice, FenceDevice, Fingerprint, Redfish, Verify};
+#[cfg(any(test, fuzzing))]
+pub(crate) use law::law;
 pub use secret::{BadSecret, Secret};
 pub use tls::fingerprint;
 

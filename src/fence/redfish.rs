@@ -64,7 +64,7 @@ pub(super) enum RedfishError {
 }
 
 #[derive(Deserialize)]
-struct Collection {
+pub(super) struct Collection {
     #[serde(rename = "Members")]
     members: Vec<Link>,
 }
@@ -76,7 +76,7 @@ struct Link {
 }
 
 #[derive(Deserialize)]
-struct System {
+pub(super) struct System {
     #[serde(rename = "UUID")]
     uuid: Option<String>,
     #[serde(rename = "PowerState")]
@@ -147,27 +147,12 @@ impl RedfishClient {
 
     async fn identity(&self) -> Result<FenceResult, RedfishError> {
         let (known, system) = self.read_system().await?;
-        let path = known.system.path();
-        let Some(text) = system.uuid else { return Err(RedfishError::NoUuid(path.to_owned())) };
-        let uuid = Uuid::parse_str(text.trim()).map_err(|error| garbage(&known.system, &error))?;
-        // What a board reports that was never given one.
-        if uuid.is_nil() || uuid.is_max() {
-            return Err(RedfishError::NoUuid(path.to_owned()));
-        }
-        Ok(FenceResult::Identity(uuid.as_u128()))
+        system.identity(&known.system)
     }
 
     async fn power(&self) -> Result<FenceResult, RedfishError> {
         let (known, system) = self.read_system().await?;
-        match system.power.as_deref() {
-            Some("Off") => Ok(FenceResult::Off),
-            // Until it is off, something may still run in it.
-            Some("On" | "PoweringOff" | "PoweringOn" | "Paused") => Ok(FenceResult::On),
-            other => {
-                let reported = other.map_or_else(|| "unknown".to_owned(), printable);
-                Err(RedfishError::NoPower { path: known.system.path().to_owned(), reported })
-            }
-        }
+        system.power(&known.system)
     }
 
     /// Orders. That it was taken says nothing about what became of it.
@@ -195,7 +180,7 @@ impl RedfishClient {
             }
         }
         let url = match &self.device.system {
-            Some(path) => self.local(path, SYSTEMS)?,
+            Some(path) => local(&self.base, path, SYSTEMS)?,
             None => self.only_system().await?,
         };
         self.read_system_at(url).await
@@ -203,44 +188,21 @@ impl RedfishClient {
 
     async fn read_system_at(&self, url: Url) -> Result<(Known, System), RedfishError> {
         let system: System = self.get(&url).await?;
-        let target = system.actions.as_ref().and_then(|actions| actions.reset.as_ref()?.target.as_deref());
-        let reset = match target {
-            Some(target) => self.local(target, url.path())?,
-            None => {
-                let path = format!("{}/Actions/ComputerSystem.Reset", url.path().trim_end_matches('/'));
-                self.local(&path, url.path())?
-            }
-        };
+        let reset = system.reset(&self.base, &url)?;
         let known = Known { system: url, reset };
         self.remember(Some(known.clone()));
         Ok((known, system))
     }
 
     async fn only_system(&self) -> Result<Url, RedfishError> {
-        let systems: Collection = self.get(&self.local(SYSTEMS, SYSTEMS)?).await?;
-        match systems.members.as_slice() {
-            [] => Err(RedfishError::NoSystem),
-            [one] => self.local(&one.id, SYSTEMS),
-            several => {
-                let names: Vec<String> = several.iter().take(8).map(|link| printable(&link.id)).collect();
-                Err(RedfishError::SeveralSystems(names.join(", ")))
-            }
-        }
-    }
-
-    /// A path that the BMC named in its answer to another, on this BMC and no other host.
-    fn local(&self, path: &str, named_by: &str) -> Result<Url, RedfishError> {
-        let url = device::is_local_path(path).then(|| self.base.join(path).ok()).flatten();
-        url.filter(|url| url.origin() == self.base.origin()).ok_or_else(|| RedfishError::Garbage {
-            path: named_by.to_owned(),
-            problem: format!("it names \"{}\", which is no path of its own", printable(path)),
-        })
+        let systems: Collection = self.get(&local(&self.base, SYSTEMS, SYSTEMS)?).await?;
+        systems.only(&self.base)
     }
 
     async fn get<T: DeserializeOwned>(&self, url: &Url) -> Result<T, RedfishError> {
         let answer = self.ask(Method::GET, url, None).await?;
         let body = read_bounded(answer, url).await?;
-        serde_json::from_slice(&body).map_err(|error| garbage(url, &error))
+        read(&body, url)
     }
 
     async fn ask(&self, method: Method, url: &Url, body: Option<&serde_json::Value>) -> Result<Response, RedfishError> {
@@ -272,6 +234,71 @@ impl RedfishClient {
     }
 }
 
+impl Collection {
+    /// The one system that there is.
+    pub(super) fn only(&self, base: &Url) -> Result<Url, RedfishError> {
+        match self.members.as_slice() {
+            [] => Err(RedfishError::NoSystem),
+            [one] => local(base, &one.id, SYSTEMS),
+            several => {
+                let names: Vec<String> = several.iter().take(8).map(|link| printable(&link.id)).collect();
+                Err(RedfishError::SeveralSystems(names.join(", ")))
+            }
+        }
+    }
+}
+
+impl System {
+    pub(super) fn identity(&self, url: &Url) -> Result<FenceResult, RedfishError> {
+        let none = || RedfishError::NoUuid(url.path().to_owned());
+        let text = self.uuid.as_ref().ok_or_else(none)?;
+        let uuid = Uuid::parse_str(text.trim()).map_err(|error| garbage(url, &error))?;
+        // What a board reports that was never given one.
+        if uuid.is_nil() || uuid.is_max() { Err(none()) } else { Ok(FenceResult::Identity(uuid.as_u128())) }
+    }
+
+    pub(super) fn power(&self, url: &Url) -> Result<FenceResult, RedfishError> {
+        match self.power.as_deref() {
+            Some("Off") => Ok(FenceResult::Off),
+            // Until it is off, something may still run in it.
+            Some("On" | "PoweringOff" | "PoweringOn" | "Paused") => Ok(FenceResult::On),
+            other => {
+                let reported = other.map_or_else(|| "unknown".to_owned(), printable);
+                Err(RedfishError::NoPower { path: url.path().to_owned(), reported })
+            }
+        }
+    }
+
+    /// Where its power is switched.
+    pub(super) fn reset(&self, base: &Url, url: &Url) -> Result<Url, RedfishError> {
+        match self.actions.as_ref().and_then(|actions| actions.reset.as_ref()?.target.as_deref()) {
+            Some(target) => local(base, target, url.path()),
+            None => {
+                let path = format!("{}/Actions/ComputerSystem.Reset", url.path().trim_end_matches('/'));
+                local(base, &path, url.path())
+            }
+        }
+    }
+}
+
+/// A path that a BMC named in its answer to another, on this BMC and no other host.
+fn local(base: &Url, path: &str, named_by: &str) -> Result<Url, RedfishError> {
+    let url = device::is_local_path(path).then(|| base.join(path).ok()).flatten();
+    url.filter(|url| url.origin() == base.origin()).ok_or_else(|| RedfishError::Garbage {
+        path: named_by.to_owned(),
+        problem: format!("it names \"{}\", which is no path of its own", printable(path)),
+    })
+}
+
+/// Reads the body of an answer. It must be an object: a list would be read too, each value by its place, and by its
+/// place nothing is off.
+pub(super) fn read<T: DeserializeOwned>(body: &[u8], url: &Url) -> Result<T, RedfishError> {
+    if body.trim_ascii_start().first() != Some(&b'{') {
+        return Err(RedfishError::Garbage { path: url.path().to_owned(), problem: "it is no JSON object".to_owned() });
+    }
+    serde_json::from_slice(body).map_err(|error| garbage(url, &error))
+}
+
 async fn read_bounded(mut answer: Response, url: &Url) -> Result<Vec<u8>, RedfishError> {
     let mut body = Vec::new();
     while let Some(chunk) =
@@ -288,7 +315,11 @@ async fn read_bounded(mut answer: Response, url: &Url) -> Result<Vec<u8>, Redfis
 /// What the BMC says of an error, if it says so in the way that Redfish demands.
 async fn complaint(answer: Response, url: &Url) -> String {
     let Ok(body) = read_bounded(answer, url).await else { return String::new() };
-    let said = serde_json::from_slice::<Complaint>(&body).ok().and_then(|complaint| complaint.error.message);
+    complained(&body)
+}
+
+pub(super) fn complained(body: &[u8]) -> String {
+    let said = serde_json::from_slice::<Complaint>(body).ok().and_then(|complaint| complaint.error.message);
     said.map_or_else(String::new, |message| format!(": {}", printable(&message)))
 }
 

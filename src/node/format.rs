@@ -20,7 +20,7 @@ pub fn read_state(bytes: &[u8]) -> Option<ClusterState> {
     if bytes.is_empty() { Some(ClusterState::default()) } else { read(bytes) }
 }
 
-pub(super) fn write_entry(entry: &LogEntry) -> Option<Vec<u8>> {
+pub(crate) fn write_entry(entry: &LogEntry) -> Option<Vec<u8>> {
     write(entry)
 }
 

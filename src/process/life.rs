@@ -245,7 +245,7 @@ impl Life {
     }
 }
 
-fn serialise(record: &LifeRecord) -> io::Result<Vec<u8>> {
+pub(super) fn serialise(record: &LifeRecord) -> io::Result<Vec<u8>> {
     let text = serde_json::to_string(record)?;
     let mut line = format!("{:08x} {text}", crc32fast::hash(text.as_bytes())).into_bytes();
     if line.len() >= LENGTH {
@@ -265,7 +265,7 @@ fn read(file: &File) -> io::Result<Option<LifeRecord>> {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<LifeRecord> {
+pub(super) fn parse(bytes: &[u8]) -> Option<LifeRecord> {
     let text = std::str::from_utf8(bytes).ok()?;
     let checksum = u32::from_str_radix(text.get(..PREFIX - 1)?, 16).ok()?;
     let body = text.get(PREFIX..)?.trim_end();

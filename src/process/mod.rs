@@ -14,6 +14,8 @@ pub mod definition;
 pub mod disk;
 pub mod hand;
 mod lanes;
+#[cfg(any(test, fuzzing))]
+mod law;
 pub mod life;
 mod load;
 mod platform;
@@ -23,4 +25,6 @@ pub mod vm;
 mod wait;
 mod watch;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use law::law;
 pub use platform::{HostError, HostSetup, ProcessPlatform};

@@ -16,6 +16,8 @@ mod codec;
 mod database;
 mod directory;
 mod error;
+#[cfg(any(test, fuzzing))]
+mod law;
 mod ledger;
 mod migrate;
 mod reader;
@@ -26,6 +28,8 @@ mod voter;
 mod writer;
 
 pub use error::{QueryError, StoreError, SubmitError, WriteError, WriteErrorKind};
+#[cfg(any(test, fuzzing))]
+pub(crate) use law::law;
 pub use ledger::{LedgerKey, LedgerRow};
 pub use reader::{LedgerReader, ROWS_MAX, TimeRange};
 pub use writer::{Operation, Refused};

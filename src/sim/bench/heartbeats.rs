@@ -158,6 +158,11 @@ impl Heartbeats {
         (self.sent, self.acknowledged)
     }
 
+    /// The node by itself, and the virtual time that it is at.
+    pub fn into_node(self) -> (Node, Instant) {
+        (self.node, self.now)
+    }
+
     /// The virtual time.
     pub fn now(&self) -> Instant {
         self.now

@@ -1,0 +1,56 @@
+//! What holds for whatever people and peers ask: see [`crate::laws`].
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken law is told by a panic")]
+
+use super::bodies::{
+    Disarm, EventsAfter, Fence, Fences, Invite, Invited, JoinAnswer, JoinBody, Move, Name, NewAccess, NewVm, Plan,
+    Recover, Stop, Window,
+};
+use super::forward::{Answered, BODY_LIMIT, Passed, request};
+use super::queries::key;
+use crate::laws::{settles, settles_as_json};
+use axum::extract::Query;
+use axum::http::Uri;
+
+/// Each body in turn, then what stands behind a question mark, then a place in the ledger.
+pub(crate) fn law(bytes: &[u8]) -> bool {
+    let bodies = [
+        settles_as_json::<NewVm>(bytes),
+        settles_as_json::<Stop>(bytes),
+        settles_as_json::<Move>(bytes),
+        settles_as_json::<Disarm>(bytes),
+        settles_as_json::<Plan>(bytes),
+        settles_as_json::<Recover>(bytes),
+        settles_as_json::<Name>(bytes),
+        settles_as_json::<Fence>(bytes),
+        settles_as_json::<Fences>(bytes),
+        settles_as_json::<Invite>(bytes),
+        settles_as_json::<Invited>(bytes),
+        settles_as_json::<NewAccess>(bytes),
+        settles_as_json::<JoinBody>(bytes),
+        settles_as_json::<JoinAnswer>(bytes),
+        passed_on(bytes),
+    ];
+    bodies.contains(&true) || asked(bytes) || place(bytes)
+}
+
+/// What a peer passes on becomes a request or is refused, and the answer is no longer than what may be passed back.
+fn passed_on(bytes: &[u8]) -> bool {
+    let taken = settles_as_json::<Passed>(bytes) | settles_as_json::<Answered>(bytes);
+    if let Ok(passed) = serde_json::from_slice::<Passed>(bytes) {
+        assert!(passed.body.len() <= BODY_LIMIT);
+        drop(request(passed));
+    }
+    taken
+}
+
+fn asked(bytes: &[u8]) -> bool {
+    let Ok(uri) = format!("/v1/events?{}", String::from_utf8_lossy(bytes)).parse::<Uri>() else { return false };
+    let window = Query::<Window>::try_from_uri(&uri).is_ok();
+    Query::<EventsAfter>::try_from_uri(&uri).is_ok() || window
+}
+
+fn place(bytes: &[u8]) -> bool {
+    let read = |bytes: &[u8]| key(std::str::from_utf8(bytes).ok()?).ok();
+    settles(bytes, read, |key| Ok::<_, ()>(format!("{}.{}.{}", key.generation, key.log_index, key.part).into_bytes()))
+}
