@@ -7,10 +7,11 @@ use super::handle::Api;
 use super::registry::{authority, register};
 use crate::clock;
 use crate::core::command::Said;
-use crate::core::ids::Ticket;
+use crate::core::ids::{Address, Ticket};
 use crate::core::state::{ClusterState, Newcomer, Registration};
 use crate::runtime::roster;
 use crate::trust::{JoinToken, SecretDigest, SigningRequest, fingerprint};
+use crate::wire::{Member, NAME_LIMIT, Roster, RosterVersion};
 use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
@@ -19,6 +20,8 @@ use uuid::Uuid;
 
 /// The two highest bits of a ticket belong to the masters' own.
 const TICKETS: u128 = (1 << 62) - 1;
+/// A host has no more tags.
+const MOST_TAGS: usize = 64;
 
 /// `POST /v1/join`: the one request for which nobody need be known, for it brings its own proof.
 pub(super) async fn join(State(api): State<Api>, Json(body): Json<JoinBody>) -> Result<Json<JoinAnswer>, Failure> {
@@ -65,15 +68,20 @@ pub(super) async fn join(State(api): State<Api>, Json(body): Json<JoinBody>) -> 
     }))
 }
 
-fn check(body: &JoinBody) -> Result<(), Failure> {
-    let named = !body.name.is_empty() && body.name.len() <= 64 && !body.name.chars().any(char::is_control);
-    let reached = (1..=8).contains(&body.endpoints.len())
-        && body.endpoints.iter().all(|endpoint| !endpoint.ip().is_unspecified() && endpoint.port() != 0);
-    if named && reached && !body.uuid.is_nil() {
-        Ok(())
-    } else {
-        Err(Failure::bad("a host needs a name of at most 64 bytes, its machine's UUID, and one to eight endpoints"))
+/// A host that could stand in no roster is refused: one such entry, and nobody hears of any later host.
+pub(super) fn check(body: &JoinBody) -> Result<(), Failure> {
+    let is_word = |word: &String| word.len() <= NAME_LIMIT && !word.chars().any(char::is_control);
+    let described = is_word(&body.failure_domain) && body.tags.iter().all(is_word) && body.tags.len() <= MOST_TAGS;
+    if body.uuid.is_nil() || body.endpoints.is_empty() || !described {
+        return Err(Failure::bad(format!(
+            "a host needs its machine's UUID, at least one endpoint, a failure domain of at most {NAME_LIMIT} bytes, and \
+             at most {MOST_TAGS} such tags"
+        )));
     }
+    let (name, endpoints) = (body.name.clone(), body.endpoints.clone());
+    let member = Member { address: Address(0), name, fingerprint: Default::default(), endpoints };
+    let roster = Roster::new(RosterVersion::default(), vec![member]);
+    roster.map(drop).map_err(|error| Failure::bad(format!("a host like this can be no member: {error}")))
 }
 
 fn answer(state: &ClusterState, name: &str) -> Result<JoinAnswer, Failure> {
@@ -91,4 +99,46 @@ fn answer(state: &ClusterState, name: &str) -> Result<JoinAnswer, Failure> {
         roster: roster::written(&members).ok_or_else(|| Failure::internal("the list of members cannot be written"))?,
         voters: state.voter_addresses().into_iter().map(|address| address.0).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(change: impl FnOnce(&mut JoinBody)) -> JoinBody {
+        let mut body = JoinBody {
+            token: String::new(),
+            name: "host-2".to_owned(),
+            uuid: Uuid::from_u128(2),
+            endpoints: vec!["192.0.2.2:7770".parse().unwrap(), "[fe80::2]:7770".parse().unwrap()],
+            api: "192.0.2.2:7771".parse().unwrap(),
+            failure_domain: "rack-1".to_owned(),
+            tags: ["ssd".to_owned()].into(),
+            memory_mib: 0,
+            millicores: 0,
+            request: String::new(),
+        };
+        change(&mut body);
+        body
+    }
+
+    #[test]
+    fn nobody_joins_who_could_stand_in_no_roster() {
+        assert!(check(&body(|_| ())).is_ok());
+        let bad: [fn(&mut JoinBody); 9] = [
+            |body| body.name.clear(),
+            |body| body.name = "host\x1b[2J".to_owned(),
+            |body| body.uuid = Uuid::nil(),
+            |body| body.endpoints.clear(),
+            |body| body.endpoints = vec![body.endpoints[0]; 2],
+            |body| body.endpoints[0].set_port(0),
+            |body| body.endpoints[0].set_ip([224, 0, 0, 1].into()),
+            |body| body.failure_domain = "x".repeat(NAME_LIMIT + 1),
+            |body| body.tags = (0..=MOST_TAGS).map(|number| number.to_string()).collect(),
+        ];
+        for change in bad {
+            let body = body(change);
+            assert!(check(&body).is_err(), "{body:?}");
+        }
+    }
 }

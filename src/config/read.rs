@@ -57,8 +57,10 @@ fn top(reader: &mut Reader<'_>) -> Result<Config, Problem> {
 
 /// Where peers find the host is what it listens on, unless that is every address.
 fn advertise(reader: &mut Reader<'_>, listen: &[SocketAddr]) -> Result<Vec<SocketAddr>, Problem> {
+    let nobody_calls =
+        |address: &&SocketAddr| address.ip().is_unspecified() || address.ip().is_multicast() || address.port() == 0;
     let Some(found) = reader.get("advertise") else {
-        return match listen.iter().find(|address| address.ip().is_unspecified()) {
+        return match listen.iter().find(nobody_calls) {
             None => Ok(listen.to_vec()),
             Some(address) => Err(reader
                 .problem(format!("`listen` has {address}, which no peer can call"))
@@ -69,7 +71,7 @@ fn advertise(reader: &mut Reader<'_>, listen: &[SocketAddr]) -> Result<Vec<Socke
     if addresses.len() != listen.len() {
         return Err(found.problem(format!("`advertise` must have as many addresses as `listen`: {}", listen.len())));
     }
-    match addresses.iter().find(|address| address.ip().is_unspecified()) {
+    match addresses.iter().find(nobody_calls) {
         Some(address) => Err(found.problem(format!("no peer can call {address}"))),
         None => Ok(addresses),
     }
@@ -210,7 +212,20 @@ fn addresses(found: &Found<'_>) -> Result<Vec<SocketAddr>, Problem> {
     if list.is_empty() || list.len() > 8 {
         return Err(found.problem("between one and eight addresses are needed, one for each network of the cluster"));
     }
-    list.iter().map(address).collect()
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for found in &list {
+        let address = address(found)?;
+        if addresses.iter().any(|other| unscoped(*other) == unscoped(address)) {
+            return Err(found.problem(format!("{address} stands there twice")));
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+/// Zone and flow of an IPv6 address mean something on this machine only, and no peer is told of them.
+fn unscoped(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip(), address.port())
 }
 
 fn command(found: &Found<'_>) -> Result<Vec<String>, Problem> {
@@ -272,6 +287,8 @@ format = "json"
             ("6f3c1a52-2f70-4a8b-8d6e-0c9b1c5f7a01", "no", "holdfast.toml:3: \"no\" is no UUID"),
             ("kind = \"process\"", "kind = \"kvmm\"", "holdfast.toml:17: `kind` cannot be \"kvmm\""),
             ("memory = \"64GiB\"\n", "", "needs `memory` and `cores`"),
+            ("[\"192.0.2.1:7770\"]", "[\"192.0.2.1:0\"]", "no peer can call 192.0.2.1:0"),
+            ("[\"0.0.0.0:7770\"]", "[\"[fe80::1%1]:7\", \"[fe80::1%2]:7\"]", "stands there twice"),
             ("name = \"host-1\"", "name = \"a b\"", "holdfast.toml:2: \"a b\" is no name"),
             ("format = \"json\"", "level = \"=,=\"", "`level`: "),
         ];

@@ -2,10 +2,12 @@
 
 use super::{settles, settles_as_json};
 use crate::config::{Config, LogFormat, PlatformConfig, WatchdogConfig};
+use crate::core::ids::Address;
 use crate::fence::FenceDevice;
 use crate::sim::scenario::Scenario;
 use crate::sim::spelling::fault_as_toml;
 use crate::trust::{JoinToken, Principal, Secret, SigningRequest, TokenId};
+use crate::wire::{Fingerprint, Member, Roster, RosterVersion};
 use crate::words::{format_duration, parse_duration, parse_memory};
 use std::fmt::Display;
 use std::path::Path;
@@ -19,9 +21,17 @@ pub(super) fn config(bytes: &[u8]) -> bool {
             assert!(problem.line >= 1 && problem.line <= text.lines().count() + 1, "{problem}");
             assert!(problem.to_string().starts_with("holdfast.toml:"));
         }
-        config.ok()
+        config.ok().inspect(can_be_a_member)
     };
     settles(bytes, read, |config| Ok::<_, ()>(config_as_toml(config).into_bytes()))
+}
+
+/// One host that could stand in no roster would keep all others from learning of each other.
+fn can_be_a_member(config: &Config) {
+    let (name, endpoints) = (config.name.clone(), config.advertise.clone());
+    let member = Member { address: Address(1), name, fingerprint: Fingerprint::default(), endpoints };
+    let roster = Roster::new(RosterVersion::default(), vec![member]);
+    assert!(roster.is_ok(), "{roster:?}");
 }
 
 fn config_as_toml(config: &Config) -> String {

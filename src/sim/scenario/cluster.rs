@@ -86,14 +86,14 @@ fn template(file: &mut Reader<'_>, world: &WorldSpec) -> Result<Template, Proble
     };
     let mut reader = found.table("[cluster]")?;
     let counts = [
-        ("hosts", &mut template.hosts),
-        ("vms", &mut template.vms),
-        ("datastores", &mut template.datastores),
-        ("networks", &mut template.networks),
-        ("voters", &mut template.voters),
+        ("hosts", &mut template.hosts, 1_000),
+        ("vms", &mut template.vms, 20_000),
+        ("datastores", &mut template.datastores, 100),
+        ("networks", &mut template.networks, 100),
+        ("voters", &mut template.voters, 7),
     ];
-    for (key, count) in counts {
-        *count = reader.maybe(key, Found::number)?.unwrap_or(*count);
+    for (key, count, most) in counts {
+        *count = reader.maybe(key, |found| at_most(found, most))?.unwrap_or(*count);
     }
     template.witness = reader.maybe("witness", Found::boolean)?.unwrap_or(false);
     template.fences = reader.maybe("fences", Found::boolean)?.unwrap_or(true);
@@ -102,6 +102,14 @@ fn template(file: &mut Reader<'_>, world: &WorldSpec) -> Result<Template, Proble
     template.host.read(&mut reader)?;
     reader.finish()?;
     Ok(template)
+}
+
+/// A world is built in memory, so what a file asks for is bounded.
+fn at_most(found: &Found<'_>, most: u32) -> Result<u32, Problem> {
+    match found.number()? {
+        count if count > most => Err(found.problem(format!("{count} of them are too many: at most {most}"))),
+        count => Ok(count),
+    }
 }
 
 fn datastores(file: &mut Reader<'_>, template: &Template, world: &mut WorldSpec) -> Result<(), Problem> {
