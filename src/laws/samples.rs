@@ -1,6 +1,6 @@
 //! What the fuzzer begins with, where nobody could write it by hand: `HOLDFAST_BLESS=1 cargo test --lib laws` writes
-//! it to `tests/fuzz/seeds`. What lies there is read by the tests as it is, so it also shows whether this build still
-//! reads what an earlier one wrote.
+//! what is missing to `tests/fuzz/seeds`. What lies there is read by the tests as it is, so it also shows whether this
+//! build still reads what an earlier one wrote.
 
 use super::node::{Happening, Story};
 use crate::core::action::AgentStore;
@@ -230,9 +230,13 @@ fn node() -> Vec<Sample> {
         .collect();
     let votes = (0..9).map(|kind| Happening::Packet { from: 1, packet: election(kind, 2, usize::from(kind == 0)) });
     let led_by = votes.flat_map(|packet| [packet, Happening::Stored(true), Happening::Wake]).collect();
+    let stranger = Incarnation { host: HostId(u32::MAX), ..incarnation(1) };
+    let Message::Heartbeat(own) = heartbeat() else { panic!("it is one") };
+    let foreign = Message::Heartbeat(Heartbeat { incarnation: stranger, ..own });
     let waits = vec![Happening::Later(1_000), Happening::Wake, Happening::Later(60_000), Happening::Stored(false)];
     vec![
         ("node", "master", story(true, led)),
+        ("node", "stranger", story(true, vec![Happening::Packet { from: 1, packet: Packet::Cluster(foreign) }])),
         ("node", "silence", story(true, waits)),
         ("node", "voter", story(false, packets().chain([Happening::Later(900)]).collect())),
         ("node", "follower", story(false, led_by)),

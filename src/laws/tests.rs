@@ -21,9 +21,11 @@ struct Seed {
 static SEEDS: LazyLock<BTreeMap<&str, Vec<Seed>>> = LazyLock::new(|| {
     if std::env::var_os("HOLDFAST_BLESS").is_some() {
         for (law, name, bytes) in samples::all() {
-            let folder = folder().join("seeds").join(law);
-            fs::create_dir_all(&folder).unwrap();
-            fs::write(folder.join(name), bytes).unwrap();
+            let path = folder().join("seeds").join(law).join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            if !path.exists() {
+                fs::write(path, bytes).unwrap();
+            }
         }
     }
     let seeds_of = |law: &str| {

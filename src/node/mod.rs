@@ -172,7 +172,9 @@ impl Node {
         match message {
             Message::Heartbeat(heartbeat) => match &mut self.voter {
                 Some(voter) => {
-                    let fresh = voter.ears.hear(now, from, heartbeat);
+                    // Whom the log does not know is not remembered: a number can be as great as a peer likes.
+                    let is_known = voter.state.hosts.contains_key(&heartbeat.incarnation.host);
+                    let fresh = is_known && voter.ears.hear(now, from, heartbeat);
                     let behind = !heartbeat.admitted || heartbeat.config < voter.state.config;
                     if voter.master.is_none() && behind {
                         // It may look for the master where voters were long ago.
