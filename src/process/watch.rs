@@ -126,6 +126,15 @@ struct Pursuit {
     delay: Duration,
 }
 
+/// Why the thread goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Woken {
+    /// A process has ended, or it cannot be known that none has.
+    ByAnEnd,
+    /// There is work, or something is to be looked at again.
+    Otherwise,
+}
+
 struct Thread {
     shared: Arc<Shared>,
     directory: LifeDirectory,
@@ -156,13 +165,15 @@ impl Thread {
                     (self.tell)(PlatformEvent::Changed { vm });
                 }
             }
-            self.wait();
-            self.bury();
+            if self.wait() == Woken::ByAnEnd {
+                self.bury();
+            }
+            self.tell_of_the_dead();
         }
     }
 
     /// Waits until a process has ended, or there is work, or something is to be looked at again.
-    fn wait(&self) {
+    fn wait(&self) -> Woken {
         let lingers = (!self.lingering.is_empty()).then_some(AGAIN);
         let pursued = self.kills.values().map(|pursuit| pursuit.due.since(boottime())).min();
         let mut descriptors = vec![PollFd::new(&self.shared.wake, PollFlags::IN)];
@@ -170,11 +181,17 @@ impl Thread {
         if let Err(error) = wait::wait(&mut descriptors, lingers.into_iter().chain(pursued).min()) {
             warn!("processes cannot be waited for: {error}");
             wait::pause(LINGERS);
+            return Woken::ByAnEnd;
         }
         let _nothing_to_read = rustix::io::read(&self.shared.wake, &mut [0; 8]);
+        // With many VMs there is much work, and to look at each of them each time would cost the square of their number.
+        match descriptors.iter().skip(1).any(|descriptor| !descriptor.revents().is_empty()) {
+            true => Woken::ByAnEnd,
+            false => Woken::Otherwise,
+        }
     }
 
-    /// Reaps the processes that have ended, and tells of them as soon as nobody has their lock any more.
+    /// Reaps the processes that have ended.
     fn bury(&mut self) {
         let lingering = &mut self.lingering;
         self.watched.retain(|start, watched| {
@@ -187,6 +204,10 @@ impl Thread {
             }
             !ended
         });
+    }
+
+    /// Tells of those that have ended, as soon as nobody has their lock any more.
+    fn tell_of_the_dead(&mut self) {
         let (directory, tell) = (&self.directory, &self.tell);
         self.lingering.retain(|(vm, nonce), until| {
             let is_followed = || read(directory, *vm).is_some_and(|record| record.nonce != *nonce);
