@@ -14,5 +14,6 @@ mod cuts;
 mod deaths;
 mod freezes;
 mod majority;
+mod measure;
 mod people;
 mod rig;
