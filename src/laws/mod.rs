@@ -2,8 +2,9 @@
 //!
 //! A decoder never panics; it takes no more memory than its input or a fixed bound justifies; and what it has read can
 //! be written, and reads the same again. Each law below takes any bytes, says whether a decoder took them, and panics
-//! where the law is broken. The tests here try them with the seeds in `tests/fuzz/seeds`, whole and damaged; the fuzz
-//! targets in `tests/fuzz/targets` try them with whatever the fuzzer comes upon. No shipped build holds this module.
+//! where the law is broken. The tests here try them with the seeds in `tests/fuzz/seeds`, whole and damaged, and with
+//! what once broke one, in `tests/fuzz/found`; the fuzz targets in `tests/fuzz/targets` try them with whatever the
+//! fuzzer comes upon. No shipped build holds this module.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken law is told by a panic")]
 
