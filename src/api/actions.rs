@@ -339,7 +339,25 @@ pub(super) async fn recover(
         body.dead.iter().map(find).collect::<Result<Vec<VoterId>, Failure>>()
     });
     let dead = dead.await??;
-    do_it(&api, asked, Request::Recover { dead }).await
+    do_it(&api, asked, Request::Recover { dead }).await.map_err(of_recovery)
+}
+
+/// What the same refusals mean where voters are given up.
+fn of_recovery(failure: Failure) -> Failure {
+    let (text, hint) = match () {
+        () if failure.is(Refusal::NothingToDo) => {
+            ("fewer than half of the voters were named, or there is a majority", "name all that are dead for good")
+        }
+        () if failure.is(Refusal::NoSuchThing) => {
+            ("one that was named does not vote, or is the one that is asked", "see who votes with `holdfast status`")
+        }
+        () if failure.is(Refusal::Busy) => (
+            "a voter that was not named is not heard, or is the one that must do it",
+            "name all that are dead for good; if all are named, ask on each of the others",
+        ),
+        () => return failure,
+    };
+    failure.reworded(text).hint(hint)
 }
 
 fn find_voter(state: &ClusterState, name: &str) -> Result<VoterId, Failure> {

@@ -4,12 +4,13 @@ use super::actions::Looking;
 use super::errors::Failure;
 use super::handle::Api;
 use super::views::Viewer;
-use crate::core::ids::{FenceId, HostId};
+use crate::core::ids::{DatastoreId, FenceId, HostId};
 use crate::core::master::Fate;
 use crate::core::message::{FenceOp, FenceResult, Watchdog};
 use crate::core::reason::HostState;
 use crate::core::state::{Armed, ClusterState, Host};
 use crate::core::time::Instant;
+use crate::explain::{self, Names};
 use crate::fence::{FenceClients, FenceDevice};
 use crate::node::Node;
 use axum::Json;
@@ -56,7 +57,7 @@ pub enum Severity {
 
 /// `GET /v1/doctor`
 pub(super) async fn doctor(State(api): State<Api>, _: Looking) -> Result<Json<DoctorView>, Failure> {
-    let (findings, hosts, probes) = api.view(|viewer, node, _| examine(viewer, node)).await?;
+    let (findings, hosts, probes) = api.view(|viewer, node, now| examine(viewer, node, now)).await?;
     let mut view = DoctorView { findings, survives: Vec::new() };
     // One at a time: the loop has more to do than to think of what might be.
     for id in hosts {
@@ -70,13 +71,14 @@ pub(super) async fn doctor(State(api): State<Api>, _: Looking) -> Result<Json<Do
 }
 
 /// What is wrong by the log, the hosts whose deaths are to be thought of, and the devices to be asked.
-fn examine(viewer: &Viewer<'_>, node: &Node) -> (Vec<Finding>, Vec<HostId>, Vec<Probe>) {
+fn examine(viewer: &Viewer<'_>, node: &Node, now: Instant) -> (Vec<Finding>, Vec<HostId>, Vec<Probe>) {
     let state = viewer.state();
     let mut findings = Vec::new();
     if state.armed == Armed::Observe {
         findings.push(bad("cluster", "it only observes: nothing is restarted", "holdfast arm"));
     }
-    of_voters(state, node, &mut findings);
+    of_voters(state, node, now, &mut findings);
+    of_storage(state, node, now, &mut findings);
     for (id, host) in &state.hosts {
         of_host(*id, host, node, &mut findings);
     }
@@ -84,7 +86,7 @@ fn examine(viewer: &Viewer<'_>, node: &Node) -> (Vec<Finding>, Vec<HostId>, Vec<
     (findings, alone, probes(state))
 }
 
-fn of_voters(state: &ClusterState, node: &Node, findings: &mut Vec<Finding>) {
+fn of_voters(state: &ClusterState, node: &Node, now: Instant, findings: &mut Vec<Finding>) {
     let voters = state.voters.len();
     let wanted = state.policy.voters as usize;
     if voters < 3 {
@@ -103,6 +105,30 @@ fn of_voters(state: &ClusterState, node: &Node, findings: &mut Vec<Finding>) {
     if !down.is_empty() {
         findings.push(weak("voters", &format!("not there: {}", down.join(", ")), "bring them back"));
     }
+    let idle = node.idle_voters(now).into_iter().filter(|home| node.host_state(*home) == Some(HostState::Alive));
+    let idle: Vec<&str> = idle.filter_map(|home| state.hosts.get(&home)).map(|host| host.name.as_str()).collect();
+    if !idle.is_empty() {
+        let text = format!("they take in nothing of what the others agree on: {}", idle.join(", "));
+        findings.push(bad("voters", &text, "see what the agents there say of their disks"));
+    }
+}
+
+fn of_storage(state: &ClusterState, node: &Node, now: Instant, findings: &mut Vec<Finding>) {
+    for (id, trouble) in node.storage(now) {
+        let text = explain::storage_trouble(id, &trouble, state);
+        let advice = "mend it: meanwhile leases hang on the network alone, and none that it renews proves a death";
+        findings.push(bad("storage", &text, advice));
+    }
+    let used: BTreeSet<DatastoreId> = state.hosts.values().flat_map(|host| &host.life.renewal_set).copied().collect();
+    for (id, host) in &state.hosts {
+        if host.is_witness() || node.host_state(*id) != Some(HostState::Alive) {
+            continue;
+        }
+        for datastore in used.difference(&host.life.renewal_set) {
+            let text = format!("it keeps no liveness record on {}, as others do", state.datastore(*datastore));
+            findings.push(weak(&host.name, &text, "name it in its configuration; if it is, see what its agent says"));
+        }
+    }
 }
 
 fn of_host(id: HostId, host: &Host, node: &Node, findings: &mut Vec<Finding>) {
@@ -117,18 +143,25 @@ fn of_host(id: HostId, host: &Host, node: &Node, findings: &mut Vec<Finding>) {
         findings.push(bad(name, "it is quarantined and gets no VMs", "mend it, then `holdfast host end-quarantine`"));
     }
     let watchdog = matches!(host.life.guards.watchdog, Watchdog::Hardware { .. });
-    match (host.fences.is_empty(), watchdog && !host.life.renewal_set.is_empty()) {
+    if watchdog && host.life.renewal_set.is_empty() {
+        findings.push(weak(
+            name,
+            "it keeps no liveness record: cut off from the network alone, it stops its VMs",
+            "give it a heartbeat datastore",
+        ));
+    }
+    match (host.fences.is_empty(), watchdog) {
         (true, false) => findings.push(bad(
             name,
-            "it has neither a fence device nor a hardware watchdog with a liveness record: if it falls silent, nothing \
-             proves it dead, and its VMs wait for a person",
-            "add a fence device with `holdfast fence add`, or a watchdog and a heartbeat datastore",
+            "it has neither a fence device nor a hardware watchdog: if it falls silent, nothing proves it dead, and its \
+             VMs wait for a person",
+            "add a fence device with `holdfast fence add`, or a watchdog",
         )),
         (true, true) => findings.push(weak(name, "it has no fence device", "add one: it is quicker than a lease")),
         (false, false) => findings.push(weak(
             name,
             "if its fence device fails, nothing else proves it dead",
-            "give it a hardware watchdog and a heartbeat datastore",
+            "give it a hardware watchdog",
         )),
         (false, true) => {}
     }

@@ -37,6 +37,12 @@ impl Failure {
         self
     }
 
+    /// The same, told better.
+    pub(super) fn reworded(mut self, error: &str) -> Failure {
+        self.body.error = error.to_owned();
+        self
+    }
+
     /// Whether the log refused it for this reason.
     pub(super) fn is(&self, refusal: Refusal) -> bool {
         self.body.code == refusal.kind()

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(40);
 const SUCCESSION: Duration = Duration::from_secs(5);
 /// Names a request for good, so that it is done once however often it is asked.
 pub(super) const REQUEST_ID: &str = "request-id";
+/// The one thing that is asked of a voter because there is no master.
+pub(super) const RECOVER: &str = "/v1/recover";
 /// Why somebody asks.
 pub(super) const REASON: &str = "reason";
 
@@ -68,11 +70,9 @@ pub(super) async fn dispatch(api: &Api, routes: Router, who: Who, request: Reque
     if who == Who::Nobody && !is_open {
         return Failure::unknown_person().into_response();
     }
-    let glance = match *request.method() {
-        // Who only looks is told at once that there is no master.
-        Method::GET => *api.handle.glance.borrow(),
-        _ => settled(api).await,
-    };
+    // Who only looks is told at once that there is no master; and who goes on without one waits for none.
+    let waits = request.method() != Method::GET && request.uri().path() != RECOVER;
+    let glance = if waits { settled(api).await } else { *api.handle.glance.borrow() };
     let local = glance.is_master || glance.master.is_none() && glance.votes;
     if local {
         return run(routes, who, request).await;

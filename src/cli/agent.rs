@@ -109,7 +109,8 @@ pub(super) fn agent(args: &AgentArgs) -> anyhow::Result<Exit> {
     })?;
     match end {
         End::Parted => Ok(Exit::Good),
-        End::Guardless => Ok(Exit::Failed),
+        // The service manager starts it again.
+        End::Guardless | End::Anew => Ok(Exit::Failed),
     }
 }
 

@@ -371,4 +371,25 @@ pub enum Alert {
     },
     /// There is no majority of voters; nothing is restarted.
     NoMajority,
+    /// A heartbeat datastore is not as it should be.
+    Storage {
+        /// Which.
+        datastore: DatastoreId,
+        /// What is wrong with it.
+        trouble: StorageTrouble,
+    },
+}
+
+/// What is wrong with a heartbeat datastore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StorageTrouble {
+    /// Neither the master nor any host that it asks can read it.
+    Unread,
+    /// It can be read, but hosts that live do not write there.
+    Unwritten {
+        /// One of them.
+        host: HostId,
+        /// How many they are.
+        hosts: u32,
+    },
 }

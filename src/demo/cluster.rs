@@ -13,6 +13,7 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -73,8 +74,21 @@ impl Cluster {
         fs::create_dir_all(directory.join("machine"))?;
         let address = Ipv4Addr::new(127, self.net[0], self.net[1], u8::try_from(number)?);
         let machine = Machine { name, address, directory, uuid: Uuid::new_v4(), child: None };
+        for name in self.datastores() {
+            symlink(self.shared(&name), machine.datastore(&name))?;
+        }
         fs::write(machine.config(), self.configuration(&machine))?;
         Ok(machine)
+    }
+
+    /// The names of its heartbeat datastores.
+    pub fn datastores(&self) -> Vec<String> {
+        (1..=self.wanted.datastores).map(|number| format!("storage-{number}")).collect()
+    }
+
+    /// Where something lies that all hosts reach.
+    pub fn shared(&self, name: &str) -> PathBuf {
+        self.wanted.directory.join("shared").join(name)
     }
 
     fn configuration(&self, machine: &Machine) -> String {
@@ -96,6 +110,10 @@ impl Cluster {
             let socket = machine.hardware().join("watchdog.sock");
             text.push_str(&format!("\n[watchdog]\nkind = \"machine\"\nsocket = {socket:?}\n"));
         }
+        for name in self.datastores() {
+            let path = machine.datastore(&name);
+            text.push_str(&format!("\n[[datastore]]\nname = {name:?}\npath = {path:?}\n"));
+        }
         text
     }
 
@@ -106,7 +124,24 @@ impl Cluster {
         };
         self.command(0, &["init", "--cluster", "demo", "--profile", profile]).await?;
         self.switch_on(0).await?;
-        self.until("a master", |cluster| async move { Ok(cluster.master().await.is_ok()) }).await
+        self.until("a master", |cluster| async move { Ok(cluster.master().await.is_ok()) }).await?;
+        if self.wanted.datastores > 0 {
+            self.format_datastores().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes the heartbeat datastores, as soon as there is a cluster that gives them their numbers. The first agent is
+    /// older than they are, and starts anew to find them.
+    async fn format_datastores(&mut self) -> anyhow::Result<()> {
+        for name in self.datastores() {
+            let folder = self.shared(&name);
+            fs::create_dir_all(&folder)?;
+            let path = folder.to_str().context("the folder's name is no text")?;
+            self.command(0, &["datastore", "format", path, "--name", &name, "--register", "--capacity", "16"]).await?;
+        }
+        self.power_cycle(0).await?;
+        self.until("a master again", |cluster| async move { Ok(cluster.master().await.is_ok()) }).await
     }
 
     async fn join(&mut self, place: usize) -> anyhow::Result<()> {
@@ -118,7 +153,7 @@ impl Cluster {
     }
 
     /// Runs a command of the program, with a host's configuration.
-    async fn command(&self, place: usize, words: &[&str]) -> anyhow::Result<()> {
+    pub async fn command(&self, place: usize, words: &[&str]) -> anyhow::Result<()> {
         let machine = &self.machines[place];
         let mut command = Command::new(&self.wanted.program);
         command.args(words).arg("--config").arg(machine.config()).stdin(Stdio::null());
@@ -227,7 +262,7 @@ impl Cluster {
 
     /// Where a VM's disk lies.
     pub fn disk(&self, vm: &str) -> PathBuf {
-        self.wanted.directory.join("shared").join(format!("{vm}.disk"))
+        self.shared(&format!("{vm}.disk"))
     }
 
     /// Its hosts.
@@ -307,12 +342,18 @@ impl Cluster {
 
     /// Takes the power from a machine and gives it back, as a person would who walks up to it.
     pub async fn power_cycle(&mut self, place: usize) -> anyhow::Result<()> {
+        self.switch_off(place).await?;
+        self.switch_on(place).await
+    }
+
+    /// Takes a machine out, its hardware too.
+    pub async fn switch_off(&mut self, place: usize) -> anyhow::Result<()> {
         let machine = &mut self.machines[place];
         if let Some(mut child) = machine.child.take() {
             terminate(&child);
             timeout(PATIENCE, child.wait()).await.with_context(|| format!("{} does not end", machine.name))??;
         }
-        self.switch_on(place).await
+        Ok(())
     }
 
     /// Switches everything off, and waits until nothing is left.

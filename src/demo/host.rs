@@ -42,6 +42,8 @@ pub struct Wanted {
     pub watchdog: bool,
     /// Whether an agent that dies alone is started again, as a service manager would.
     pub restart_agents: bool,
+    /// How many heartbeat datastores it has, which all its hosts reach.
+    pub datastores: usize,
     /// Whether peers reach each other by a relay's addresses, [`Machine::relayed`], which somebody else serves.
     pub relayed: bool,
     /// How much the agents log.
@@ -59,6 +61,7 @@ impl Wanted {
             fence: Some(Duration::ZERO),
             watchdog: true,
             restart_agents: true,
+            datastores: 0,
             relayed: false,
             log: "info".to_owned(),
         }
@@ -90,6 +93,11 @@ impl Machine {
     /// What its agent says.
     pub fn log(&self) -> PathBuf {
         self.directory.join("log")
+    }
+
+    /// Where it finds a heartbeat datastore: a link of its own to what all share, which can be led elsewhere.
+    pub fn datastore(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
     }
 
     /// Where its peers are told to reach it, if there is a relay between them.

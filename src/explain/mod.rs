@@ -8,4 +8,4 @@ mod reasons;
 pub use facts::{exit, fact};
 pub use names::{NameList, Names};
 pub use notes::{cause, note_of, under_epoch};
-pub use reasons::{alert, no_proof, proof, refusal, unfit, wait};
+pub use reasons::{alert, no_proof, proof, refusal, storage_trouble, unfit, wait};

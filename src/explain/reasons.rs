@@ -1,6 +1,7 @@
 //! Proofs, waits, refusals and alerts in words.
 
-use crate::core::reason::{Alert, NoProof, Proof, Refusal, Unfit, Wait};
+use crate::core::ids::DatastoreId;
+use crate::core::reason::{Alert, NoProof, Proof, Refusal, StorageTrouble, Unfit, Wait};
 use crate::explain::Names;
 use crate::words::{format_duration, listed};
 use std::time::Duration;
@@ -153,6 +154,21 @@ pub fn alert(alert: &Alert, names: &dyn Names) -> String {
         Alert::StoreLost => "a voter's store cannot be used".to_owned(),
         Alert::Clash { vm, host } => format!("{} runs on {} where it should not", names.vm(*vm), names.host(*host)),
         Alert::NoMajority => "there is no majority of voters, nothing is restarted".to_owned(),
+        Alert::Storage { datastore, trouble } => storage_trouble(*datastore, trouble, names),
+    }
+}
+
+/// What is wrong with a heartbeat datastore.
+pub fn storage_trouble(datastore: DatastoreId, trouble: &StorageTrouble, names: &dyn Names) -> String {
+    let datastore = names.datastore(datastore);
+    match trouble {
+        StorageTrouble::Unread => format!("{datastore} can be read by no host"),
+        StorageTrouble::Unwritten { host, hosts: 1 } => {
+            format!("{} writes no liveness record on {datastore}", names.host(*host))
+        }
+        StorageTrouble::Unwritten { host, hosts } => {
+            format!("{} and {} more write no liveness record on {datastore}", names.host(*host), hosts - 1)
+        }
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::Node;
 use crate::core::agent::Agent;
-use crate::core::ids::{Address, Authority, HostId, VmId, VoterId};
+use crate::core::ids::{Address, Authority, DatastoreId, HostId, VmId, VoterId};
 use crate::core::master::Forecast;
-use crate::core::reason::{HostState, NoProof, Wait};
+use crate::core::reason::{HostState, NoProof, StorageTrouble, Wait};
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::election::{Members, Role};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The signs of a host's life, as one voter knows them: for how long each has been missing.
@@ -82,6 +82,20 @@ impl Node {
         let Some(master) = &voter.master else { return Signs { heartbeat, ..Signs::default() } };
         let (record, no_proof) = master.signs(&voter.context(now), host);
         Signs { heartbeat, record, no_proof }
+    }
+
+    /// What is wrong with heartbeat datastores; nothing is known where this is not the master.
+    pub fn storage(&self, now: Instant) -> BTreeMap<DatastoreId, StorageTrouble> {
+        let Some(voter) = &self.voter else { return BTreeMap::new() };
+        voter.master.as_ref().map(|master| master.storage(&voter.context(now))).unwrap_or_default()
+    }
+
+    /// The hosts whose voters take in nothing of what the others agree on, as the master knows it.
+    pub fn idle_voters(&self, now: Instant) -> BTreeSet<HostId> {
+        let patience = self.timing.suspect;
+        let Some(voter) = self.voter.as_ref().filter(|voter| voter.master.is_some()) else { return BTreeSet::new() };
+        let idle = voter.tending.idle(now, patience);
+        idle.filter_map(|store| voter.state.voters.get(&store).copied()).collect()
     }
 
     /// What would happen if these hosts died now; `None` if this is not the master.

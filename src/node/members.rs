@@ -14,6 +14,7 @@ use crate::core::state::{ClusterState, Host};
 use crate::core::time::Instant;
 use crate::election::{MemberChange, Members, StoreImage};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// What the master remembers of the voters.
 #[derive(Debug, Default)]
@@ -25,6 +26,14 @@ pub(super) struct Tending {
     lagging: BTreeMap<VoterId, (LogIndex, Instant)>,
     /// Stores of which their own nodes say that they are lost.
     lost: BTreeSet<VoterId>,
+}
+
+impl Tending {
+    /// The stores that have acknowledged nothing for so long though there was something, or are lost.
+    pub(super) fn idle(&self, now: Instant, patience: Duration) -> impl Iterator<Item = VoterId> + '_ {
+        let late = self.lagging.iter().filter(move |(_, (_, since))| now.since(*since) > patience);
+        late.map(|(voter, _)| *voter).chain(self.lost.iter().copied())
+    }
 }
 
 /// The next step towards the voters that there should be.
@@ -163,7 +172,7 @@ impl super::voter::Voter {
         }
     }
 
-    fn next_step(&self, now: Instant, patience: std::time::Duration) -> Option<Step> {
+    fn next_step(&self, now: Instant, patience: Duration) -> Option<Step> {
         let members = self.election.members();
         let me = self.election.id();
         if members.is_joint() {

@@ -44,6 +44,8 @@ pub enum End {
     Parted,
     /// Its watchdog failed, and nobody counts on its guards any more: the next run does without.
     Guardless,
+    /// The next run has what this one lacked, and nobody counts on its guards until then.
+    Anew,
 }
 
 /// Why the loop cannot go on.
@@ -86,8 +88,8 @@ pub(super) struct Engine {
     actions: Vec<NodeAction>,
     next_wall: Instant,
     parting: Option<Instant>,
-    /// Whether it ends because its watchdog failed.
-    guardless: bool,
+    /// How it will have ended, if it ends by what it was not asked for.
+    ends_as: End,
     end: Option<End>,
 }
 
@@ -105,7 +107,7 @@ impl Engine {
             actions,
             next_wall: Instant::ZERO,
             parting: None,
-            guardless: false,
+            ends_as: End::Parted,
             end: None,
         };
         engine.perform()?;
@@ -220,7 +222,7 @@ impl Engine {
                 }
             }
             NodeAction::Core(Action::UpgradeReady) => {
-                self.end = Some(if self.guardless { End::Guardless } else { End::Parted });
+                self.end = Some(self.ends_as);
             }
             NodeAction::Core(Action::Fence { ticket, warrant, device, op }) => {
                 // An order that waited for the disk may hit a host that was let in again since.
@@ -256,10 +258,20 @@ impl Engine {
     fn guard_failed(&mut self, error: &str) {
         if self.parting.is_none() {
             tracing::error!(error, "the watchdog fails; the agent starts anew without it as soon as a master knows");
-            self.guardless = true;
+            self.ends_as = End::Guardless;
             self.hands.refuse_watchdog();
             self.part(Instant::NEVER);
         }
+    }
+
+    /// A datastore has come up after this agent did.
+    fn storage_found(&mut self, name: &str) -> Result<(), EngineError> {
+        if self.parting.is_none() {
+            tracing::info!(datastore = name, "the datastore is there now; the agent starts anew with it");
+            self.ends_as = End::Anew;
+            self.part(Instant::NEVER);
+        }
+        self.perform()
     }
 
     fn part(&mut self, deadline: Instant) {
@@ -283,6 +295,7 @@ impl Engine {
                 self.hands.later(Retry::Write(barrier));
                 Ok(())
             }
+            Answer::StorageFound(name) => self.storage_found(&name),
             Answer::Retry(Retry::Write(barrier)) => {
                 self.write_again(barrier);
                 Ok(())
@@ -376,6 +389,9 @@ impl Engine {
                 Ok(())
             }
             Call::Stop => {
+                if self.ends_as == End::Anew {
+                    self.ends_as = End::Parted;
+                }
                 if self.parting.is_none_or(|deadline| deadline == Instant::NEVER) {
                     self.part(clock::boottime() + PARTING);
                 }

@@ -4,6 +4,7 @@ use super::alerts::Alerts;
 use super::gate::Barrier;
 use super::input::{Answer, Retry};
 use super::ledger::{Refused, row};
+use super::storage::Search;
 use crate::core::action::{Action, Event, Note, PlatformCall, WatchdogOp};
 use crate::core::ids::{Address, BootId, DatastoreId, FenceId, Ticket};
 use crate::core::message::{FenceOp, FenceResult};
@@ -57,6 +58,7 @@ pub(super) struct Hands {
     pub(super) store: Store,
     pub(super) transport: Arc<Transport>,
     pub(super) datastores: BTreeMap<DatastoreId, DatastoreThread>,
+    pub(super) _searches: Vec<Search>,
     pub(super) platform: Box<dyn Platform>,
     pub(super) watchdog: Option<Box<dyn Watchdog>>,
     pub(super) fences: Arc<FenceClients>,

@@ -23,6 +23,8 @@ pub(super) enum Answer {
     Ledger(Result<(), (String, Vec<LedgerRow>)>),
     /// The voter's store was read anew.
     Reloaded(Result<Option<StoreImage>, WriteError>),
+    /// A datastore is there that was left out.
+    StorageFound(String),
     /// It is time to read the voter's store anew, or to try these writes again.
     Retry(Retry),
 }

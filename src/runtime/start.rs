@@ -119,7 +119,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (answers, answered) = mpsc::unbounded_channel();
     let mut watchdog = watchdog(&config.watchdog, boot.uuid, &timing);
     let guard = guard(watchdog.as_deref_mut(), &opened, boot.id);
-    let storage = attach(&config.datastores, member.cluster.as_u128(), timing.hard_deadline / 4, &answers);
+    let (cluster, patience) = (member.cluster.as_u128(), timing.hard_deadline / 4);
+    let storage = attach(&config.datastores, cluster, patience, &answers);
+    let searches = storage.search(cluster, patience, &answers);
     let setup = setup(&config, &member, &opened, (boot.id, guard), &storage, &timing);
     let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
     let platform = platform(&config, &timing, &answers)?;
@@ -145,6 +147,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         store: opened.store,
         transport,
         datastores: storage.threads,
+        _searches: searches,
         platform,
         watchdog,
         fences: Arc::new(FenceClients::new()),

@@ -1,4 +1,8 @@
 //! The heartbeat datastores of a host, each with its thread.
+//!
+//! One that cannot be reached when the agent starts is looked for from then on: hosts come up before their storage does.
+//! When it is found, the agent starts anew with it, as it would for an upgrade: what it tells the master of itself is
+//! told once in a run.
 
 use super::input::Answer;
 use crate::clock;
@@ -8,10 +12,14 @@ use crate::core::ids::DatastoreId;
 use crate::datastore::{Attached, DatastoreThread, Expected, Header, open};
 use crate::node::NodeEvent;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::mpsc;
+
+/// A datastore that is absent is looked for this often. Each time that one is found the agent starts anew, and a service
+/// manager bears that only so often.
+const SEARCH: Duration = Duration::from_secs(10);
 
 /// What a host reaches.
 #[derive(Default)]
@@ -23,7 +31,12 @@ pub(super) struct Storage {
     pub(super) reached: BTreeSet<DatastoreId>,
     /// Which formatting each of them is.
     pub(super) formattings: BTreeMap<DatastoreId, u128>,
+    /// Those that could not be reached.
+    absent: Vec<DatastoreConfig>,
 }
+
+/// As long as this is held, absent datastores are looked for.
+pub(super) type Search = Sender<()>;
 
 /// Attaches every datastore that can be reached now. One that cannot is said so, loudly, and is left out.
 ///
@@ -46,7 +59,8 @@ pub(super) fn attach(
             Ok((header, direct)) => storage.add(config, &header, direct, answers),
             Err(why) => {
                 let (name, path) = (&config.name, config.path.display());
-                tracing::error!(datastore = name, %path, why, "a datastore is left out until the agent starts anew");
+                tracing::error!(datastore = name, %path, why, "a datastore is left out until it is found");
+                storage.absent.push(config.clone());
             }
         }
     }
@@ -69,6 +83,38 @@ fn identify(config: &DatastoreConfig, cluster: u128) -> Result<Receiver<Identifi
 }
 
 impl Storage {
+    /// Looks for each absent datastore, on a thread of its own that may hang alone, and tells of it once.
+    pub(super) fn search(
+        &self,
+        cluster: u128,
+        patience: Duration,
+        answers: &mpsc::UnboundedSender<Answer>,
+    ) -> Vec<Search> {
+        let mut searches = Vec::new();
+        for config in &self.absent {
+            let (search, ends) = channel::<()>();
+            let (config, answers) = (config.clone(), answers.clone());
+            let name = format!("search {}", config.name);
+            let spawned = thread::Builder::new().name(name).spawn(move || {
+                while ends.recv_timeout(SEARCH) == Err(RecvTimeoutError::Timeout) {
+                    let begun = clock::boottime();
+                    let found = open(&config.path, cluster).is_ok_and(|found| found.header().name == config.name);
+                    // One so slow that the next run would leave it out again is not found yet.
+                    if found && clock::boottime().since(begun) < patience / 2 {
+                        // A loop that has ended waits for nothing.
+                        let _ = answers.send(Answer::StorageFound(config.name));
+                        return;
+                    }
+                }
+            });
+            match spawned {
+                Ok(_) => searches.push(search),
+                Err(error) => tracing::error!(%error, "no thread can be made that looks for a datastore"),
+            }
+        }
+        searches
+    }
+
     fn add(
         &mut self,
         config: &DatastoreConfig,

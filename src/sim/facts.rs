@@ -206,6 +206,7 @@ pub fn alert(alert: &Alert, names: &NameList) -> Value {
             value["host"] = json!(names.host(*host));
             value["vm"] = json!(names.vm(*vm));
         }
+        Alert::Storage { datastore, .. } => value["datastore"] = json!(names.datastore(*datastore)),
         Alert::StoreLost | Alert::NoMajority => {}
     }
     value

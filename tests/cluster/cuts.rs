@@ -1,23 +1,7 @@
 //! The network is cut, or bad.
 
-use crate::rig::{Rig, lasting, lost, wanted};
-use holdfast::demo::{Cluster, Network, Wanted};
+use crate::rig::{lasting, relayed};
 use std::time::Duration;
-
-/// A cluster with relays between its hosts.
-async fn relayed(vms: usize, change: impl FnOnce(&mut Wanted)) -> (Rig, Network) {
-    let (wanted, folder) = wanted(|wanted| {
-        wanted.relayed = true;
-        change(wanted);
-    });
-    let plan = Cluster::plan(wanted).unwrap_or_else(|error| lost(folder.path(), &error));
-    let network = Network::between(&plan).await.unwrap_or_else(|error| lost(folder.path(), &error));
-    let cluster = plan.build().await.unwrap_or_else(|error| lost(folder.path(), &error));
-    let rig = Rig { cluster, folder };
-    rig.cluster.arm().await.expect("the cluster is armed");
-    rig.add_vms(vms).await;
-    (rig, network)
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_cut_off_is_fenced() {

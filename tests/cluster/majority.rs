@@ -16,15 +16,7 @@ async fn without_a_majority_nothing_is_restarted_and_a_voter_that_returns_gets_o
     let counts: Vec<usize> = lost.iter().map(|vm| rig.starts(vm)).collect();
     rig.machine(&master).kill().unwrap();
     rig.machine(&second).kill().unwrap();
-    let client = rig.machine(&last).client().unwrap();
-    let alone = |_: &holdfast::demo::Cluster| {
-        let client = client.clone();
-        async move {
-            let view: Value = client.get("/v1/status").await?;
-            Ok(view.get("master").is_some_and(Value::is_null))
-        }
-    };
-    rig.must(rig.cluster.until("the last voter to know that it is alone", alone).await);
+    let client = rig.until_alone(&last).await;
     let refused = client.post::<Value>("/v1/vms/vm-1/start", &json!({}), &Default::default()).await.unwrap_err();
     assert_eq!(refused.code(), Some("no-master"), "{refused}");
     // Who is not long without them, or names what is not lost, gives nobody up.

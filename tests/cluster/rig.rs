@@ -1,12 +1,17 @@
 //! A cluster for one test, which is gone when the test ends, however it ends.
 
-use holdfast::api::{AvailabilityView, VmView};
-use holdfast::client::{ClientError, Note};
-use holdfast::demo::{Cluster, Machine, Wanted, all_run};
+use crate::mounts::Mount;
+use holdfast::api::{AvailabilityView, DoctorView, EventView, VmView};
+use holdfast::client::{Client, ClientError, Note};
+use holdfast::core::ids::{HostId, VoterId};
+use holdfast::demo::{Cluster, Machine, Network, Wanted, all_run};
+use holdfast::ledger::{Entry, What};
 use holdfast::process::disk::{Examination, examine};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -18,6 +23,8 @@ pub fn program() -> PathBuf {
 /// A cluster and the folder in which it lies.
 pub struct Rig {
     pub cluster: Cluster,
+    /// Disks of hosts that are file systems of their own.
+    pub disks: Vec<Mount>,
     pub folder: TempDir,
 }
 
@@ -31,11 +38,25 @@ impl Rig {
         rig
     }
 
+    /// A cluster as wanted, armed, with so many VMs, whose hosts keep what they must not forget on small disks; none
+    /// where such disks are not to be had.
+    pub async fn with_small_disks(vms: usize, change: impl FnOnce(&mut Wanted)) -> Option<Rig> {
+        let (wanted, folder) = wanted(change);
+        let plan = Cluster::plan(wanted).unwrap_or_else(|error| lost(folder.path(), &error));
+        let disks: Option<Vec<Mount>> = plan.machines().iter().map(|host| Mount::small(&host.state(), 32)).collect();
+        let disks = disks?;
+        let cluster = plan.build().await.unwrap_or_else(|error| lost(folder.path(), &error));
+        let rig = Rig { cluster, disks, folder };
+        rig.cluster.arm().await.expect("the cluster is armed");
+        rig.add_vms(vms).await;
+        Some(rig)
+    }
+
     /// A cluster as wanted, that only observes.
     pub async fn raise(change: impl FnOnce(&mut Wanted)) -> Rig {
         let (wanted, folder) = wanted(change);
         let cluster = Cluster::raise(wanted).await.unwrap_or_else(|error| lost(folder.path(), &error));
-        Rig { cluster, folder }
+        Rig { cluster, disks: Vec::new(), folder }
     }
 
     /// Adds VMs, one host after the other.
@@ -58,6 +79,11 @@ impl Rig {
         self.cluster.machine(name).expect("there is such a host")
     }
 
+    /// The small disk of a host.
+    pub fn disk(&self, name: &str) -> &Mount {
+        self.disks.get(self.place(name)).expect("it has a small disk")
+    }
+
     /// The host of the master.
     pub async fn master(&self) -> String {
         self.must(self.cluster.master().await)
@@ -73,6 +99,75 @@ impl Rig {
 
     pub async fn vms(&self) -> Vec<VmView> {
         self.get("/v1/vms").await
+    }
+
+    /// Waits until the doctor finds this, or finds it no more.
+    pub async fn until_doctor(&self, says: &str, there: bool) {
+        let found = |cluster| async move {
+            let view: DoctorView = Cluster::client(cluster).await?.get("/v1/doctor").await?;
+            Ok(view.findings.iter().any(|finding| finding.text.contains(says)) == there)
+        };
+        self.must(self.cluster.until(&format!("the doctor on \"{says}\": {there}"), found).await);
+    }
+
+    /// How often the history says this.
+    pub async fn told(&self, says: &str) -> usize {
+        let events: Vec<EventView> = self.get("/v1/events").await;
+        events.iter().filter(|event| event.text.contains(says)).count()
+    }
+
+    /// Waits until the history says this.
+    pub async fn until_told(&self, says: &str) {
+        let told = |_| async move { Ok(self.told(says).await > 0) };
+        self.must(self.cluster.until(&format!("the history to say \"{says}\""), told).await);
+    }
+
+    /// How the last recovery of each of these VMs was proven.
+    pub async fn proofs(&self, vms: &[String]) -> Vec<String> {
+        let report = self.report().await;
+        let last = |vm: &String| report.recoveries.iter().rev().find(|recovery| recovery.vm == *vm);
+        vms.iter().map(|vm| last(vm).and_then(|recovery| recovery.proof.clone()).unwrap_or_default()).collect()
+    }
+
+    /// The number of the voter that lives on a host, by its place; it was named when the host joined.
+    pub async fn voter(&self, place: usize) -> Option<VoterId> {
+        let facts: Vec<Entry> = self.get("/v1/ledger?limit=1000").await;
+        let voters = facts.into_iter().rev().find_map(|fact| match fact.what {
+            What::Voters { voters } => Some(voters),
+            _ => None,
+        });
+        let home = HostId(u32::try_from(place).ok()?);
+        voters?.into_iter().find(|(_, host)| *host == home).map(|(voter, _)| voter)
+    }
+
+    /// Waits until the last voter knows that it is alone, and asks it from then on.
+    pub async fn until_alone(&self, last: &str) -> Client {
+        let client = self.machine(last).client().expect("a way to it");
+        let asked = &client;
+        let alone = |_| async move {
+            let view: Value = asked.get("/v1/status").await?;
+            Ok(view.get("master").is_some_and(Value::is_null))
+        };
+        self.must(self.cluster.until("the last voter to know that it is alone", alone).await);
+        client
+    }
+
+    /// The place of a host among the machines.
+    pub fn place(&self, name: &str) -> usize {
+        self.cluster.machines().iter().position(|machine| machine.name == name).expect("there is such a host")
+    }
+
+    /// Leads these hosts elsewhere where they look for a heartbeat datastore: to where it is if nothing else is said.
+    pub fn lead<'a>(&self, hosts: impl IntoIterator<Item = &'a Machine>, to: Option<&Path>) {
+        for host in hosts {
+            for name in self.cluster.datastores() {
+                let link = host.datastore(&name);
+                let new = link.with_extension("new");
+                let there = to.map_or_else(|| self.cluster.shared(&name), |to| to.join(&name));
+                symlink(there, &new).expect("a link");
+                fs::rename(&new, &link).expect("the link is replaced");
+            }
+        }
     }
 
     /// Asks until there is a master to answer: between two of them nobody does.
@@ -160,6 +255,21 @@ impl Rig {
     }
 }
 
+/// A cluster with relays between its hosts, armed, with so many VMs.
+pub async fn relayed(vms: usize, change: impl FnOnce(&mut Wanted)) -> (Rig, Network) {
+    let (wanted, folder) = wanted(|wanted| {
+        wanted.relayed = true;
+        change(wanted);
+    });
+    let plan = Cluster::plan(wanted).unwrap_or_else(|error| lost(folder.path(), &error));
+    let network = Network::between(&plan).await.unwrap_or_else(|error| lost(folder.path(), &error));
+    let cluster = plan.build().await.unwrap_or_else(|error| lost(folder.path(), &error));
+    let rig = Rig { cluster, disks: Vec::new(), folder };
+    rig.cluster.arm().await.expect("the cluster is armed");
+    rig.add_vms(vms).await;
+    (rig, network)
+}
+
 /// What is wanted, and the folder for it.
 pub fn wanted(change: impl FnOnce(&mut Wanted)) -> (Wanted, TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -169,7 +279,7 @@ pub fn wanted(change: impl FnOnce(&mut Wanted)) -> (Wanted, TempDir) {
 }
 
 /// Shows what the agents said last, and gives up.
-pub fn lost(folder: &std::path::Path, error: &anyhow::Error) -> ! {
+pub fn lost(folder: &Path, error: &anyhow::Error) -> ! {
     for number in 1..=9 {
         let path = folder.join(format!("host-{number}")).join("log");
         let Ok(text) = std::fs::read_to_string(&path) else { continue };

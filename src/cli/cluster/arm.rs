@@ -3,7 +3,7 @@
 use super::flags::Flags;
 use super::host::say;
 use super::moment::parse_span;
-use super::session::{Answer, Progress, Session, Twice, Verb, ended, is};
+use super::session::{Answer, Progress, Session, Twice, Verb, ended};
 use crate::api::{ClusterView, HostView};
 use crate::cli::Exit;
 use crate::cli::output::Output;
@@ -125,13 +125,7 @@ pub fn recover(args: &RecoverArgs, session: &mut Session<'_>, output: &mut Outpu
         session.say_dry(Verb::Post, "/v1/recover", &body, output)?;
         return Ok(Exit::Good);
     }
-    match session.ask::<Value>(Verb::Post, "/v1/recover", &body, Twice::Never) {
-        Ok(_) => {}
-        Err(error) if is(&error, "nothing-to-do") => {
-            return Err(ended(Exit::Failed, "there is a majority, so nothing is to be recovered"));
-        }
-        Err(error) => return Err(error),
-    }
+    session.ask::<Value>(Verb::Post, "/v1/recover", &body, Twice::Never)?;
     if !session.flags.no_wait {
         session.wait("the recovery", |session| {
             let view: ClusterView = session.find("/v1/status")?;

@@ -3,11 +3,12 @@
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Want;
-use crate::core::ids::{HostId, VmId};
+use crate::core::ids::{DatastoreId, HostId, VmId};
 use crate::core::message::Presence;
-use crate::core::reason::{Alert, HostState, NoProof, Wait};
+use crate::core::reason::{Alert, HostState, NoProof, StorageTrouble, Wait};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::{Armed, Response, Role, Standing, Vm};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Master {
@@ -48,6 +49,11 @@ impl Master {
         let mut ways = self.why_no_fence_proof(cx, id);
         ways.extend(self.why_no_lease_proof(cx, id));
         (record, ways)
+    }
+
+    /// What is wrong with heartbeat datastores, for those who ask.
+    pub fn storage(&self, cx: &Context<'_>) -> BTreeMap<DatastoreId, StorageTrouble> {
+        self.storage_troubles(cx)
     }
 
     fn is_running(&self, cx: &Context<'_>, vm: &Vm) -> bool {

@@ -228,6 +228,7 @@ impl Master {
             self.next_poll = cx.now + self.timing.record_interval;
             self.call_absent_hosts(cx, out);
             self.poll_records(cx, out);
+            self.alert_storage(cx, out);
         }
         self.reach.give_up_late(cx.now, &self.timing);
     }

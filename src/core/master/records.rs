@@ -2,20 +2,27 @@
 
 use super::reach::Purpose;
 use super::{Context, Master, Output};
+use crate::core::action::Note;
 use crate::core::ids::{DatastoreId, HostId, Incarnation};
 use crate::core::message::{Presence, VmCondition};
-use crate::core::reason::HostState;
+use crate::core::reason::{Alert, HostState, StorageTrouble};
 use crate::core::record::{DatastoreOp, DatastoreResult, Record, Slot};
 use crate::core::state::Standing;
 use crate::core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+/// A datastore is in trouble when it was not read, or a record on it not written, for so many times the patience with one
+/// operation.
+const TRIES: u32 = 3;
+
 /// What the records said when they were last read.
 #[derive(Debug, Default)]
 pub(super) struct Records {
     stores: BTreeMap<DatastoreId, Store>,
     moved: BTreeMap<HostId, Instant>,
+    /// What was said loudly of a datastore and still holds.
+    alerted: BTreeMap<DatastoreId, StorageTrouble>,
 }
 
 #[derive(Debug, Default)]
@@ -24,6 +31,8 @@ struct Store {
     attempt: usize,
     read: Option<Instant>,
     slots: BTreeMap<HostId, (Incarnation, u64)>,
+    /// When each record was last seen to have changed here.
+    moved: BTreeMap<HostId, Instant>,
 }
 
 impl Records {
@@ -60,12 +69,51 @@ impl Records {
         if store.slots.insert(host, position) == Some(position) {
             return false;
         }
+        store.moved.insert(host, now);
         self.moved.insert(host, now);
         true
     }
 }
 
 impl Master {
+    /// What is wrong with each heartbeat datastore on which living hosts should keep their records.
+    pub(super) fn storage_troubles(&self, cx: &Context<'_>) -> BTreeMap<DatastoreId, StorageTrouble> {
+        // Several readings and writings may be late at once without anything being wrong.
+        let patience = self.timing.storage_patience * TRIES;
+        let is_late = |at: Option<Instant>, floor: Instant| {
+            let floor = floor.max(self.since).max(self.listening_since);
+            cx.now.since(at.map_or(floor, |at| at.max(floor))) > patience
+        };
+        let mut troubles = BTreeMap::new();
+        for (id, host) in &cx.state.hosts {
+            let Some(watched) = self.watched(*id).filter(|watched| watched.state == HostState::Alive) else { continue };
+            for datastore in &host.life.renewal_set {
+                let store = self.records.stores.get(datastore);
+                if is_late(store.and_then(|store| store.read), watched.state_since) {
+                    troubles.insert(*datastore, StorageTrouble::Unread);
+                } else if is_late(store.and_then(|store| store.moved.get(id).copied()), watched.state_since) {
+                    match troubles.entry(*datastore).or_insert(StorageTrouble::Unwritten { host: *id, hosts: 0 }) {
+                        StorageTrouble::Unwritten { hosts, .. } => *hosts += 1,
+                        StorageTrouble::Unread => {}
+                    }
+                }
+            }
+        }
+        troubles
+    }
+
+    /// Says loudly what is wrong with a datastore: once for each kind of trouble, until it is over.
+    pub(super) fn alert_storage(&mut self, cx: &Context<'_>, out: &mut Output) {
+        let troubles = self.storage_troubles(cx);
+        for (datastore, trouble) in &troubles {
+            let before = self.records.alerted.get(datastore);
+            if before.is_none_or(|before| std::mem::discriminant(before) != std::mem::discriminant(trouble)) {
+                out.note(Note::Alert(Alert::Storage { datastore: *datastore, trouble: *trouble }));
+            }
+        }
+        self.records.alerted = troubles;
+    }
+
     pub(super) fn poll_records(&mut self, cx: &Context<'_>, out: &mut Output) {
         let wanted: BTreeSet<DatastoreId> = cx
             .state

@@ -46,7 +46,7 @@ const NOTES: [&str; 6] = ["deposed", "gap", "lease-ended", "master", "placed", "
 const REQUESTS: [&str; 3] = ["accepted", "refused", "unanswered"];
 const HOOKS: [&str; 3] = ["failed-closed", "passed", "refused"];
 const VIOLATIONS: [&str; 6] = ["I1", "I2", "I3", "I4", "I5", "I6"];
-const ALERTS: [&str; 13] = [
+const ALERTS: [&str; 14] = [
     "brake",
     "clash",
     "dead-shows-life",
@@ -55,6 +55,7 @@ const ALERTS: [&str; 13] = [
     "isolated",
     "no-majority",
     "quarantined",
+    "storage",
     "store-lost",
     "two-machines",
     "unanswered",
@@ -210,5 +211,6 @@ fn alert_name(alert: &Alert) -> &'static str {
         Alert::StoreLost => "store-lost",
         Alert::Clash { .. } => "clash",
         Alert::NoMajority => "no-majority",
+        Alert::Storage { .. } => "storage",
     }
 }
