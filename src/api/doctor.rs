@@ -57,7 +57,7 @@ pub enum Severity {
 
 /// `GET /v1/doctor`
 pub(super) async fn doctor(State(api): State<Api>, _: Looking) -> Result<Json<DoctorView>, Failure> {
-    let (findings, hosts, probes) = api.view(|viewer, node, now| examine(viewer, node, now)).await?;
+    let (findings, hosts, probes) = api.view(examine).await?;
     let mut view = DoctorView { findings, survives: Vec::new() };
     // One at a time: the loop has more to do than to think of what might be.
     for id in hosts {

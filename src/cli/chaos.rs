@@ -34,6 +34,7 @@ pub(super) fn run(args: &ChaosArgs, output: &mut Output) -> anyhow::Result<Exit>
     let wanted = Wanted {
         hosts: args.hosts,
         profile: args.profile.into(),
+        datastores: 2,
         ..Wanted::ordinary(scratch.path().to_owned(), program)
     };
     let seed = args.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0);

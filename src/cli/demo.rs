@@ -40,6 +40,9 @@ pub(super) struct DemoArgs {
     /// So many VMs
     #[arg(long, value_name = "NUMBER", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=60))]
     vms: u32,
+    /// So many heartbeat datastores
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=8))]
+    datastores: u32,
     /// Leaves the cluster up afterwards, until Ctrl-C
     #[arg(long)]
     keep: bool,
@@ -64,6 +67,7 @@ pub(super) fn demo(args: &DemoArgs, output: &mut Output) -> anyhow::Result<Exit>
     let program = std::env::current_exe().context("the program does not know where it lies")?;
     let wanted = Wanted {
         profile: args.profile.into(),
+        datastores: args.datastores as usize,
         fence: (!args.no_fence).then_some(args.fence_delay),
         ..Wanted::ordinary(scratch.path.clone(), program)
     };

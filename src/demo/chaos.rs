@@ -42,7 +42,8 @@ pub struct Ended {
 }
 
 /// The faults, each by its name.
-const FAULTS: [&str; 8] = ["kill", "freeze", "agent", "isolate", "one-way", "loss", "stop", "crash-two"];
+const FAULTS: [&str; 10] =
+    ["kill", "freeze", "agent", "isolate", "one-way", "loss", "stop", "crash-two", "storage", "no-storage"];
 
 /// Brings up a cluster, and lets faults befall it. An error says what did not hold.
 pub async fn chaos(wanted: Wanted, plan: &Chaos, mut say: impl FnMut(&str)) -> anyhow::Result<Ended> {
@@ -127,8 +128,42 @@ async fn one(
             pause(dice, 500, 6_000).await;
             network.mend();
         }
+        "storage" => {
+            lead(cluster, std::slice::from_ref(victim), Storage::Gone)?;
+            if dice.chance(50) {
+                // Both channels at once, as when a whole rack goes dark.
+                cut_for(network, victim, machines, dice).await;
+            }
+            pause(dice, 100, 9_000).await;
+            lead(cluster, std::slice::from_ref(victim), Storage::There)?;
+        }
+        "no-storage" => {
+            lead(cluster, machines, Storage::Gone)?;
+            pause(dice, 100, 9_000).await;
+            lead(cluster, machines, Storage::There)?;
+        }
         "stop" => stop_and_start(cluster, dice).await,
         _ => bail!("nobody knows the fault {fault}"),
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Storage {
+    There,
+    Gone,
+}
+
+/// Has hosts find their heartbeat datastores, or not.
+fn lead(cluster: &Cluster, machines: &[Machine], storage: Storage) -> anyhow::Result<()> {
+    for name in cluster.datastores() {
+        let there = match storage {
+            Storage::There => cluster.shared(&name),
+            Storage::Gone => cluster.directory().join("nowhere").join(&name),
+        };
+        for machine in machines {
+            machine.lead(&name, &there)?;
+        }
     }
     Ok(())
 }

@@ -13,7 +13,6 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -75,7 +74,7 @@ impl Cluster {
         let address = Ipv4Addr::new(127, self.net[0], self.net[1], u8::try_from(number)?);
         let machine = Machine { name, address, directory, uuid: Uuid::new_v4(), child: None };
         for name in self.datastores() {
-            symlink(self.shared(&name), machine.datastore(&name))?;
+            machine.lead(&name, &self.shared(&name))?;
         }
         fs::write(machine.config(), self.configuration(&machine))?;
         Ok(machine)

@@ -13,7 +13,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::json;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::process::Child;
 use uuid::Uuid;
@@ -98,6 +99,15 @@ impl Machine {
     /// Where it finds a heartbeat datastore: a link of its own to what all share, which can be led elsewhere.
     pub fn datastore(&self, name: &str) -> PathBuf {
         self.directory.join(name)
+    }
+
+    /// Leads it elsewhere where it looks for a heartbeat datastore. What it has open there counts no more, either.
+    pub fn lead(&self, name: &str, to: &Path) -> anyhow::Result<()> {
+        let link = self.datastore(name);
+        let new = link.with_extension("new");
+        symlink(to, &new)?;
+        fs::rename(&new, &link)?;
+        Ok(())
     }
 
     /// Where its peers are told to reach it, if there is a relay between them.

@@ -163,7 +163,7 @@ impl Node {
     ) {
         match request {
             request if self.master().is_some() => self.tell_master(now, Event::Request { ticket, request, said }),
-            Request::Recover { dead } => self.begin_recovering(now, ticket, dead, actions),
+            Request::Recover { dead } => self.begin_recovering(now, (ticket, said), dead, actions),
             _ => self.buffer.push(Action::Reply { ticket, reply: Err(Refusal::NoMajority) }),
         }
     }

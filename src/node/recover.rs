@@ -5,15 +5,17 @@
 //! ```
 
 use super::packet::NodeAction;
-use super::{Node, format};
+use super::{Node, format, whole_milliseconds};
 use crate::core::action::Action;
-use crate::core::command::Command;
-use crate::core::ids::{Authority, ClusterGeneration, DatastoreId, HostId, Ticket, VoterId};
+use crate::core::command::{Command, Said};
+use crate::core::ids::{Authority, ClusterGeneration, DatastoreId, HostId, LogIndex, Ticket, VoterId};
 use crate::core::master::MASTER_TICKETS;
 use crate::core::reason::Refusal;
 use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Mail, Slot, Tombstone};
+use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::election::StoreImage;
+use crate::ledger::{Entry, Key, What};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Tickets of a recovery have this bit besides the master's.
@@ -23,6 +25,7 @@ const RECOVERY_TICKETS: u64 = MASTER_TICKETS | (1 << 62);
 #[derive(Debug)]
 pub(super) struct Recovering {
     ticket: Ticket,
+    said: Option<Box<Said>>,
     dead: Vec<VoterId>,
     hosts: Vec<HostId>,
     stage: Stage,
@@ -49,7 +52,7 @@ impl Node {
     pub(super) fn begin_recovering(
         &mut self,
         now: Instant,
-        ticket: Ticket,
+        (ticket, said): (Ticket, Option<Box<Said>>),
         dead: Vec<VoterId>,
         actions: &mut Vec<NodeAction>,
     ) {
@@ -58,6 +61,7 @@ impl Node {
             Ok(hosts) => {
                 let recovering = Recovering {
                     ticket,
+                    said,
                     dead,
                     hosts,
                     stage: Stage::FirstRead,
@@ -236,10 +240,29 @@ impl Node {
             return self.end_recovering(Err(Refusal::NoSuchThing));
         };
         let image = StoreImage::bootstrap(store, &[store], data);
+        let facts = self.facts_of_recovery(now, &state, image.snapshot.index);
         actions.push(NodeAction::NewStore(Box::new(image.clone())));
-        self.voter = None;
+        actions.push(NodeAction::Ledger(facts));
+        let old = self.voter.take();
         self.start_voter(now, image, actions);
+        if let (Some(voter), Some(old)) = (&mut self.voter, old) {
+            voter.take_over(old);
+        }
         self.end_recovering(Ok(()));
+    }
+
+    /// No entry of any log says that voters were given up: the new one begins with it done. So it is written here, in the
+    /// place where that log begins.
+    fn facts_of_recovery(&self, now: Instant, state: &ClusterState, index: LogIndex) -> Vec<Entry> {
+        let Some(recovering) = &self.recovering else { return Vec::new() };
+        let voters = state.voters.iter().map(|(voter, host)| (*voter, *host)).collect();
+        let fact = |part, what| Entry {
+            key: Key { generation: state.generation.0, index, part },
+            at_milliseconds: self.wall_at_zero.saturating_add(whole_milliseconds(now)),
+            said: recovering.said.as_deref().cloned(),
+            what,
+        };
+        vec![fact(0, What::Recovered { dead: recovering.dead.clone() }), fact(1, What::Voters { voters })]
     }
 
     fn end_recovering(&mut self, reply: Result<(), Refusal>) {

@@ -83,7 +83,8 @@ impl Voter {
 
     fn note_leader(&mut self, now: Instant, limit: Duration, actions: &mut Vec<Action>) {
         let known = match self.election.role() {
-            Role::Leader { .. } => true,
+            // Before that it is no master, and how long there was none is still to be told.
+            Role::Leader { .. } => self.master.is_some(),
             Role::Follower { leader, .. } | Role::Learner { leader, .. } => leader.is_some(),
             Role::Candidate { .. } => false,
         };
@@ -99,6 +100,14 @@ impl Voter {
             }
             Some(_) => {}
         }
+    }
+
+    /// Takes over what this node knows beside its log: whom it heard a moment ago, who is not to be taken for silent; and
+    /// since when there is no leader.
+    pub(super) fn take_over(&mut self, old: Voter) {
+        self.ears = old.ears;
+        self.leaderless = old.leaderless;
+        self.blind_before = old.blind_before;
     }
 
     /// For how long no leader was known.

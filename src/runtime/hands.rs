@@ -58,6 +58,7 @@ pub(super) struct Hands {
     pub(super) store: Store,
     pub(super) transport: Arc<Transport>,
     pub(super) datastores: BTreeMap<DatastoreId, DatastoreThread>,
+    /// For datastores that were not there; they end with the loop.
     pub(super) _searches: Vec<Search>,
     pub(super) platform: Box<dyn Platform>,
     pub(super) watchdog: Option<Box<dyn Watchdog>>,

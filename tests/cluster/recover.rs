@@ -1,7 +1,7 @@
 //! What was lost for good, and what comes back from the past.
 
 use crate::rig::Rig;
-use holdfast::api::ClusterView;
+use holdfast::api::{ClusterView, EventView};
 use holdfast::client::Client;
 use holdfast::demo::Cluster;
 use serde_json::{Value, json};
@@ -69,6 +69,7 @@ async fn two_of_three_hosts_are_lost_for_good_and_a_person_goes_on_with_the_thir
     let last = names.iter().find(|name| **name != master).unwrap().clone();
     let dead: Vec<String> = names.iter().filter(|name| **name != last).cloned().collect();
     let place = rig.place(&last);
+    let lost = [rig.on(&dead[0]).await, rig.on(&dead[1]).await].concat();
     let all = ["recover", "--yes", "--reason", "both burnt", "--dead", &dead[0], &dead[1]];
     let majority = rig.cluster.command(place, &all).await.unwrap_err().to_string();
     assert!(majority.contains("there is a majority"), "{majority}");
@@ -101,6 +102,12 @@ async fn two_of_three_hosts_are_lost_for_good_and_a_person_goes_on_with_the_thir
     }
     rig.must(holdfast::demo::all_run(&rig.cluster, 3).await);
     assert!(rig.vms().await.iter().all(|vm| vm.host.as_deref() == Some(last.as_str())));
+    assert!(rig.proofs(&lost).await.iter().all(|proof| proof == "operator"));
+    // What a person did, and why, stands in the history; and for how long nobody saw anything.
+    let events: Vec<EventView> = client.get("/v1/events").await.unwrap();
+    let given_up = events.iter().find(|event| event.text == "2 voters were given up by a person").unwrap();
+    assert_eq!(given_up.reason.as_deref(), Some("both burnt"));
+    assert!(events.iter().any(|event| event.text.starts_with(&format!("{last} is master, after "))), "{events:?}");
     // They were not burnt after all. Two of three, they would be a majority of what was; they are none of what is.
     for name in &dead {
         let on = rig.cluster.switch_on(rig.place(name)).await;

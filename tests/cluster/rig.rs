@@ -9,8 +9,6 @@ use holdfast::ledger::{Entry, What};
 use holdfast::process::disk::{Examination, examine};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -161,11 +159,8 @@ impl Rig {
     pub fn lead<'a>(&self, hosts: impl IntoIterator<Item = &'a Machine>, to: Option<&Path>) {
         for host in hosts {
             for name in self.cluster.datastores() {
-                let link = host.datastore(&name);
-                let new = link.with_extension("new");
                 let there = to.map_or_else(|| self.cluster.shared(&name), |to| to.join(&name));
-                symlink(there, &new).expect("a link");
-                fs::rename(&new, &link).expect("the link is replaced");
+                host.lead(&name, &there).expect("the link is replaced");
             }
         }
     }
