@@ -10,7 +10,7 @@ use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::explain::NameList;
 use crate::node::Node;
-use crate::runtime::{Call, Glance};
+use crate::runtime::{Call, Glance, Leave};
 use crate::store::LedgerReader;
 use crate::transport::Transport;
 use axum::http::request::Parts;
@@ -68,10 +68,10 @@ impl Handle {
         timeout(REQUEST_PATIENCE, answered).await.ok()?.ok()
     }
 
-    /// Tells the agent to end, and to leave its VMs running.
-    pub async fn stop(&self) {
+    /// Tells the agent to end, which ends no VM.
+    pub async fn stop(&self, leave: Leave) {
         // If the loop has ended already, all is well.
-        let _ = self.calls.send(Call::Stop).await;
+        let _ = self.calls.send(Call::Stop(leave)).await;
     }
 }
 

@@ -5,13 +5,14 @@ use super::output::Output;
 use crate::config::{Config, DEFAULT_PATH, LogConfig, LogFormat};
 use crate::core::timing::Profile;
 use crate::member::{found, join};
-use crate::runtime::{End, start};
+use crate::runtime::{End, Leave, ShutdownMark, start};
 use crate::trust::JoinToken;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -95,14 +96,14 @@ pub(super) fn agent(args: &AgentArgs) -> anyhow::Result<Exit> {
         tracing::info!(api = %running.api, "the agent is ready");
         // Nobody waits for these words where the agent was not started by systemd.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        let handle = running.handle.clone();
+        let (handle, shutdown) = (running.handle.clone(), Arc::clone(&running.shutdown));
         let ended = running.ended();
         tokio::pin!(ended);
         loop {
             tokio::select! {
                 end = &mut ended => break Ok::<_, anyhow::Error>(end?),
-                _ = terminate.recv() => stop(&handle).await,
-                _ = interrupt.recv() => stop(&handle).await,
+                _ = terminate.recv() => stop(&handle, &shutdown).await,
+                _ = interrupt.recv() => stop(&handle, &shutdown).await,
                 _ = hangup.recv() => reload(&args.config, &logging),
             }
         }
@@ -114,11 +115,15 @@ pub(super) fn agent(args: &AgentArgs) -> anyhow::Result<Exit> {
     }
 }
 
-async fn stop(handle: &crate::api::Handle) {
-    tracing::info!("asked to end: the VMs run on, the guards are taken off the books first");
+async fn stop(handle: &crate::api::Handle, shutdown: &ShutdownMark) {
+    let leave = shutdown.leave();
+    match leave {
+        Leave::Upgrade => tracing::info!("asked to end: the VMs run on, the guards are taken off the books first"),
+        Leave::ShutDown => tracing::info!("the machine is being shut down: the agent ends when its VMs are told gone"),
+    }
     // Nobody waits for these words where the agent was not started by systemd.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    handle.stop().await;
+    handle.stop(leave).await;
 }
 
 /// What can change without a new start: what is logged. For the rest, start the agent anew: its VMs do not feel it.

@@ -59,6 +59,15 @@ pub struct ProgramArgs {
     command: Vec<OsString>,
 }
 
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// The file that it puts there when it shuts down
+    #[arg(long, value_name = "FILE")]
+    shutdown_mark: PathBuf,
+    #[command(flatten)]
+    program: ProgramArgs,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum After {
     /// It stays off
@@ -88,9 +97,9 @@ pub fn machine(args: &MachineArgs) -> anyhow::Result<Exit> {
 }
 
 /// Is the first process of a machine's host until that is shut down.
-pub fn init(args: &ProgramArgs) -> anyhow::Result<Exit> {
+pub fn init(args: &InitArgs) -> anyhow::Result<Exit> {
     log();
-    machine::run_init(program(args))?;
+    machine::run_init(program(&args.program), args.shutdown_mark.clone())?;
     Ok(Exit::Good)
 }
 

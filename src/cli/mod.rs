@@ -121,7 +121,7 @@ enum Command {
     Machine(machine::MachineArgs),
     /// The first process of such a machine's host
     #[command(hide = true)]
-    MachineInit(machine::ProgramArgs),
+    MachineInit(machine::InitArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -14,6 +14,9 @@ use thiserror::Error;
 /// Where the configuration is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/holdfast/holdfast.toml";
 
+/// Where the mark of a shutdown is if nobody says otherwise.
+const SHUTDOWN_MARK: &str = "/run/holdfast/shutting-down";
+
 /// The configuration of one host's agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -43,6 +46,8 @@ pub struct Config {
     pub platform: PlatformConfig,
     /// The watchdog.
     pub watchdog: WatchdogConfig,
+    /// A file that is there while the machine is being shut down. It must be on a file system in memory.
+    pub shutdown_mark: PathBuf,
     /// A program that is told of each alert, with its arguments.
     pub alert_command: Vec<String>,
     /// What is logged, and how.

@@ -1,6 +1,6 @@
 //! Reading the file, key by key.
 
-use super::{Capacity, Config, DatastoreConfig, LogConfig, LogFormat, PlatformConfig, WatchdogConfig};
+use super::{Capacity, Config, DatastoreConfig, LogConfig, LogFormat, PlatformConfig, SHUTDOWN_MARK, WatchdogConfig};
 use crate::core::ids::SocketAddr;
 use crate::reader::{Found, Problem, Reader, Source};
 use std::collections::BTreeSet;
@@ -46,6 +46,7 @@ fn top(reader: &mut Reader<'_>) -> Result<Config, Problem> {
             Some(found) => watchdog(found.table("[watchdog]")?)?,
             None => WatchdogConfig::None,
         },
+        shutdown_mark: shutdown_mark(reader, &platform)?,
         alert_command: reader.maybe("alert_command", command)?.unwrap_or_default(),
         log: match reader.get("log") {
             Some(found) => log(found.table("[log]")?)?,
@@ -94,6 +95,14 @@ fn capacity(reader: &mut Reader<'_>, platform: &PlatformConfig) -> Result<Capaci
             .problem("the configuration needs `memory` and `cores`: what the host has for VMs")
             .hint("such as memory = \"64GiB\" and cores = 16, less than the machine has: the host itself needs some")),
     }
+}
+
+fn shutdown_mark(reader: &mut Reader<'_>, platform: &PlatformConfig) -> Result<PathBuf, Problem> {
+    let usual = match platform {
+        PlatformConfig::None => PathBuf::from(SHUTDOWN_MARK),
+        PlatformConfig::Process { run } => run.join(crate::machine::SHUTDOWN_MARK),
+    };
+    Ok(reader.maybe("shutdown_mark", absolute)?.unwrap_or(usual))
 }
 
 fn datastores(reader: &mut Reader<'_>) -> Result<Vec<DatastoreConfig>, Problem> {
@@ -273,6 +282,7 @@ format = "json"
         let config = config(Path::new("holdfast.toml"), WHOLE).unwrap();
         assert_eq!((config.name.as_str(), config.capacity.memory_mib), ("host-1", 65_536));
         assert_eq!((config.capacity.millicores, config.datastores.len()), (16_000, 1));
+        assert_eq!(config.shutdown_mark, Path::new("/run/holdfast/shutting-down"));
         assert!(config.datastores[0].heartbeat && config.log.format == LogFormat::Json);
     }
 

@@ -77,6 +77,7 @@ impl Cluster {
             machine.lead(&name, &self.shared(&name))?;
         }
         fs::write(machine.config(), self.configuration(&machine))?;
+        machine.install(&self.wanted.program)?;
         Ok(machine)
     }
 
@@ -176,7 +177,7 @@ impl Cluster {
         }
         // Whatever becomes of this process, nothing of the cluster outlives it.
         command.arg("--end-with-input");
-        command.arg("--").arg(&self.wanted.program).arg("agent").arg("--config").arg(machine.config());
+        command.arg("--").arg(machine.program()).arg("agent").arg("--config").arg(machine.config());
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| self.wanted.program.display().to_string())?;
         let out = child.stdout.take().context("the machine has no output")?;
@@ -301,7 +302,8 @@ impl Cluster {
         bail!("no host knows a master")
     }
 
-    async fn all_alive(&self) -> anyhow::Result<bool> {
+    /// Whether every host is alive, and as many vote as should.
+    pub async fn all_alive(&self) -> anyhow::Result<bool> {
         let Ok(view) = self.client().await?.get::<Value>("/v1/status").await else { return Ok(false) };
         let count = |key: &str| view.pointer(&format!("/hosts/{key}")).and_then(Value::as_u64);
         let voters = view.get("voters").and_then(Value::as_array).map_or(0, Vec::len);

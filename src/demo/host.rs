@@ -86,6 +86,28 @@ impl Machine {
         self.directory.join("holdfast.toml")
     }
 
+    /// The program that its agent runs.
+    pub(super) fn program(&self) -> PathBuf {
+        self.directory.join("holdfast")
+    }
+
+    /// Puts a program in the place of the one that its agent runs, which goes on as it is until it ends.
+    pub fn install(&self, program: &Path) -> anyhow::Result<()> {
+        let fresh = self.directory.join("holdfast.new");
+        std::os::unix::fs::symlink(program, &fresh).with_context(|| fresh.display().to_string())?;
+        Ok(fs::rename(&fresh, self.program())?)
+    }
+
+    /// Starts an agent that has ended in good order, as a person would after an upgrade.
+    pub fn start_agent(&self) -> anyhow::Result<()> {
+        Ok(kill_process(self.first_process()?, Signal::USR1)?)
+    }
+
+    /// Shuts its host down in good order, as a person would.
+    pub fn shut_down(&self) -> anyhow::Result<()> {
+        Ok(kill_process(self.first_process()?, Signal::TERM)?)
+    }
+
     /// What its agent keeps.
     pub fn state(&self) -> PathBuf {
         self.directory.join("state")
@@ -140,8 +162,7 @@ impl Machine {
 
     /// Ends everything that runs on the host, at once. Its hardware does not notice.
     pub fn kill(&self) -> anyhow::Result<Instant> {
-        let group = self.status()?.pgid.and_then(Pid::from_raw);
-        let group = group.with_context(|| format!("{} runs nothing", self.name))?;
+        let group = self.first_process()?;
         let now = clock::boottime();
         kill_process_group(group, Signal::KILL)?;
         Ok(now)
@@ -187,8 +208,11 @@ impl Machine {
 
     /// Sends a signal to everything that runs on the host.
     pub fn signal_all(&self, signal: Signal) -> anyhow::Result<()> {
-        let group = self.status()?.pgid.and_then(Pid::from_raw);
-        let group = group.with_context(|| format!("{} runs nothing", self.name))?;
-        Ok(kill_process_group(group, signal)?)
+        Ok(kill_process_group(self.first_process()?, signal)?)
+    }
+
+    /// The first process of the host, which leads the group of all others.
+    fn first_process(&self) -> anyhow::Result<Pid> {
+        self.status()?.pgid.and_then(Pid::from_raw).with_context(|| format!("{} runs nothing", self.name))
     }
 }

@@ -5,7 +5,9 @@
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions, WaitStatus};
-use rustix::process::{getpid, kill_process, set_child_subreaper, waitid, waitpid};
+use rustix::process::{
+    PidfdFlags, getpid, kill_process, pidfd_open, pidfd_send_signal, set_child_subreaper, waitid, waitpid,
+};
 use std::{fs, io};
 
 /// From now on the orphans among this process's descendants become its children.
@@ -27,6 +29,56 @@ pub(super) fn children() -> io::Result<Vec<Pid>> {
         }
     }
     Ok(children)
+}
+
+/// All living processes below this one, except for one of them; what is below that one is counted.
+pub(super) fn below(spared: Option<Pid>) -> io::Result<Vec<Descendant>> {
+    let mut others = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw) else { continue };
+        if let Some(parent) = parent_of(pid) {
+            others.push(Descendant { pid, parent });
+        }
+    }
+    let mut found = Vec::new();
+    let mut above = vec![getpid().as_raw_nonzero().get()];
+    while let Some(parent) = above.pop() {
+        let (children, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|other| other.parent == parent);
+        above.extend(children.iter().map(|child| child.pid.as_raw_nonzero().get()));
+        found.extend(children.into_iter().filter(|child| Some(child.pid) != spared));
+        others = rest;
+    }
+    Ok(found)
+}
+
+/// A process somewhere below this one.
+#[derive(Debug)]
+pub(super) struct Descendant {
+    pid: Pid,
+    parent: i32,
+}
+
+impl Descendant {
+    /// Sends it a signal, if it is still the one that was found: others reap it, so its number may be another's by now.
+    pub(super) fn signal(&self, signal: Signal) {
+        // An error means that it is gone.
+        let Ok(process) = pidfd_open(self.pid, PidfdFlags::empty()) else { return };
+        if parent_of(self.pid) == Some(self.parent) {
+            pidfd_send_signal(&process, signal).ok();
+        }
+    }
+}
+
+/// The parent of a process that lives.
+fn parent_of(pid: Pid) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).ok()?;
+    parent(&stat).filter(|_| !is_dead(&stat))
+}
+
+fn is_dead(stat: &str) -> bool {
+    let state = stat.rfind(')').and_then(|end| stat.get(end + 1..)).and_then(|rest| rest.split_whitespace().next());
+    matches!(state, Some("Z" | "X"))
 }
 
 /// The parent, which stands behind the state, which stands behind the name. The name may hold anything.
@@ -73,5 +125,6 @@ mod tests {
         assert_eq!(parent("12 (a) S 1 (b) R 8 1 1"), Some(8));
         assert_eq!(parent("12 (sh"), None);
         assert_eq!(parent("12 (sh)"), None);
+        assert!(is_dead("12 (R) Z 7 12") && !is_dead("12 (Z) S 7 12") && !is_dead("12 (sh"));
     }
 }

@@ -7,6 +7,7 @@ use std::io::{self, BufRead, BufReader};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 
@@ -38,10 +39,12 @@ pub(super) struct Host {
 }
 
 impl Host {
-    /// Starts the init, as the leader of a new process group, which starts the agent. Whenever another agent runs, or
+    /// Starts the init, as the leader of a new process group, which starts the agent, and puts the mark there when the
+    /// host is shut down. Whenever another agent runs, or
     /// none does, `heard` is called with the init and the agent, on a thread of its own, until it says that nobody listens.
     pub(super) fn start(
         program: &Program,
+        mark: &Path,
         mut heard: impl FnMut(Pid, Option<i32>) -> bool + Send + 'static,
     ) -> io::Result<Host> {
         let (ours, theirs) = UnixStream::pair()?;
@@ -51,7 +54,7 @@ impl Host {
         if program.restart {
             command.arg("--restart-agent");
         }
-        command.arg("--").args(&program.command);
+        command.arg("--shutdown-mark").arg(mark).arg("--").args(&program.command);
         let child = command.spawn()?;
         // The command holds the other end of the line; the init must be the only one.
         drop(command);

@@ -6,7 +6,7 @@
 //! it touches the machine.
 //!
 //! In its folder lie `machine.json` (how it is), `bmc.json` (how its BMC is reached), `watchdog.sock`, and `run/`, which
-//! lives as long as a boot and holds `boot-id`.
+//! lives as long as a boot and holds `boot-id`, and `shutting-down` from when the host is shut down.
 
 mod bmc;
 mod family;
@@ -40,6 +40,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 use uuid::Uuid;
+
+/// The file in `run/` that says that the host is being shut down in good order.
+pub const SHUTDOWN_MARK: &str = "shutting-down";
 
 /// More events do not wait at once.
 const MOST_EVENTS: usize = 64;

@@ -10,6 +10,7 @@
 
 use crate::clock::boottime;
 use crate::core::time::Instant;
+use crate::machine::SHUTDOWN_MARK;
 use crate::machine::host::{End, Host, Program};
 use crate::machine::status::{HostState, Power, Shared, Status, replace};
 use std::collections::VecDeque;
@@ -251,7 +252,7 @@ impl Machine {
             status.pgid = None;
         }
         let shared = Arc::clone(&self.supply.shared);
-        let host = Host::start(&self.supply.program, move |init, agent| {
+        let host = Host::start(&self.supply.program, &run.join(SHUTDOWN_MARK), move |init, agent| {
             shared.events.send(Event::Agent(init.as_raw_nonzero().get(), agent)).is_ok()
         })?;
         self.supply.shared.status().pgid = Some(host.group().as_raw_nonzero().get());

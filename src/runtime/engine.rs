@@ -13,6 +13,7 @@
 use super::gate::{Barrier, Gate, Overfull};
 use super::hands::Hands;
 use super::input::{Answer, Call, Retry};
+use super::shutdown::Leave;
 use crate::clock;
 use crate::core::action::{Action, Event, WatchdogOp};
 use crate::core::ids::Ticket;
@@ -388,9 +389,12 @@ impl Engine {
                 self.hands.write_rows(rows);
                 Ok(())
             }
-            Call::Stop => {
+            Call::Stop(leave) => {
                 if self.ends_as == End::Anew {
                     self.ends_as = End::Parted;
+                }
+                if leave == Leave::ShutDown {
+                    self.step(NodeEvent::Core(Event::ShuttingDown))?;
                 }
                 if self.parting.is_none_or(|deadline| deadline == Instant::NEVER) {
                     self.part(clock::boottime() + PARTING);

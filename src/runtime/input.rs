@@ -1,6 +1,7 @@
 //! What reaches the loop of a node.
 
 use super::gate::Barrier;
+use super::shutdown::Leave;
 use crate::core::action::Request;
 use crate::core::command::Said;
 use crate::core::ids::Ticket;
@@ -59,6 +60,6 @@ pub(crate) enum Call {
     },
     /// These facts are in the master's ledger, and may be missing in this one.
     Facts(Vec<LedgerRow>),
-    /// The agent is to end, and leave its VMs running.
-    Stop,
+    /// The agent is to end, and ends no VM.
+    Stop(Leave),
 }

@@ -12,12 +12,14 @@ mod hands;
 mod input;
 mod ledger;
 pub(crate) mod roster;
+mod shutdown;
 mod start;
 mod storage;
 
 pub use engine::{End, EngineError};
 pub use hands::Glance;
 pub use ledger::fact;
+pub use shutdown::{Leave, ShutdownMark};
 pub use start::{Running, StartError, start};
 
 pub(crate) use input::Call;

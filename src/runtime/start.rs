@@ -7,18 +7,18 @@ use super::hands::{Glance, Hands, LED, REFUSED_WATCHDOG};
 use super::input::Answer;
 use super::ledger::Refused;
 use super::roster::{self, Keeper, ROSTER};
+use super::shutdown::{ShutdownMark, telling};
 use super::storage::{Storage, attach};
 use crate::api::{self, Api, ApiError, Handle, Listeners};
 use crate::clock;
 use crate::config::{Config, PlatformConfig, WatchdogConfig};
-use crate::core::action::Event;
 use crate::core::ids::{Address, BootId, HostId, NetworkId};
 use crate::core::message::Watchdog as Guard;
 use crate::core::timing::{Timing, UnsafeTiming};
 use crate::fence::FenceClients;
 use crate::member::{MemberError, Membership, Places};
 use crate::node::{Machine, NodeEvent, Setup};
-use crate::platform::{NoPlatform, Platform, Tell};
+use crate::platform::{NoPlatform, Platform};
 use crate::process::{HostError, HostSetup, ProcessPlatform};
 use crate::store::{Opened, Store, StoreError};
 use crate::transport::{Inbox, Patience, Transport, TransportError, TransportOptions};
@@ -94,6 +94,8 @@ pub struct Running {
     pub handle: Handle,
     /// Where it listens to people.
     pub api: std::net::SocketAddr,
+    /// Whether its machine is being shut down.
+    pub shutdown: Arc<ShutdownMark>,
     ended: oneshot::Receiver<Result<End, EngineError>>,
 }
 
@@ -124,7 +126,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let searches = storage.search(cluster, patience, &answers);
     let setup = setup(&config, &member, &opened, (boot.id, guard), &storage, &timing);
     let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
-    let platform = platform(&config, &timing, &answers)?;
+    let shutdown = Arc::new(ShutdownMark::new(config.shutdown_mark.clone()));
+    let platform = platform(&config, &timing, &shutdown, &answers)?;
     let (calls, called) = mpsc::channel(CALLS);
     let (calls_in, passed_on) = mpsc::channel(PASSED_ON);
     let (glance, glances) = watch::channel(Glance::default());
@@ -162,7 +165,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ended = run(setup, hands, Inputs { answers: answered, inbox, calls: called })?;
     tokio::spawn(keep_up(api.clone()));
     tokio::spawn(api::serve(api, listeners, passed_on));
-    Ok(Running { handle, api: api_address, ended })
+    Ok(Running { handle, api: api_address, shutdown, ended })
 }
 
 /// What the node begins with.
@@ -299,12 +302,13 @@ fn blind(opened: &Opened) -> Duration {
 fn platform(
     config: &Config,
     timing: &Timing,
+    shutdown: &Arc<ShutdownMark>,
     answers: &mpsc::UnboundedSender<Answer>,
 ) -> Result<Box<dyn Platform>, StartError> {
     let answers = answers.clone();
-    let tell: Tell = Arc::new(move |event| {
+    let tell = telling(Arc::clone(shutdown), move |event| {
         // A loop that has ended waits for nothing.
-        let _ = answers.send(Answer::Event(NodeEvent::Core(Event::Platform(event))));
+        let _ = answers.send(Answer::Event(NodeEvent::Core(event)));
     });
     Ok(match &config.platform {
         PlatformConfig::None => Box::new(NoPlatform::new(tell)),

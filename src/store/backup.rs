@@ -95,7 +95,7 @@ pub fn create(directory: &Path, to: &Path) -> Result<Header, StoreError> {
     let store = database_to_copy(directory)?;
     let source = database::connect(&store, Access::Read)?;
     database::expect_mark(&source, &store, Mark::Store)?;
-    migrate::refuse_newer(&source, &store, &MIGRATIONS)?;
+    migrate::refuse_newer(&source, &store, MIGRATIONS)?;
     let to = std::path::absolute(to).map_err(StoreError::file("cannot find", to))?;
     let folder = to.parent().unwrap_or(Path::new("/"));
     let part = with_suffix(&to, &format!(".part-{}", std::process::id()));
@@ -223,10 +223,10 @@ fn prepare(from: &Path, to: &Path, last_session: u64) -> Result<Header, StoreErr
     let failed = StoreError::database("cannot write", to);
     let mut connection = database::connect(to, Access::Write)?;
     database::expect_mark(&connection, from, Mark::Backup)?;
-    migrate::refuse_newer(&connection, from, &MIGRATIONS)?;
+    migrate::refuse_newer(&connection, from, MIGRATIONS)?;
     database::check_fully(&connection, from)?;
     let header = header(&connection, from)?;
-    migrate::run(&mut connection, to, &MIGRATIONS)?;
+    migrate::run(&mut connection, to, MIGRATIONS)?;
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(&failed)?;
     go_back_in_time(&transaction, from, last_session)?;
     transaction.execute("DROP TABLE backup", []).map_err(&failed)?;

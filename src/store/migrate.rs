@@ -7,6 +7,7 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::Path;
 
 /// A step to the next schema.
+#[derive(Clone, Copy)]
 pub(super) struct Migration {
     /// The schema that it leads to.
     pub(super) to: u32,
@@ -14,8 +15,14 @@ pub(super) struct Migration {
 }
 
 /// All steps, the first from an empty file.
-pub(super) const MIGRATIONS: [Migration; 1] =
-    [Migration { to: 1, apply: |transaction| transaction.execute_batch(include_str!("version_1.sql")) }];
+pub(super) const MIGRATIONS: &[Migration] = &[
+    FIRST,
+    #[cfg(feature = "next-protocol")]
+    Migration { to: 2, apply: |transaction| transaction.execute_batch("ALTER TABLE node ADD COLUMN unread INTEGER") },
+];
+
+const FIRST: Migration =
+    Migration { to: 1, apply: |transaction| transaction.execute_batch(include_str!("version_1.sql")) };
 
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))

@@ -71,7 +71,7 @@ impl Store {
     /// Opens the store of this directory, and makes it if the directory never had one. No other process can open it until
     /// this one has closed it or has ended.
     pub fn open(directory: &Path) -> Result<Opened, StoreError> {
-        Store::open_with(directory, &MIGRATIONS)
+        Store::open_with(directory, MIGRATIONS)
     }
 
     fn open_with(directory: &Path, migrations: &[Migration]) -> Result<Opened, StoreError> {

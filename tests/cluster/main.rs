@@ -20,4 +20,7 @@ mod mounts;
 mod people;
 mod recover;
 mod rig;
+mod shutdowns;
 mod storage;
+#[cfg(feature = "next-protocol")]
+mod upgrade;

@@ -234,7 +234,12 @@ impl Rig {
 
     /// Ends the test: no disk was ever written by two, all that should run runs, and the ledger of each voter says the
     /// same.
-    pub async fn end(mut self) {
+    pub async fn end(self) {
+        self.end_and_keep().await;
+    }
+
+    /// Ends the test, and keeps what lies on the disks.
+    pub async fn end_and_keep(mut self) -> TempDir {
         let settled = |cluster| async move {
             let vms = Cluster::vms(cluster).await?;
             Ok(vms.iter().all(|vm| vm.want != holdfast::core::command::Want::Running || vm.state == "running"))
@@ -247,6 +252,7 @@ impl Rig {
         crate::checks::ledgers_agree(&self).await;
         let ended = self.cluster.end().await;
         self.must(ended);
+        self.folder
     }
 }
 

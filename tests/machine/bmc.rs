@@ -78,7 +78,14 @@ async fn it_answers_in_the_words_of_the_standard() {
 
 #[tokio::test]
 async fn it_shuts_down_in_good_order_and_restarts_at_once() {
-    let agent = "trap 'echo bye > $RIG/farewell; exit 0' TERM; sleep 1000 & echo ready > $RIG/run/ready; wait";
+    let agent = "
+trap 'kill -0 $guest 2>/dev/null || echo bye > $RIG/farewell; exit 0' TERM
+mkfifo $RIG/never; exec 3<>$RIG/never
+sleep 1000 & guest=$!
+echo ready > $RIG/run/ready
+wait $guest
+[ -e $RIG/run/shutting-down ] && echo marked > $RIG/seen
+read line <&3";
     let rig = Rig::start(&["--restart-agent"], agent);
     let order = |kind: &'static str| {
         let request = client().post(format!("{}{RESET}", rig.info.address)).basic_auth("admin", Some(rig.password()));
@@ -92,7 +99,8 @@ async fn it_shuts_down_in_good_order_and_restarts_at_once() {
     rig.until_file("run/ready").await;
     assert_eq!(order("GracefulShutdown").await.expect("an answer").status(), 204);
     rig.until("off", |status| status.power == Power::Off).await;
-    assert_eq!(rig.until_file("farewell").await, "bye");
+    // The guest goes first, and it is said before that why.
+    assert_eq!((rig.until_file("seen").await.as_str(), rig.until_file("farewell").await.as_str()), ("marked", "bye"));
     assert_eq!(rig.processes(), []);
     // What is off stays off.
     assert_eq!(order("ForceRestart").await.expect("an answer").status(), 204);

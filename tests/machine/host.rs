@@ -42,7 +42,15 @@ async fn an_agent_that_has_done_its_work_is_not_started_again() {
     // Longer than the pause before a failed agent is started.
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(rig.until_file("agents").await.lines().count(), 1);
-    assert_eq!((rig.status().power, rig.status().host), (Power::On, HostState::Running));
+    let status = rig.status();
+    assert_eq!((status.power, status.host), (Power::On, HostState::Running));
+    // Told to, the host starts another one.
+    kill_process(status.pgid.map(pid).expect("a host"), Signal::USR1).expect("it runs");
+    wait("another run", || {
+        let runs = std::fs::read_to_string(rig.path("agents")).ok()?;
+        (runs.lines().count() == 2).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -84,7 +84,8 @@ pub struct Agent {
     hooks: BTreeMap<Ticket, hook::Waiting>,
     remote: BTreeMap<Ticket, (Address, Ticket)>,
     probes: BTreeMap<Ticket, (VmId, Epoch)>,
-    upgrading: bool,
+    /// Since when it is asked to end, if it is.
+    ending: Option<Instant>,
     shutting_down: bool,
     last_wake: Instant,
     last_ticket: u64,
@@ -115,7 +116,7 @@ impl Agent {
             master: None,
             last_ack: now,
             first_mail: (BTreeSet::new(), now + timing.storage_patience * 3),
-            upgrading: false,
+            ending: None,
             shutting_down: false,
             last_wake: now,
             // Tickets of an earlier run may still be answered: none of them is given again.
@@ -163,8 +164,8 @@ impl Agent {
             }
             Event::Platform(event) => self.platform_says(now, event, actions),
             Event::Hook { ticket, vm, from } => self.hook_asks(now, ticket, vm, from, actions),
-            Event::Upgrade => self.begin_upgrade(actions),
-            Event::ShuttingDown => self.shutting_down = true,
+            Event::Upgrade => self.begin_upgrade(now, actions),
+            Event::ShuttingDown => self.begin_shutdown(now, actions),
             Event::ShutdownCalledOff => self.shutting_down = false,
             Event::Request { .. } | Event::Pong { .. } => {}
         }
@@ -309,7 +310,7 @@ impl Agent {
     /// The guards that it has, as it tells the master.
     fn guards(&self) -> Guards {
         // One that is about to be closed guards nothing.
-        Guards { watchdog: if self.upgrading { Watchdog::None } else { self.usable_watchdog() } }
+        Guards { watchdog: if self.ending.is_some() { Watchdog::None } else { self.usable_watchdog() } }
     }
 
     /// Its watchdog, unless it fires later than the master reckons with.
@@ -322,8 +323,21 @@ impl Agent {
         }
     }
 
-    fn begin_upgrade(&mut self, actions: &mut Vec<Action>) {
-        self.upgrading = true;
+    /// Voters hear of it before they hear of any VM that ends because of it, or they would place it here again.
+    fn begin_shutdown(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        if !self.shutting_down {
+            self.shutting_down = true;
+            self.beat(now, actions);
+        }
+    }
+
+    fn begin_upgrade(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let since = *self.ending.get_or_insert(now);
+        // What it says of VMs that end with their machine is their proof: without it they wait for a judgement.
+        let patient = self.shutting_down && now.since(since) < self.timing.call_deadline;
+        if patient && self.generation.0 > 0 && !self.has_told_all_gone() {
+            return self.look(now, actions);
+        }
         // Where the log has no life of this run, or counts on nothing of it, nobody is to be told.
         let is_counted_on = self.lease.is_watchdog_open() || self.lease_counts();
         if self.generation.0 == 0 || !is_counted_on {
@@ -338,7 +352,7 @@ impl Agent {
     }
 
     fn guards_disarmed(&mut self, incarnation: Incarnation, actions: &mut Vec<Action>) {
-        if self.upgrading && incarnation == self.incarnation() {
+        if self.ending.is_some() && incarnation == self.incarnation() {
             self.close_watchdog(actions);
             actions.push(Action::UpgradeReady);
         }

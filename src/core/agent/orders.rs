@@ -22,6 +22,10 @@ impl Agent {
             Some(local) if local.epoch >= permit.epoch => {}
             Some(_) if matches!(permit.kind, PermitKind::Start) => self.retag(now, &permit, actions),
             Some(_) => self.refuse(Refusal::IdentityClash, actions),
+            // It was given before this host was known to go down: the VM is to find another one at once.
+            None if self.shutting_down && !matches!(permit.kind, PermitKind::Hook(_)) => {
+                self.settle_gone(now, permit.vm, permit.epoch, Exit::HostShutdown, actions);
+            }
             None => match permit.kind {
                 PermitKind::Start => self.start_vm(now, &permit, actions),
                 PermitKind::Receive => self.expect_arrival(now, &permit, actions),

@@ -58,12 +58,12 @@ impl Agent {
         self.feed_idle_watchdog(actions);
         self.tell_config_if_accounted(now, actions);
         self.beat(now, actions);
-        if self.upgrading {
-            self.begin_upgrade(actions);
+        if self.ending.is_some() {
+            self.begin_upgrade(now, actions);
         }
     }
 
-    fn beat(&mut self, now: Instant, actions: &mut Vec<Action>) {
+    pub(super) fn beat(&mut self, now: Instant, actions: &mut Vec<Action>) {
         let beats = &mut self.heartbeats;
         beats.sequence += 1;
         if beats.sent.len() == SENT_KEPT {
@@ -249,6 +249,11 @@ impl Agent {
         } else if self.reports.next.is_none() {
             self.reports.next = Some(now);
         }
+    }
+
+    /// Whether no VM is left here, and the log knows it.
+    pub(super) fn has_told_all_gone(&self) -> bool {
+        self.reports.acknowledged >= self.reports.version && self.vms.values().all(LocalVm::is_gone)
     }
 
     pub(super) fn report_deadline(&self) -> Instant {

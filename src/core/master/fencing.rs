@@ -110,7 +110,8 @@ impl Master {
     fn tend_chain(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
         let coming_back = self.fencing.get(&host).is_some_and(|chain| self.is_coming_back(cx, chain));
         // A master that may be deposed by now reads, and orders nothing: the host may have been let in again since.
-        let braked = self.brake.is_on || cx.state.armed != Armed::Armed || !self.has_quorum(cx);
+        let may_order = cx.state.armed == Armed::Armed && self.has_quorum(cx) && !left_in_order(cx, host);
+        let braked = self.brake.is_on || !may_order;
         let Some(chain) = self.fencing.get_mut(&host) else { return };
         chain.follow(cx);
         let goal = chain.goal;
@@ -317,6 +318,13 @@ impl Master {
         let why = |id: &FenceId| self.device_troubles.get(id).cloned().unwrap_or(NoProof::Fencing(*id));
         entry.fences.iter().flatten().map(why).collect()
     }
+}
+
+/// Whether the host was shut down by a person and let go of all that it held: nothing is to be proven in a hurry, and an
+/// order would hit it while it still unmounts, or keep it from coming up again.
+fn left_in_order(cx: &Context<'_>, host: HostId) -> bool {
+    let leaving = cx.ears.newest(host).is_some_and(|heard| heard.heartbeat.leaving);
+    leaving && cx.state.held_on(host).is_empty()
 }
 
 /// A delay that doubles with each round, up to a longest one.

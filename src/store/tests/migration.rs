@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::store::backup;
-use crate::store::migrate::{MIGRATIONS, Migration};
+use crate::store::migrate::{MIGRATIONS, Migration, newest};
 use rusqlite::{Connection, Transaction};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
@@ -35,9 +35,9 @@ fn killed_in_the_middle(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 fn steps(
     second: fn(&Transaction<'_>) -> rusqlite::Result<()>,
     third: fn(&Transaction<'_>) -> rusqlite::Result<()>,
-) -> [Migration; 3] {
-    let [first] = MIGRATIONS;
-    [first, Migration { to: 2, apply: second }, Migration { to: 3, apply: third }]
+) -> Vec<Migration> {
+    let last = newest(MIGRATIONS);
+    [MIGRATIONS, &[Migration { to: last + 1, apply: second }, Migration { to: last + 2, apply: third }]].concat()
 }
 
 fn version(directory: &Path) -> u32 {
@@ -45,7 +45,7 @@ fn version(directory: &Path) -> u32 {
     crate::store::migrate::version(&connection).expect("a number")
 }
 
-/// A closed store of schema 1 that holds something.
+/// A closed store of this program's schema that holds something.
 fn old_store(directory: &Path) -> u64 {
     let opened = open(directory);
     let session = opened.session;
@@ -89,20 +89,21 @@ fn an_older_store_is_brought_up_to_date_and_a_copy_kept() {
     let folder = TempDir::new().expect("a folder");
     let session = old_store(folder.path());
     opens_with_all(folder.path(), &steps(second, third), session + 1);
-    assert_eq!(version(folder.path()), 3);
+    let last = newest(MIGRATIONS);
+    assert_eq!(version(folder.path()), last + 2);
     let connection = Connection::open(folder.path().join("holdfast.db")).expect("it opens");
     let colour: String = connection.query_row("SELECT colour FROM node", [], |row| row.get(0)).expect("a row");
     assert_eq!(colour, "blue");
     drop(connection);
     match open_error(folder.path()) {
-        error @ StoreError::Newer { found: 3, known: 1, .. } => {
+        error @ StoreError::Newer { found, known, .. } if (found, known) == (last + 2, last) => {
             assert!(error.to_string().contains("install the newer holdfast"), "{error}");
         }
         error => panic!("{error}"),
     }
     // The copy cannot be opened as it is, but it can be restored.
-    let copy = folder.path().join("holdfast.db.before-2");
-    assert_eq!(backup::read_header(&copy).expect("a backup").schema, 1);
+    let copy = folder.path().join(format!("holdfast.db.before-{}", last + 1));
+    assert_eq!(backup::read_header(&copy).expect("a backup").schema, last);
     let elsewhere = folder.path().join("elsewhere");
     backup::restore(&copy, &elsewhere, backup::Replace::Never).expect("it is restored");
     assert!(open(&elsewhere).restored);
@@ -114,7 +115,7 @@ fn a_step_that_fails_leaves_the_old_store() {
     let session = old_store(folder.path());
     let broken = steps(|transaction| first_half(transaction).and(Err(rusqlite::Error::InvalidQuery)), third);
     assert!(matches!(Store::open_with(folder.path(), &broken), Err(StoreError::Database { .. })));
-    opens_with_all(folder.path(), &MIGRATIONS, session + 1);
+    opens_with_all(folder.path(), MIGRATIONS, session + 1);
 }
 
 /// Not a test by itself: the process in which a migration is killed.
@@ -123,14 +124,16 @@ fn child_that_is_killed() {
     let Some(wanted) = std::env::var_os(CHILD) else { return };
     let wanted = wanted.into_string().expect("it is text");
     let (step, directory) = wanted.split_once(':').expect("a step and a path");
-    let migrations = if step == "2" { steps(killed_in_the_middle, third) } else { steps(second, killed_in_the_middle) };
+    let migrations =
+        if step == "second" { steps(killed_in_the_middle, third) } else { steps(second, killed_in_the_middle) };
     let _ = Store::open_with(Path::new(directory), &migrations);
     unreachable!("it is killed");
 }
 
 #[test]
 fn a_process_that_dies_in_a_step_leaves_the_store_before_it() {
-    for (step, left) in [("2", 1), ("3", 2)] {
+    let last = newest(MIGRATIONS);
+    for (step, left) in [("second", last), ("third", last + 1)] {
         let folder = TempDir::new().expect("a folder");
         let session = old_store(folder.path());
         let status = Command::new(std::env::current_exe().expect("a path"))
@@ -141,11 +144,11 @@ fn a_process_that_dies_in_a_step_leaves_the_store_before_it() {
             .status;
         assert_eq!(status.signal(), Some(9), "{status}");
         assert_eq!(version(folder.path()), left);
-        if left == 1 {
-            opens_with_all(folder.path(), &MIGRATIONS, session + 1);
+        if left == last {
+            opens_with_all(folder.path(), MIGRATIONS, session + 1);
             opens_with_all(folder.path(), &steps(second, third), session + 2);
         } else {
-            assert!(matches!(open_error(folder.path()), StoreError::Newer { found: 2, .. }));
+            assert!(matches!(open_error(folder.path()), StoreError::Newer { found, .. } if found == left));
             opens_with_all(folder.path(), &steps(second, third), session + 1);
         }
     }

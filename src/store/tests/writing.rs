@@ -136,7 +136,7 @@ fn everything_is_answered_also_when_the_writer_dies() {
 /// A store whose file cannot grow beyond so many pages.
 fn open_small(directory: &Path, pages: u32) -> Writer {
     let directory = StateDirectory::lock(directory).expect("it is free");
-    let connection = database::open(&directory, &MIGRATIONS).expect("it opens");
+    let connection = database::open(&directory, MIGRATIONS).expect("it opens");
     connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(())).expect("it is set");
     let ledger = LedgerReader::open(&directory.database()).expect("it opens");
     Writer::new(connection, None, WalKeeper::new(ledger.pool()), directory)

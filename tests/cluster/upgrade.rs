@@ -1,0 +1,101 @@
+//! A cluster is upgraded host by host, to a build that speaks another protocol and keeps its store in another schema.
+//!
+//! The program under test is the newer one. The older one, which was built without the feature `next-protocol`, is
+//! named by the environment; `scripts/test upgrade` builds both.
+
+use crate::rig::Rig;
+use holdfast::demo::{Cluster, Machine};
+use rustix::process::Signal;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// Where the older program is.
+const OLD: &str = "HOLDFAST_OLD_PROGRAM";
+
+fn old_program() -> PathBuf {
+    let named = std::env::var_os(OLD).map(PathBuf::from);
+    named.unwrap_or_else(|| panic!("{OLD} does not name the older program: run `scripts/test upgrade`"))
+}
+
+/// Replaces the agent of a host, as a package manager and a service manager would.
+async fn upgrade(rig: &Rig, host: &str) {
+    let machine = rig.machine(host);
+    let links = links(machine).len();
+    machine.install(&crate::rig::program()).unwrap();
+    machine.signal_agent(Signal::TERM).unwrap();
+    let ended = |_: &Cluster| {
+        let status = machine.status();
+        async move { Ok(status?.agent_pid.is_none()) }
+    };
+    rig.must(rig.cluster.until("the old agent to end", ended).await);
+    machine.start_agent().unwrap();
+    rig.must(rig.cluster.until("the new agent to be heard", |_| async { Ok(links_since(machine, links)) }).await);
+    rig.until_host(host, "alive").await;
+    rig.must(rig.cluster.until("all to be alive", |cluster| async move { cluster.all_alive().await }).await);
+}
+
+fn links_since(machine: &Machine, links: usize) -> bool {
+    self::links(machine).len() > links
+}
+
+/// The versions of the protocol that a host's agents have agreed on with others, in their order.
+fn links(machine: &Machine) -> Vec<u8> {
+    let log = std::fs::read_to_string(machine.log()).unwrap_or_default();
+    let version = |line: &str| line.split_once(" protocol=")?.1.split(' ').next()?.parse().ok();
+    log.lines().filter(|line| line.contains("link up")).filter_map(version).collect()
+}
+
+/// Nobody's VM was stopped or moved, and the ledger counts nothing against anybody but those named.
+async fn undisturbed(rig: &Rig, but: &[String]) {
+    let report = rig.report().await;
+    for vm in rig.vms().await.iter().filter(|vm| !but.contains(&vm.name)) {
+        assert_eq!((rig.starts(&vm.name), vm.state.as_str()), (1, "running"), "{}", vm.name);
+        let row = report.vms.iter().find(|row| row.name == vm.name).unwrap();
+        assert_eq!((row.availability.unplanned, row.availability.failures), (0, 0), "{row:?}");
+    }
+    for machine in rig.cluster.machines() {
+        let status = machine.status().unwrap();
+        assert_eq!(status.watchdog_expiries, 0, "{}: {status:?}", machine.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_vm_feels_an_upgrade_and_a_mixed_cluster_survives_a_host() {
+    let old = old_program();
+    let rig = Rig::with_vms(6, |wanted| wanted.program = old.clone()).await;
+    assert!(rig.cluster.machines().iter().all(|machine| links(machine).iter().all(|version| *version == 1)));
+    let master = rig.master().await;
+    let mut others = rig.cluster.machines().iter().map(|machine| &machine.name).filter(|name| **name != master);
+    let (first, last) = (others.next().unwrap().clone(), others.next().unwrap().clone());
+
+    upgrade(&rig, &first).await;
+    undisturbed(&rig, &[]).await;
+    let among_old = links(rig.machine(&first)).last().copied();
+    assert_eq!(among_old, Some(1), "with the others it speaks what they understand");
+
+    // Half way: one new, two old. The death of an old host is handled by an old master and a new voter.
+    let lost = rig.on(&last).await;
+    rig.machine(&last).kill().unwrap();
+    rig.until_moved(&lost, &last).await;
+    assert!(lost.iter().all(|vm| rig.starts(vm) == 2));
+    rig.until_host(&last, "alive").await;
+    undisturbed(&rig, &lost).await;
+
+    upgrade(&rig, &master).await;
+    undisturbed(&rig, &lost).await;
+    upgrade(&rig, &last).await;
+    undisturbed(&rig, &lost).await;
+    for machine in rig.cluster.machines() {
+        let newest = |_: &Cluster| async { Ok(links(machine).iter().rev().take(2).all(|version| *version == 2)) };
+        rig.must(rig.cluster.until("only the newer protocol to be spoken", newest).await);
+    }
+    let starts: Vec<usize> = lost.iter().map(|vm| rig.starts(vm)).collect();
+    assert!(starts.iter().all(|starts| *starts == 2), "{starts:?}");
+
+    let state = rig.machine(&first).state();
+    assert!(state.join("holdfast.db.before-2").exists(), "what was before the new schema is kept");
+    let (config, _folder) = (rig.machine(&first).config(), rig.end_and_keep().await);
+    let back = Command::new(old).arg("agent").arg("--config").arg(config).output().unwrap();
+    let said = String::from_utf8_lossy(&back.stderr);
+    assert!(!back.status.success() && said.contains("install the newer holdfast"), "{said}");
+}
