@@ -5,7 +5,7 @@
 //!
 //! What does I/O decides nothing: [`transport`] carries packets in the encoding of [`wire`], with the keys of [`trust`];
 //! [`store`] keeps what a node must not forget, [`datastore`] the liveness records and mail on shared storage;
-//! [`platform`] calls hypervisors, [`fence`] and [`watchdog`] stop hosts. [`runtime`] joins a node with all of these, and
+//! [`platform`] calls hypervisors, [`ping`] asks kernels, [`fence`] and [`watchdog`] stop hosts. [`runtime`] joins a node with all of these, and
 //! [`api`] lets people in.
 //!
 //! [`process`] and [`machine`] are an embedded hypervisor and an embedded machine, of real processes, for any Linux.
@@ -27,6 +27,7 @@ pub mod ledger;
 pub mod machine;
 pub mod member;
 pub mod node;
+pub mod ping;
 pub mod platform;
 pub mod process;
 pub mod reader;

@@ -106,6 +106,9 @@ impl Cluster {
         if self.wanted.relayed {
             text = format!("advertise = [\"{}\"]\n{text}", machine.relayed());
         }
+        if !self.wanted.alert_command.is_empty() {
+            text = format!("alert_command = {:?}\n{text}", self.wanted.alert_command);
+        }
         if self.wanted.watchdog {
             let socket = machine.hardware().join("watchdog.sock");
             text.push_str(&format!("\n[watchdog]\nkind = \"machine\"\nsocket = {socket:?}\n"));

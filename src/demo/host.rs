@@ -47,6 +47,8 @@ pub struct Wanted {
     pub datastores: usize,
     /// Whether peers reach each other by a relay's addresses, [`Machine::relayed`], which somebody else serves.
     pub relayed: bool,
+    /// What the agents run for each alert.
+    pub alert_command: Vec<String>,
     /// How much the agents log.
     pub log: String,
 }
@@ -64,6 +66,7 @@ impl Wanted {
             restart_agents: true,
             datastores: 0,
             relayed: false,
+            alert_command: Vec::new(),
             log: "info".to_owned(),
         }
     }

@@ -13,7 +13,7 @@ pub fn proof(proof: &Proof, names: &dyn Names) -> String {
         Proof::Fenced { device } => format!("{} switched it off, and it reads as off", names.fence(*device)),
         Proof::FoundOff { device } => format!("{} twice read it as off", names.fence(*device)),
         Proof::Rebooted { .. } => "it lives in a newer boot".to_owned(),
-        Proof::LeaseExpired { .. } => "its lease and its hardware watchdog have run out".to_owned(),
+        Proof::LeaseExpired { .. } => "its lease has run out, and so has the guard that enforces it".to_owned(),
         Proof::DiskLocked => "storage let another host take the lock".to_owned(),
         Proof::Operator => "a person says that it is dead".to_owned(),
     }

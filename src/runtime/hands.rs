@@ -4,6 +4,7 @@ use super::alerts::Alerts;
 use super::gate::Barrier;
 use super::input::{Answer, Retry};
 use super::ledger::{Refused, row};
+use super::pings::Pings;
 use super::storage::Search;
 use crate::core::action::{Action, Event, Note, PlatformCall, WatchdogOp};
 use crate::core::ids::{Address, BootId, DatastoreId, FenceId, Ticket};
@@ -66,6 +67,7 @@ pub(super) struct Hands {
     pub(super) fence_timeout: Duration,
     pub(super) calls_in: mpsc::Sender<Inbound>,
     pub(super) alerts: Alerts,
+    pub(super) pings: Pings,
     /// Facts that the disk refused.
     pub(super) facts: Refused,
     /// Tells those who follow the ledger that there is more of it.
@@ -90,8 +92,7 @@ impl Hands {
             Action::Watchdog(op) => return self.work_watchdog(op),
             Action::Reboot => self.platform.reboot(),
             Action::Hook { ticket, answer } => tracing::debug!(?ticket, ?answer, "nobody waits for the hook's answer"),
-            // No adapter here can tell a machine's kernel from its agent: hosts are known by heartbeats and records.
-            Action::Ping { .. } => {}
+            Action::Ping { to } => self.pings.ping(&self.transport.roster(), to),
             Action::Save(_)
             | Action::Send { .. }
             | Action::Fence { .. }

@@ -11,6 +11,7 @@ mod gate;
 mod hands;
 mod input;
 mod ledger;
+mod pings;
 pub(crate) mod roster;
 mod shutdown;
 mod start;

@@ -6,12 +6,14 @@ use super::engine::{End, Engine, EngineError, Inputs};
 use super::hands::{Glance, Hands, LED, REFUSED_WATCHDOG};
 use super::input::Answer;
 use super::ledger::Refused;
+use super::pings::Pings;
 use super::roster::{self, Keeper, ROSTER};
 use super::shutdown::{ShutdownMark, telling};
 use super::storage::{Storage, attach};
 use crate::api::{self, Api, ApiError, Handle, Listeners};
 use crate::clock;
 use crate::config::{Config, PlatformConfig, WatchdogConfig};
+use crate::core::action::Event;
 use crate::core::ids::{Address, BootId, HostId, NetworkId};
 use crate::core::message::Watchdog as Guard;
 use crate::core::timing::{Timing, UnsafeTiming};
@@ -143,6 +145,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         me: Address(member.host),
         host: config.name.clone(),
     };
+    let pings = pings(&config, &answers);
     let hands = Hands {
         me: config.name.clone(),
         boot: boot.id,
@@ -156,6 +159,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         fences: Arc::new(FenceClients::new()),
         fence_timeout: timing.fence_timeout,
         calls_in,
+        pings,
         alerts: Alerts::start(config.alert_command.clone(), config.name.clone()),
         facts: Refused::default(),
         more_facts: facts,
@@ -297,6 +301,14 @@ fn blind(opened: &Opened) -> Duration {
     let led = opened.settings.get(LED).and_then(|text| text.parse::<i64>().ok());
     let since = led.map_or(0, |led| clock::wall_milliseconds().saturating_sub(led));
     Duration::from_millis(u64::try_from(since).unwrap_or(0))
+}
+
+fn pings(config: &Config, answers: &mpsc::UnboundedSender<Answer>) -> Pings {
+    let answers = answers.clone();
+    Pings::start(config, move |from| {
+        // A loop that has ended waits for nothing.
+        let _ = answers.send(Answer::Event(NodeEvent::Core(Event::Pong { from })));
+    })
 }
 
 fn platform(

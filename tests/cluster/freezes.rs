@@ -1,7 +1,9 @@
 //! A host stands still past every limit, and goes on.
 
 use crate::rig::{Rig, lasting};
+use holdfast::demo::Cluster;
 use rustix::process::Signal;
+use std::path::Path;
 use std::time::Duration;
 
 /// Longer than any limit of the profile.
@@ -31,9 +33,13 @@ async fn a_frozen_host_is_ended_by_its_watchdog() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_any_guard_nothing_is_restarted_and_a_thawed_host_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("alerts");
     let rig = Rig::with_vms(3, |wanted| {
         wanted.fence = None;
         wanted.watchdog = false;
+        wanted.alert_command =
+            ["/bin/sh", "-c", "cat >> $0; echo >> $0", told.to_str().unwrap()].map(str::to_owned).to_vec();
     })
     .await;
     let host = rig.other().await;
@@ -46,8 +52,21 @@ async fn without_any_guard_nothing_is_restarted_and_a_thawed_host_goes_on() {
         assert_eq!((vm.state.as_str(), vm.waits_for.as_str()), ("waiting", "proof"), "{vm:?}");
         assert!(vm.waits.as_ref().is_some_and(|why| why.contains("no fence device")), "{vm:?}");
     }
+    let alerted = |_: &Cluster| async { Ok(is_alerted(&told, &vms)) };
+    rig.must(rig.cluster.until("people to be told of each VM", alerted).await);
     frozen.signal_all(Signal::CONT).unwrap();
     rig.until_host(&host, "alive").await;
     assert!(vms.iter().all(|vm| rig.starts(vm) == 1));
     rig.end().await;
+}
+
+/// Whether the alert program was told of each of these VMs.
+fn is_alerted(told: &Path, vms: &[String]) -> bool {
+    let text = std::fs::read_to_string(told).unwrap_or_default();
+    let texts: Vec<String> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
+        .filter_map(|alert| Some(alert.get("text")?.as_str()?.to_owned()))
+        .collect();
+    vms.iter().all(|vm| texts.iter().any(|text| text.contains(&format!("{vm} waits for a proof"))))
 }

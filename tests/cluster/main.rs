@@ -14,6 +14,7 @@ mod cuts;
 mod deaths;
 mod freezes;
 mod full_disk;
+mod guards;
 mod majority;
 mod measure;
 mod mounts;
