@@ -6,11 +6,14 @@
 use crate::rig::Rig;
 use holdfast::demo::{Cluster, Machine};
 use rustix::process::Signal;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
 /// Where the older program is.
 const OLD: &str = "HOLDFAST_OLD_PROGRAM";
+/// What an agent says when it has come up.
+const READY: &str = "the agent is ready";
 
 fn old_program() -> PathBuf {
     let named = std::env::var_os(OLD).map(PathBuf::from);
@@ -20,7 +23,7 @@ fn old_program() -> PathBuf {
 /// Replaces the agent of a host, as a package manager and a service manager would.
 async fn upgrade(rig: &Rig, host: &str) {
     let machine = rig.machine(host);
-    let links = links(machine).len();
+    let before = log(machine).matches(READY).count();
     machine.install(&crate::rig::program()).unwrap();
     machine.signal_agent(Signal::TERM).unwrap();
     let ended = |_: &Cluster| {
@@ -29,20 +32,29 @@ async fn upgrade(rig: &Rig, host: &str) {
     };
     rig.must(rig.cluster.until("the old agent to end", ended).await);
     machine.start_agent().unwrap();
-    rig.must(rig.cluster.until("the new agent to be heard", |_| async { Ok(links_since(machine, links)) }).await);
+    let ready = |_: &Cluster| async { Ok(log(machine).matches(READY).count() > before) };
+    rig.must(rig.cluster.until("the new agent to be ready", ready).await);
     rig.until_host(host, "alive").await;
     rig.must(rig.cluster.until("all to be alive", |cluster| async move { cluster.all_alive().await }).await);
 }
 
-fn links_since(machine: &Machine, links: usize) -> bool {
-    self::links(machine).len() > links
+fn log(machine: &Machine) -> String {
+    std::fs::read_to_string(machine.log()).unwrap_or_default()
 }
 
-/// The versions of the protocol that a host's agents have agreed on with others, in their order.
-fn links(machine: &Machine) -> Vec<u8> {
-    let log = std::fs::read_to_string(machine.log()).unwrap_or_default();
-    let version = |line: &str| line.split_once(" protocol=")?.1.split(' ').next()?.parse().ok();
-    log.lines().filter(|line| line.contains("link up")).filter_map(version).collect()
+/// What a host's present agent speaks with each of the others.
+fn spoken(machine: &Machine) -> Vec<u8> {
+    let log = log(machine);
+    let run = log.rsplit(READY).next().unwrap_or_default();
+    let word = |line: &str, key: &str| Some(line.split_once(key)?.1.split(' ').next()?.to_owned());
+    let link = |line: &str| Some((word(line, " peer=")?, word(line, " protocol=")?.parse().ok()?));
+    let links: BTreeMap<String, u8> = run.lines().filter(|line| line.contains("link up")).filter_map(link).collect();
+    links.into_values().collect()
+}
+
+async fn until_spoken(rig: &Rig, machine: &Machine, versions: [u8; 2]) {
+    let speaks = |_: &Cluster| async { Ok(spoken(machine) == versions) };
+    rig.must(rig.cluster.until("the protocol to be agreed on", speaks).await);
 }
 
 /// Nobody's VM was stopped or moved, and the ledger counts nothing against anybody but those named.
@@ -63,15 +75,17 @@ async fn undisturbed(rig: &Rig, but: &[String]) {
 async fn no_vm_feels_an_upgrade_and_a_mixed_cluster_survives_a_host() {
     let old = old_program();
     let rig = Rig::with_vms(6, |wanted| wanted.program = old.clone()).await;
-    assert!(rig.cluster.machines().iter().all(|machine| links(machine).iter().all(|version| *version == 1)));
+    for machine in rig.cluster.machines() {
+        until_spoken(&rig, machine, [1, 1]).await;
+    }
     let master = rig.master().await;
     let mut others = rig.cluster.machines().iter().map(|machine| &machine.name).filter(|name| **name != master);
     let (first, last) = (others.next().unwrap().clone(), others.next().unwrap().clone());
 
     upgrade(&rig, &first).await;
     undisturbed(&rig, &[]).await;
-    let among_old = links(rig.machine(&first)).last().copied();
-    assert_eq!(among_old, Some(1), "with the others it speaks what they understand");
+    // With the others it speaks what they understand.
+    until_spoken(&rig, rig.machine(&first), [1, 1]).await;
 
     // Half way: one new, two old. The death of an old host is handled by an old master and a new voter.
     let lost = rig.on(&last).await;
@@ -86,8 +100,7 @@ async fn no_vm_feels_an_upgrade_and_a_mixed_cluster_survives_a_host() {
     upgrade(&rig, &last).await;
     undisturbed(&rig, &lost).await;
     for machine in rig.cluster.machines() {
-        let newest = |_: &Cluster| async { Ok(links(machine).iter().rev().take(2).all(|version| *version == 2)) };
-        rig.must(rig.cluster.until("only the newer protocol to be spoken", newest).await);
+        until_spoken(&rig, machine, [2, 2]).await;
     }
     let starts: Vec<usize> = lost.iter().map(|vm| rig.starts(vm)).collect();
     assert!(starts.iter().all(|starts| *starts == 2), "{starts:?}");
