@@ -231,10 +231,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_answers_for_another_and_a_flood_is_lost() {
+    async fn a_flood_is_lost_and_delays_nobody() {
         let Some((pinger, mut pongs)) = pinger() else { return };
-        // Nothing listens for echoes there: it is kept for documentation, and loopback has no way to it.
-        pinger.ping(Address(1), "240.0.0.1".parse().expect("an address"));
+        // The task that sends has no turn until this one waits.
         for _ in 0..QUEUE * 4 {
             pinger.ping(Address(2), Ipv4Addr::LOCALHOST.into());
         }
@@ -244,7 +243,7 @@ mod tests {
             assert_eq!(host, Address(2));
             count += 1;
         }
-        assert!(count <= QUEUE * 4, "{count}");
+        assert!(count <= QUEUE, "{count}");
     }
 
     #[test]
