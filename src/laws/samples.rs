@@ -1,6 +1,6 @@
 //! What the fuzzer begins with, where nobody could write it by hand: `HOLDFAST_BLESS=1 cargo test --lib laws` writes
-//! what is missing to `tests/fuzz/seeds`. What lies there is read by the tests as it is, so it also shows whether this
-//! build still reads what an earlier one wrote.
+//! what is missing, or is not read any more, to `tests/fuzz/seeds`. What lies there is read by the tests as it is, so it
+//! also shows whether this build still reads what an earlier one wrote.
 
 use super::node::{Happening, Story};
 use crate::core::action::AgentStore;
