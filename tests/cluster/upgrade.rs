@@ -13,7 +13,8 @@ use std::process::Command;
 
 /// Where the older program is.
 const OLD: &str = "HOLDFAST_OLD_PROGRAM";
-/// What an agent says when it has come up.
+/// What an agent says before it has a link to anyone, and when it has come up.
+const BEGUN: &str = "listening address=";
 const READY: &str = "the agent is ready";
 
 fn old_program() -> PathBuf {
@@ -46,7 +47,7 @@ fn log(machine: &Machine) -> String {
 /// What a host's present agent speaks with each of the others.
 fn spoken(machine: &Machine) -> Vec<u8> {
     let log = log(machine);
-    let run = log.rsplit(READY).next().unwrap_or_default();
+    let run = log.rsplit(BEGUN).next().unwrap_or_default();
     let word = |line: &str, key: &str| Some(line.split_once(key)?.1.split(' ').next()?.to_owned());
     let link = |line: &str| Some((word(line, " peer=")?, word(line, " protocol=")?.parse().ok()?));
     let links: BTreeMap<String, u8> = run.lines().filter(|line| line.contains("link up")).filter_map(link).collect();
