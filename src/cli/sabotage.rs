@@ -32,7 +32,7 @@ pub struct SabotageArgs {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Among which seeds
-    #[arg(long, value_name = "RANGE", default_value = "1..2000")]
+    #[arg(long, value_name = "RANGE", default_value = "1..5000")]
     seeds: Seeds,
     #[command(flatten)]
     shape: ShapeArgs,
