@@ -1,6 +1,6 @@
 //! What people ask the cluster to do with hosts and VMs.
 
-use super::bodies::{Disarm, Move, NewVm, Plan, Recover, Stop};
+use super::bodies::{Disarm, Move, NewVm, Part, Plan, Recover, Stop};
 use super::errors::Failure;
 use super::forward::{REASON, REQUEST_ID};
 use super::handle::Api;
@@ -12,7 +12,7 @@ use crate::core::reason::Refusal;
 use crate::core::state::{ClusterState, Named, Policy, Registration, VmDefinition};
 use crate::node::Node;
 use axum::Json;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::http::request::Parts;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
@@ -89,16 +89,12 @@ pub(super) async fn status(State(api): State<Api>, _: Looking) -> Result<Json<Cl
 }
 
 /// `GET /v1/hosts`
-pub(super) async fn hosts(State(api): State<Api>, _: Looking) -> Result<Json<Vec<HostView>>, Failure> {
-    let (mut hosts, mut after) = (Vec::new(), None);
-    loop {
-        let (portion, more) = api.view(move |viewer, _, _| viewer.hosts_after(after)).await?;
-        hosts.extend(portion);
-        after = more;
-        if after.is_none() {
-            return Ok(Json(hosts));
-        }
-    }
+pub(super) async fn hosts(
+    State(api): State<Api>,
+    _: Looking,
+    Query(part): Query<Part>,
+) -> Result<Json<Vec<HostView>>, Failure> {
+    api.list(part, find_host, |viewer, after, limit| viewer.hosts_after(after, limit)).await.map(Json)
 }
 
 /// `GET /v1/hosts/{host}`
@@ -116,16 +112,12 @@ pub(super) async fn host(
 }
 
 /// `GET /v1/vms`
-pub(super) async fn vms(State(api): State<Api>, _: Looking) -> Result<Json<Vec<VmView>>, Failure> {
-    let (mut vms, mut after) = (Vec::new(), None);
-    loop {
-        let (portion, more) = api.view(move |viewer, _, _| viewer.vms_after(after)).await?;
-        vms.extend(portion);
-        after = more;
-        if after.is_none() {
-            return Ok(Json(vms));
-        }
-    }
+pub(super) async fn vms(
+    State(api): State<Api>,
+    _: Looking,
+    Query(part): Query<Part>,
+) -> Result<Json<Vec<VmView>>, Failure> {
+    api.list(part, find_vm, |viewer, after, limit| viewer.vms_after(after, limit)).await.map(Json)
 }
 
 /// `GET /v1/vms/{vm}`

@@ -208,6 +208,16 @@ pub(super) struct Window {
     pub(super) to: Option<i64>,
 }
 
+/// Which part of a long list.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Part {
+    /// Those after this one, by name or UUID.
+    pub(super) after: Option<String>,
+    /// At most so many; by default, all.
+    pub(super) limit: Option<usize>,
+}
+
 /// Which events are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -187,7 +187,7 @@ pub(super) async fn answer(api: &Api, routes: Router, from: Address, message: &[
 
 async fn too_long() -> (u16, Vec<u8>) {
     let failure = Failure::internal(format!("the answer is longer than the {ANSWER_LIMIT} bytes that are passed on"));
-    let response = failure.hint("ask the master's own host").into_response();
+    let response = failure.hint("ask for a part of it with `?limit=`, or ask the master's own host").into_response();
     let status = response.status().as_u16();
     // A failure is short.
     (status, to_bytes(response.into_body(), ANSWER_LIMIT).await.map(|bytes| bytes.to_vec()).unwrap_or_default())

@@ -1,5 +1,6 @@
 //! The way from a request to the loop of the node, and back.
 
+use super::bodies::Part;
 use super::errors::Failure;
 use super::who::{Person, Who};
 use crate::core::action::Request;
@@ -14,6 +15,8 @@ use crate::runtime::{Call, Glance, Leave};
 use crate::store::LedgerReader;
 use crate::transport::Transport;
 use axum::http::request::Parts;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +26,12 @@ use tokio::time::timeout;
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// A majority answers a request within this, or there is none.
 const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+
+/// So many things are looked at in one go.
+const PORTION: usize = 500;
+
+/// A part of a list, and the last of it if there may be more.
+pub(super) type Portion<View, Id> = (Vec<View>, Option<Id>);
 
 /// The loop of a node, for those who ask.
 #[derive(Debug, Clone)]
@@ -90,6 +99,30 @@ impl Api {
         }
     }
 
+    /// Looks at a list in portions, for the loop has other things to do: `find` gives the one after which the part that
+    /// was asked for begins, `next` those after one.
+    pub(super) async fn list<View: Send + 'static, Id: Copy + Send + 'static>(
+        &self,
+        part: Part,
+        find: fn(&ClusterState, &str) -> Result<Id, Failure>,
+        next: fn(&super::Viewer<'_>, Option<Id>, usize) -> Portion<View, Id>,
+    ) -> Result<Vec<View>, Failure> {
+        let mut after = match part.after {
+            Some(name) => Some(self.view(move |viewer, _, _| find(viewer.state(), &name)).await??),
+            None => None,
+        };
+        let (mut list, limit) = (Vec::new(), part.limit.unwrap_or(usize::MAX));
+        loop {
+            let left = limit.saturating_sub(list.len());
+            let (portion, last) = self.view(move |viewer, _, _| next(viewer, after, left)).await?;
+            list.extend(portion);
+            after = last;
+            if after.is_none() || list.len() >= limit {
+                return Ok(list);
+            }
+        }
+    }
+
     /// Looks at the replicated state alone.
     pub(super) async fn state<T: Send + 'static>(
         &self,
@@ -123,4 +156,17 @@ impl Api {
             None => Err(Failure::unanswered("no majority has confirmed the request in time")),
         }
     }
+}
+
+/// A portion of what is kept by number: a loop that has leases to extend cannot look at thousands in one go.
+pub(super) fn portion<Id: Ord + Copy, T, View>(
+    all: &BTreeMap<Id, T>,
+    after: Option<Id>,
+    limit: usize,
+    view: impl Fn(&Id, &T) -> View,
+) -> Portion<View, Id> {
+    let rest = all.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
+    let portion: Vec<(&Id, &T)> = rest.take(limit.min(PORTION)).collect();
+    let more = portion.last().filter(|_| portion.len() == limit.min(PORTION)).map(|(id, _)| **id);
+    (portion.into_iter().map(|(id, one)| view(id, one)).collect(), more)
 }

@@ -24,9 +24,9 @@ const fn act(method: &'static str, path: &'static str, summary: &'static str, bo
 /// All of them.
 pub(super) const OPERATIONS: [Operation; 37] = [
     look("/v1/status", "The cluster at a glance"),
-    look("/v1/hosts", "All hosts"),
+    look("/v1/hosts", "All hosts, or at most `?limit=` of them, `?after=` one"),
     look("/v1/hosts/{host}", "One host, with why it stands as it does"),
-    look("/v1/vms", "All VMs"),
+    look("/v1/vms", "All VMs, or at most `?limit=` of them, `?after=` one"),
     look("/v1/vms/{vm}", "One VM, with what it waits for and what proved its last holders gone"),
     look("/v1/policy", "The rules of the cluster"),
     look("/v1/doctor", "Which guards there really are, and which failures are survived unattended"),

@@ -1,5 +1,6 @@
 //! What the operators' interface shows: plain values with names instead of numbers, made from one look at a node.
 
+use super::handle::{Portion, portion};
 use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
 use crate::core::master::{Fate, Forecast, Way};
@@ -12,7 +13,6 @@ use crate::explain::{self, Names};
 use crate::node::Node;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::ops::Bound;
 use uuid::Uuid;
 
 /// The cluster at a glance.
@@ -173,26 +173,11 @@ pub struct ForecastView {
     pub text: String,
 }
 
-/// So many things are looked at in one go.
-const PORTION: usize = 500;
-
 /// A look at one node.
 pub struct Viewer<'a> {
     node: &'a Node,
     state: &'a ClusterState,
     now: Instant,
-}
-
-/// A portion of what is kept by number: a loop that has leases to extend cannot look at thousands in one go.
-fn portion<Id: Ord + Copy, T, View>(
-    all: &BTreeMap<Id, T>,
-    after: Option<Id>,
-    view: impl Fn(&Id, &T) -> View,
-) -> (Vec<View>, Option<Id>) {
-    let rest = all.range((after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded));
-    let portion: Vec<(&Id, &T)> = rest.take(PORTION).collect();
-    let more = portion.last().filter(|_| portion.len() == PORTION).map(|(id, _)| **id);
-    (portion.into_iter().map(|(id, one)| view(id, one)).collect(), more)
 }
 
 fn milliseconds(duration: std::time::Duration) -> u64 {
@@ -247,14 +232,14 @@ impl<'a> Viewer<'a> {
         self.state.hosts.iter().find(|(_, host)| host.address == address).map(|(id, _)| *id)
     }
 
-    /// The next hosts after one, and the last of them if there may be more.
-    pub fn hosts_after(&self, after: Option<HostId>) -> (Vec<HostView>, Option<HostId>) {
+    /// The next hosts after one.
+    pub(super) fn hosts_after(&self, after: Option<HostId>, limit: usize) -> Portion<HostView, HostId> {
         let mut held: BTreeMap<HostId, Vec<VmId>> = BTreeMap::new();
         for (id, vm) in &self.state.vms {
             vm.holders.keys().for_each(|host| held.entry(*host).or_default().push(*id));
         }
         let vms_of = |id: &HostId| held.get(id).map_or(&[][..], Vec::as_slice);
-        portion(&self.state.hosts, after, |id, host| self.host_with(*id, host, vms_of(id)))
+        portion(&self.state.hosts, after, limit, |id, host| self.host_with(*id, host, vms_of(id)))
     }
 
     /// One host.
@@ -310,9 +295,9 @@ impl<'a> Viewer<'a> {
         sentences
     }
 
-    /// The next VMs after one, and the last of them if there may be more.
-    pub fn vms_after(&self, after: Option<VmId>) -> (Vec<VmView>, Option<VmId>) {
-        portion(&self.state.vms, after, |id, vm| self.vm(*id, vm))
+    /// The next VMs after one.
+    pub(super) fn vms_after(&self, after: Option<VmId>, limit: usize) -> Portion<VmView, VmId> {
+        portion(&self.state.vms, after, limit, |id, vm| self.vm(*id, vm))
     }
 
     /// One VM.

@@ -6,12 +6,7 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_cut_off_is_fenced() {
     let (rig, network) = relayed(3, |_| {}).await;
-    let host = rig.other().await;
-    let vms = rig.on(&host).await;
-    network.isolate(rig.machine(&host), rig.cluster.machines());
-    rig.until_moved(&vms, &host).await;
-    network.mend();
-    rig.until_host(&host, "alive").await;
+    rig.until_evicted(&network).await;
     rig.end().await;
 }
 

@@ -3,8 +3,7 @@
 //! What software stops, a freeze stops too: a frozen host that thaws still has its VMs in memory, and until its agent
 //! has killed them nothing but their disks' locks keeps them from writing.
 
-use crate::rig::relayed;
-use crate::rig::{Rig, lasting};
+use crate::rig::{Rig, lasting, relayed};
 use holdfast::client::Note;
 use holdfast::demo::{Cluster, Wanted, all_run};
 use rustix::process::Signal;
@@ -29,12 +28,7 @@ async fn a_host_that_is_cut_off_stops_its_vms_by_itself() {
     let (rig, network) = relayed(0, guardless).await;
     accept(&rig).await;
     rig.add_vms(3).await;
-    let host = rig.other().await;
-    let vms = rig.on(&host).await;
-    network.isolate(rig.machine(&host), rig.cluster.machines());
-    rig.until_moved(&vms, &host).await;
-    network.mend();
-    rig.until_host(&host, "alive").await;
+    rig.until_evicted(&network).await;
     rig.end().await;
 }
 

@@ -1,6 +1,7 @@
 //! People act while things happen.
 
 use crate::rig::{Rig, nothing};
+use holdfast::api::VmView;
 use holdfast::client::Note;
 use holdfast::core::command::Want;
 use serde_json::{Value, json};
@@ -117,5 +118,19 @@ async fn the_masters_own_host_can_be_removed() {
     rig.machine(&victim).kill().unwrap();
     rig.until_moved(&vms, &victim).await;
     rig.until_host(&victim, "alive").await;
+    rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_list_comes_in_parts() {
+    let rig = Rig::with_vms(5, |_| {}).await;
+    let client = rig.must(rig.cluster.client().await);
+    let whole: Vec<VmView> = client.get("/v1/vms").await.unwrap();
+    let first: Vec<VmView> = client.get("/v1/vms?limit=3").await.unwrap();
+    let rest: Vec<VmView> = client.get(&format!("/v1/vms?limit=3&after={}", first[2].uuid)).await.unwrap();
+    let names = |list: &[VmView]| list.iter().map(|vm| vm.name.clone()).collect::<Vec<_>>();
+    assert_eq!((names(&first), names(&rest)), (names(&whole[..3]), names(&whole[3..])));
+    let unknown = client.get::<Value>("/v1/vms?after=nobody").await.unwrap_err();
+    assert_eq!(unknown.code(), Some("not-found"));
     rig.end().await;
 }

@@ -204,6 +204,16 @@ impl Rig {
         self.must(self.cluster.until(&format!("{host} to be {state}"), seen).await);
     }
 
+    /// Cuts a host off until its VMs run elsewhere, and mends the network then.
+    pub async fn until_evicted(&self, network: &Network) {
+        let host = self.other().await;
+        let vms = self.on(&host).await;
+        network.isolate(self.machine(&host), self.cluster.machines());
+        self.until_moved(&vms, &host).await;
+        network.mend();
+        self.until_host(&host, "alive").await;
+    }
+
     /// How often a VM was started so far, by its disk.
     pub fn starts(&self, vm: &str) -> usize {
         self.examine(vm).starts.len()

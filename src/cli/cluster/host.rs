@@ -141,7 +141,7 @@ fn path(name: &str) -> String {
 }
 
 fn list(session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
-    let mut view: Vec<HostView> = session.look("/v1/hosts")?;
+    let mut view: Vec<HostView> = session.list("/v1/hosts", |host: &HostView| host.uuid)?;
     view.sort_by(|left, right| left.name.cmp(&right.name));
     let mut sheet =
         Sheet::new(&["name", "state", "role", "vms", "memory", "cores", "domain", "fences", "watchdog", "silent"]);

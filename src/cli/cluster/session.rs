@@ -17,11 +17,14 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 use thiserror::Error;
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 /// Between two looks at what is waited for.
 const LOOK: Duration = Duration::from_millis(200);
 /// Between two tries to reach a master.
 const AGAIN: Duration = Duration::from_millis(500);
+/// So many things of a long list are asked for at once: what a host passes on for the master must not be too long.
+const PART: usize = 100;
 /// The progress turns once in so many milliseconds, for those who wonder whether it lives.
 const TURN: Duration = Duration::from_millis(120);
 
@@ -123,6 +126,20 @@ impl<'a> Session<'a> {
     /// Looks at something, once.
     pub fn look<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         self.once(self.client.get(path)).map_err(|error| self.advised(error))
+    }
+
+    /// Looks at a list that may be long, part by part; `name` says after which one the next part begins.
+    pub fn list<T: DeserializeOwned>(&self, path: &str, name: fn(&T) -> Uuid) -> anyhow::Result<Vec<T>> {
+        let mut list: Vec<T> = Vec::new();
+        loop {
+            let after = list.last().map(|last| format!("&after={}", name(last))).unwrap_or_default();
+            let part: Vec<T> = self.look(&format!("{path}?limit={PART}{after}"))?;
+            let is_last = part.len() < PART;
+            list.extend(part);
+            if is_last {
+                return Ok(list);
+            }
+        }
     }
 
     /// Asks what would be, once; changes nothing.

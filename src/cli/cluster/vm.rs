@@ -115,7 +115,7 @@ pub(super) fn path(name: &str) -> String {
 }
 
 fn list(session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
-    let mut view: Vec<VmView> = session.look("/v1/vms")?;
+    let mut view: Vec<VmView> = session.list("/v1/vms", |vm: &VmView| vm.uuid)?;
     view.sort_by(|left, right| left.name.cmp(&right.name));
     let mut sheet =
         Sheet::new(&["name", "state", "host", "memory", "cores", "priority", "if its host dies", "waits for"]);
