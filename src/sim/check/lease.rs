@@ -5,7 +5,7 @@ use super::Found;
 use super::processes::{Process, Processes};
 use super::shadow::Shadow;
 use crate::core::action::{Action, Event, PlatformCall, ProcessState, WatchdogOp};
-use crate::core::ids::{DatastoreId, Epoch, Generation, HostId, Ticket, VmId};
+use crate::core::ids::{DatastoreId, Epoch, Generation, HostId, Incarnation, Ticket, VmId};
 use crate::core::message::{Message, Watchdog};
 use crate::core::record::{DatastoreOp, DatastoreResult, Slot};
 use crate::core::time::Instant;
@@ -43,6 +43,10 @@ struct Run {
     /// When the heartbeat was sent that the newest permit for a VM answers.
     permits: BTreeMap<VmId, (Epoch, Instant)>,
     killed: BTreeSet<VmId>,
+    /// The life that it has claimed last.
+    life: Option<Incarnation>,
+    /// Whether what it was told just now was meant for another life.
+    misled: bool,
     bare: Bare,
     said: bool,
 }
@@ -81,6 +85,8 @@ impl Leases {
             written: BTreeMap::new(),
             permits: BTreeMap::new(),
             killed: BTreeSet::new(),
+            life: None,
+            misled: false,
             bare: Bare::No,
             said: false,
         };
@@ -91,6 +97,11 @@ impl Leases {
     pub(super) fn heard(&mut self, machine: usize, now: Instant, event: &NodeEvent) {
         let oldest = self.timing.oldest_ack;
         let Some(run) = self.runs.get_mut(&machine) else { return };
+        run.misled = match event {
+            NodeEvent::Packet { packet: Packet::Cluster(Message::Permit(permit)), .. } => run.lacks(permit.incarnation),
+            NodeEvent::Packet { packet: Packet::Cluster(Message::Order(order)), .. } => run.lacks(order.incarnation),
+            _ => false,
+        };
         let sent = match event {
             NodeEvent::Packet { packet: Packet::Cluster(Message::Ack(ack)), .. } => run.sent(ack.session, ack.sequence),
             NodeEvent::Packet { packet: Packet::Cluster(Message::Permit(permit)), .. } => {
@@ -118,7 +129,13 @@ impl Leases {
         let oldest = self.timing.oldest_ack;
         let Some(run) = self.runs.get_mut(&machine) else { return };
         match action {
-            NodeAction::Send { packet: Packet::Cluster(Message::Heartbeat(beat)), .. } => run.beat(beat.sequence, now),
+            NodeAction::Send { packet: Packet::Cluster(Message::Heartbeat(beat)), .. } => {
+                run.life = Some(beat.incarnation);
+                run.beat(beat.sequence, now);
+            }
+            NodeAction::Core(Action::Save(_) | Action::Kill(_) | Action::Platform { .. }) if run.misled => {
+                found.add("rule 12", format!("{} obeys an order that was meant for another life of it", run.host));
+            }
             NodeAction::Core(Action::Datastore { ticket, call }) => match &call.op {
                 DatastoreOp::WriteRecord(record) => {
                     let of = (call.datastore, now, record.incarnation.generation);
@@ -216,6 +233,10 @@ impl Leases {
 }
 
 impl Run {
+    fn lacks(&self, life: Incarnation) -> bool {
+        self.life.is_some_and(|own| own != life)
+    }
+
     fn beat(&mut self, sequence: u64, now: Instant) {
         if self.beats.back().is_some_and(|(last, _)| *last == sequence) {
             return;
