@@ -20,6 +20,7 @@ mod soak;
 mod trial;
 
 use crate::client::ClientError;
+use crate::member::JoinError;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use output::Output;
 use std::time::Instant;
@@ -239,6 +240,11 @@ fn told(error: &anyhow::Error) -> String {
 fn exit_after(error: &anyhow::Error) -> Exit {
     if let Some(ended) = error.downcast_ref::<cluster::Ended>() {
         return ended.exit;
+    }
+    match error.downcast_ref::<JoinError>() {
+        Some(JoinError::Unreachable { .. }) => return Exit::NoAnswer,
+        Some(JoinError::Refused(_) | JoinError::Nonsense { .. }) => return Exit::Failed,
+        _ => {}
     }
     match error.downcast_ref::<ClientError>() {
         Some(ClientError::Unreachable { .. } | ClientError::Lost { .. }) => Exit::NoAnswer,

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Every command that people see, without its options.
-const COMMANDS: [&str; 52] = [
+const COMMANDS: [&str; 53] = [
     "status",
     "host",
     "host list",
@@ -18,6 +18,7 @@ const COMMANDS: [&str; 52] = [
     "host resolve",
     "host end-quarantine",
     "host remove",
+    "host keep",
     "host fence",
     "vm",
     "vm list",
@@ -205,4 +206,22 @@ fn a_disk_is_made_once() {
     let made = fs::read(disk).expect("the disk");
     assert_eq!(code(&["process-disk", disk]).0, Some(2));
     assert_eq!(fs::read(disk).expect("the disk"), made);
+}
+
+#[test]
+fn a_host_that_finds_nobody_to_join_says_so() {
+    let folder = TempDir::new().unwrap();
+    let (config, state) = (folder.path().join("holdfast.toml"), folder.path().join("state"));
+    let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
+    let run = folder.path().join("run");
+    let text = format!(
+        "name = \"host-1\"\nuuid = \"7d0b1c52-8f0e-4a0c-9d0e-0f6d3f1f2b11\"\nstate = {state:?}\nlisten = [\"127.0.0.1:7770\"]\n\
+         api = \"127.0.0.1:7771\"\nmemory = \"1GiB\"\ncores = 1\n\n[platform]\nkind = \"process\"\nrun = {run:?}\n"
+    );
+    fs::write(&config, text).unwrap();
+    let token = holdfast::trust::JoinToken::generate(&holdfast::trust::fingerprint(b"an authority")).unwrap();
+    let (address, token, config) = (nobody.to_string(), token.to_string(), config.display().to_string());
+    let (code, said) = code(&["join", &address, "--token", &token, "--config", &config]);
+    assert_eq!(code, Some(5), "{said}");
+    assert!(said.contains("cannot be asked"), "{said}");
 }
