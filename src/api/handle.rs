@@ -73,8 +73,15 @@ impl Handle {
     /// Asks the node for something, as an operator.
     pub async fn request(&self, ticket: Ticket, request: Request, said: Option<Said>) -> Option<Result<(), Refusal>> {
         let (reply, answered) = oneshot::channel();
+        let mut glance = self.glance.clone();
+        let leads = glance.borrow_and_update().is_master;
         self.calls.send(Call::Request { ticket, request, said: said.map(Box::new), reply }).await.ok()?;
-        timeout(REQUEST_PATIENCE, answered).await.ok()?.ok()
+        tokio::select! {
+            biased;
+            answered = timeout(REQUEST_PATIENCE, answered) => answered.ok()?.ok(),
+            // Who is master no more answers nothing that was asked of the master.
+            _ = glance.wait_for(|glance| !glance.is_master), if leads => None,
+        }
     }
 
     /// Tells the agent to end, which ends no VM.

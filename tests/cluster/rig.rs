@@ -246,7 +246,7 @@ impl Rig {
             );
             let Ok(client) = self.cluster.client().await else { continue };
             match client.post(path, &body, &note).await {
-                Err(error) if error.code() == Some("no-master") => {}
+                Err(error) if matches!(error.code(), Some("no-master" | "unanswered")) => {}
                 answer => return answer,
             }
         }
