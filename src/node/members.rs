@@ -214,7 +214,20 @@ impl super::voter::Voter {
             Some(voter) => self.leaves(voter).then_some(voter),
             None => self.state.voters.keys().copied().find(|voter| *voter != me && present % 2 == 0),
         };
-        surplus.map(|voter| Step::Change(MemberChange::Remove(voter)))
+        surplus.filter(|voter| self.can_spare(*voter)).map(|voter| Step::Change(MemberChange::Remove(voter)))
+    }
+
+    /// Whether those who vote besides that one could agree on something now. If not, its vote is needed.
+    fn can_spare(&self, voter: VoterId) -> bool {
+        let rest = self.election.members().voters.iter().filter(|other| **other != voter);
+        let all = rest.clone().count();
+        rest.filter(|other| self.is_there(**other)).count() * 2 > all
+    }
+
+    /// Whether a voter takes part, as far as is known.
+    fn is_there(&self, voter: VoterId) -> bool {
+        let gone = self.tending.silent.contains_key(&voter) || self.tending.lost.contains(&voter);
+        voter == self.election.id() || !gone
     }
 
     /// Whether a voter's home is about to be removed.
@@ -223,13 +236,16 @@ impl super::voter::Voter {
         home.is_some_and(|host| host.leaving)
     }
 
-    /// Whether another voter could lead by now.
+    /// Whether another voter could lead by now: the others must be able to elect it, for this one takes no part. Of two
+    /// the other one waits for this one's vote, as there is no better way.
     fn may_follow(&self, is_dead: impl Fn(&VoterId) -> bool) -> bool {
         let me = self.election.id();
+        let voters = &self.election.members().voters;
         let ready = |voter: &VoterId| self.election.progress(*voter).is_some_and(|progress| progress.caught_up);
-        let silent = |voter: &VoterId| self.tending.silent.contains_key(voter);
-        let mut voters = self.election.members().voters.iter();
-        voters.any(|voter| *voter != me && !is_dead(voter) && !silent(voter) && ready(voter))
+        let others: Vec<VoterId> =
+            voters.iter().copied().filter(|voter| *voter != me && self.is_there(*voter)).collect();
+        let elect = others.len() * 2 > voters.len() || voters.len() == 2;
+        elect && others.iter().any(|voter| !is_dead(voter) && ready(voter))
     }
 
     /// The next step for a store that does not vote.

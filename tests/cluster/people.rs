@@ -1,14 +1,16 @@
 //! People act while things happen.
 
-use crate::rig::{Rig, nothing};
+use crate::rig::{Rig, lasting, nothing};
 use holdfast::api::VmView;
 use holdfast::client::Note;
 use holdfast::core::command::Want;
+use holdfast::demo::Cluster;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vm_that_is_stopped_in_the_middle_of_its_recovery_stays_stopped() {
-    let rig = Rig::with_vms(3, |wanted| wanted.fence = Some(std::time::Duration::from_secs(2))).await;
+    let rig = Rig::with_vms(3, |wanted| wanted.fence = Some(Duration::from_secs(2))).await;
     let victim = rig.other().await;
     let vms = rig.on(&victim).await;
     let stopped = vms[0].clone();
@@ -17,7 +19,7 @@ async fn a_vm_that_is_stopped_in_the_middle_of_its_recovery_stays_stopped() {
     rig.post(&format!("/v1/vms/{stopped}/stop"), json!({ "force": false })).await.unwrap();
     rig.until_host(&victim, "alive").await;
     let settled = |cluster| async move {
-        let vms = holdfast::demo::Cluster::vms(cluster).await?;
+        let vms = Cluster::vms(cluster).await?;
         Ok(vms.iter().all(|vm| vm.holders.len() == usize::from(vm.want == Want::Running)))
     };
     rig.must(rig.cluster.until("everything to be settled", settled).await);
@@ -32,7 +34,7 @@ async fn a_stop_is_planned_and_a_crash_is_not() {
     let rig = Rig::with_vms(2, |_| {}).await;
     rig.post("/v1/vms/vm-1/stop", json!({ "force": true })).await.unwrap();
     let stopped = |cluster| async move {
-        let vms = holdfast::demo::Cluster::vms(cluster).await?;
+        let vms = Cluster::vms(cluster).await?;
         Ok(vms.iter().any(|vm| vm.name == "vm-1" && vm.state == "stopped"))
     };
     rig.must(rig.cluster.until("vm-1 to be stopped", stopped).await);
@@ -93,23 +95,12 @@ async fn the_masters_own_host_can_be_removed() {
     }
     rig.must(holdfast::demo::all_run(&rig.cluster, 2).await);
     let path = format!("/v1/hosts/{leaver}");
-    let gone = |cluster| {
-        let path = path.clone();
-        async move {
-            let client = holdfast::demo::Cluster::client(cluster).await?;
-            match client.delete(&path, &Note::default()).await {
-                Ok(answer) => Ok(answer["done"] == true),
-                Err(error) if error.code() == Some("not-found") => Ok(true),
-                Err(error) => Err(error.into()),
-            }
-        }
-    };
-    rig.must(rig.cluster.until("the host to be removed", gone).await);
+    rig.must(rig.cluster.until("the host to be removed", |cluster| gone(cluster, path.clone())).await);
     rig.machine(&leaver).kill().unwrap();
     assert!(rig.starts("vm-1") == 1 && rig.starts("vm-2") == 1, "the removal disturbed a VM");
     // Of the two that remain one votes: the loss of the other stops nothing.
     let alone = |cluster| async move {
-        let status = holdfast::demo::Cluster::client(cluster).await?.get::<Value>("/v1/status").await?;
+        let status = Cluster::client(cluster).await?.get::<Value>("/v1/status").await?;
         Ok(status["voters"].as_array().is_some_and(|voters| voters.len() == 1))
     };
     rig.must(rig.cluster.until("one voter to remain", alone).await);
@@ -119,6 +110,38 @@ async fn the_masters_own_host_can_be_removed() {
     rig.until_moved(&vms, &victim).await;
     rig.until_host(&victim, "alive").await;
     rig.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_not_removed_while_its_vote_is_needed() {
+    let mut rig = Rig::with_vms(0, |wanted| wanted.fence = None).await;
+    let master = rig.master().await;
+    let others: Vec<usize> = (0..3).filter(|place| rig.cluster.machines()[*place].name != master).collect();
+    let name = |rig: &Rig, place: usize| rig.cluster.machines()[place].name.clone();
+    let (leaver, dead) = (name(&rig, others[0]), name(&rig, others[1]));
+    rig.machine(&dead).kill().unwrap();
+    rig.until_host(&dead, "judged").await;
+    let client = rig.must(rig.cluster.client().await);
+    let path = format!("/v1/hosts/{leaver}");
+    let asked = client.delete(&path, &Note::default()).await.unwrap();
+    assert_eq!(asked["done"], false);
+    // In this time its vote would move, if it could.
+    lasting(Duration::from_secs(2)).await;
+    rig.post("/v1/networks", json!({ "name": "guests" })).await.expect("a majority is left");
+    let back = rig.cluster.power_cycle(others[1]).await;
+    rig.must(back);
+    rig.must(rig.cluster.until("the host to be removed", |cluster| gone(cluster, path.clone())).await);
+    rig.machine(&leaver).kill().unwrap();
+    rig.end().await;
+}
+
+/// Whether a host is removed by now, which this asks for.
+async fn gone(cluster: &Cluster, path: String) -> anyhow::Result<bool> {
+    match cluster.client().await?.delete(&path, &Note::default()).await {
+        Ok(answer) => Ok(answer["done"] == true),
+        Err(error) if error.code() == Some("not-found") => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
