@@ -6,7 +6,7 @@
 
 use crate::core::command::{Said, Want};
 use crate::core::ids::{Address, Authority, Epoch, FenceId, HostId, LogIndex, Ticket, VmId, VoterId};
-use crate::core::message::{FenceOp, FenceResult, Message, Protection};
+use crate::core::message::{FenceOp, FenceResult, Known, Message};
 use crate::core::reason::{Alert, HostState, JudgeCause, Proof, Refusal, Wait};
 use crate::core::record::{DatastoreCall, DatastoreResult};
 use crate::core::state::{HolderProof, Policy, Registration, VmDefinition};
@@ -43,15 +43,6 @@ pub enum Event {
     },
     /// The hypervisor says something.
     Platform(PlatformEvent),
-    /// The hypervisor asks whether a start may pass that did not come from us.
-    Hook {
-        /// Pairs the answer.
-        ticket: Ticket,
-        /// Which VM.
-        vm: VmId,
-        /// From where it is moved in alive, if it is.
-        from: Option<HostId>,
-    },
     /// A machine answered a ping: its kernel lives, whatever its agent does.
     Pong {
         /// From where.
@@ -232,6 +223,15 @@ pub enum PlatformEvent {
         /// Which VM.
         vm: VmId,
     },
+    /// Its hook asks whether a VM may come up, whoever wants it to.
+    Asks {
+        /// Pairs the answer.
+        ticket: Ticket,
+        /// Which VM.
+        vm: VmId,
+        /// Whether it is being moved in alive.
+        incoming: bool,
+    },
 }
 
 /// How a call to the hypervisor ended.
@@ -362,8 +362,8 @@ pub struct AgentStore {
     pub armed: crate::core::state::Armed,
     /// Whether policy lets software guards count, as far as it knows.
     pub software_guards: bool,
-    /// How it treats VMs, as far as it knows: so the hook can refuse a protected one before any master is heard.
-    pub protected: BTreeMap<VmId, Protection>,
+    /// The protected VMs, as far as it knows: so the hook can refuse one before any master is heard.
+    pub protected: BTreeMap<VmId, Known>,
     /// Where the voters are.
     pub voters: Vec<Address>,
     /// The epochs that it refuses for ever.

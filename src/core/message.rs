@@ -303,9 +303,18 @@ pub struct ConfigUpdate {
     /// Whether policy lets software guards count.
     pub software_guards: bool,
     /// VMs whose protection changed.
-    pub vms: Vec<(VmId, Protection)>,
+    pub vms: Vec<(VmId, Known)>,
     /// Where heartbeats go.
     pub voters: Vec<Address>,
+}
+
+/// What every host knows of a protected VM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Known {
+    /// By this the hypervisor knows it.
+    pub uuid: u128,
+    /// How it is treated.
+    pub protection: Protection,
 }
 
 /// How a host treats a VM.
@@ -357,8 +366,8 @@ pub struct Permit {
     pub epoch: Epoch,
     /// What the host must know first.
     pub config: ConfigVersion,
-    /// How the VM is to be treated.
-    pub protection: Protection,
+    /// What the host must know of the VM.
+    pub known: Known,
     /// Whether to start it, or let in what is being started or moved in by others.
     pub kind: PermitKind,
     /// What the hypervisor needs to know of it.
@@ -417,6 +426,6 @@ pub struct Wish {
     pub ticket: Ticket,
     /// Which VM.
     pub vm: VmId,
-    /// From where it is moved in alive, if it is.
-    pub from: Option<HostId>,
+    /// Whether it is being moved in alive.
+    pub incoming: bool,
 }

@@ -13,7 +13,10 @@ mod none;
 pub use none::NoPlatform;
 
 use crate::core::action::{PlatformCall, PlatformEvent};
-use crate::core::ids::{Ticket, VmId};
+use crate::core::ids::{Epoch, Ticket, VmId};
+use crate::core::message::Known;
+use crate::core::reason::Refusal;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Where an adapter tells what happened. It must not block: kills may wait behind it.
@@ -21,12 +24,18 @@ pub type Tell = Arc<dyn Fn(PlatformEvent) + Send + Sync>;
 
 /// A hypervisor, as a node uses it.
 pub trait Platform: Send {
+    /// Says which VMs are protected, the whole of it whenever it may have changed. It comes before all that rests on it.
+    fn know(&mut self, protected: &BTreeMap<VmId, Known>);
+
     /// Brings a VM's definition to this host; it comes before a start that shall use it. Only the adapter knows what
     /// the bytes mean. If they cannot be stored, the next start fails.
     fn define(&mut self, vm: VmId, definition: Arc<[u8]>);
 
     /// Calls the hypervisor. A look answers with what was seen after it was asked for.
     fn call(&mut self, ticket: Ticket, call: PlatformCall);
+
+    /// Answers what was asked by [`PlatformEvent::Asks`].
+    fn answer(&mut self, ticket: Ticket, answer: Result<Epoch, Refusal>);
 
     /// Kills the VM's process that exists or is just being made, past the hypervisor's daemon and past every call
     /// under way. Starts that come later are not hindered.

@@ -2,7 +2,10 @@
 
 use super::{Platform, Tell};
 use crate::core::action::{Outcome, PlatformCall, PlatformEvent, View};
-use crate::core::ids::{Ticket, VmId};
+use crate::core::ids::{Epoch, Ticket, VmId};
+use crate::core::message::Known;
+use crate::core::reason::Refusal;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Nothing runs here, and nothing can.
@@ -18,6 +21,8 @@ impl NoPlatform {
 }
 
 impl Platform for NoPlatform {
+    fn know(&mut self, _protected: &BTreeMap<VmId, Known>) {}
+
     fn define(&mut self, vm: VmId, _definition: Arc<[u8]>) {
         tracing::error!(%vm, "a VM was sent to a host without a hypervisor");
     }
@@ -28,6 +33,8 @@ impl Platform for NoPlatform {
             _ => PlatformEvent::Returned { ticket, outcome: Outcome::Failed },
         });
     }
+
+    fn answer(&mut self, _ticket: Ticket, _answer: Result<Epoch, Refusal>) {}
 
     fn kill(&mut self, _vm: VmId) {}
 

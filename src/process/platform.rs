@@ -1,14 +1,16 @@
 //! The adapter: takes the orders of a node, and has them carried out.
 
 use crate::core::action::{Outcome, PlatformCall, PlatformEvent, ProcessSeen, ProcessState, View};
-use crate::core::ids::{Ticket, VmId};
+use crate::core::ids::{Epoch, Ticket, VmId};
+use crate::core::message::Known;
+use crate::core::reason::Refusal;
 use crate::platform::{Platform, Tell};
 use crate::process::calls::Calls;
 use crate::process::lanes::{Lane, Lanes};
 use crate::process::life::{LifeDirectory, LifeError, vms_in};
 use crate::process::table;
 use crate::process::watch::Watcher;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -144,6 +146,9 @@ impl ProcessPlatform {
 }
 
 impl Platform for ProcessPlatform {
+    // Nothing but this starts VMs here, so there is no hook that would have to know them.
+    fn know(&mut self, _protected: &BTreeMap<VmId, Known>) {}
+
     fn define(&mut self, vm: VmId, definition: Arc<[u8]>) {
         let (calls, undefined) = (Arc::clone(&self.calls), Arc::clone(&self.undefined));
         let work = move || {
@@ -174,6 +179,8 @@ impl Platform for ProcessPlatform {
             | PlatformCall::ProbeLock { vm } => self.call_vm(ticket, vm, call),
         }
     }
+
+    fn answer(&mut self, _ticket: Ticket, _answer: Result<Epoch, Refusal>) {}
 
     fn kill(&mut self, vm: VmId) {
         self.calls.watcher.kill(vm);

@@ -190,7 +190,10 @@ impl Engine {
 
     fn pass(&mut self, action: NodeAction) -> Result<(), EngineError> {
         match action {
-            NodeAction::Core(Action::Save(store)) => self.hold_for(Operation::SaveAgent(store)),
+            NodeAction::Core(Action::Save(store)) => {
+                self.hands.know(&store.protected);
+                self.hold_for(Operation::SaveAgent(store))
+            }
             NodeAction::NewStore(image) => self.hold_for(Operation::NewVoter(image)),
             NodeAction::DropStore => self.hold_for(Operation::DropVoter),
             NodeAction::Store(batch) => self.hands.write_batch(batch),

@@ -6,9 +6,9 @@ use super::input::{Answer, Retry};
 use super::ledger::{Refused, row};
 use super::pings::Pings;
 use super::storage::Search;
-use crate::core::action::{Action, Event, Note, PlatformCall, WatchdogOp};
-use crate::core::ids::{Address, BootId, DatastoreId, FenceId, Ticket};
-use crate::core::message::{FenceOp, FenceResult};
+use crate::core::action::{Action, Event, Note, WatchdogOp};
+use crate::core::ids::{Address, BootId, DatastoreId, FenceId, Ticket, VmId};
+use crate::core::message::{FenceOp, FenceResult, Known};
 use crate::core::record::{DatastoreOp, DatastoreResult};
 use crate::core::state::FenceEntry;
 use crate::core::time::Instant;
@@ -62,6 +62,8 @@ pub(super) struct Hands {
     /// For datastores that were not there; they end with the loop.
     pub(super) _searches: Vec<Search>,
     pub(super) platform: Box<dyn Platform>,
+    /// What the hypervisor was told of protected VMs.
+    pub(super) known: BTreeMap<VmId, Known>,
     pub(super) watchdog: Option<Box<dyn Watchdog>>,
     pub(super) fences: Arc<FenceClients>,
     pub(super) fence_timeout: Duration,
@@ -82,16 +84,24 @@ impl Hands {
         self.transport.send(to, packet);
     }
 
+    /// Tells the hypervisor which VMs are protected, if that is news.
+    pub(super) fn know(&mut self, protected: &BTreeMap<VmId, Known>) {
+        if self.known != *protected {
+            self.platform.know(protected);
+            self.known.clone_from(protected);
+        }
+    }
+
     /// Does what needs no answer but the one that its adapter gives.
     pub(super) fn act(&mut self, action: Action) -> Result<(), WatchdogError> {
         match action {
             Action::Datastore { ticket, call } => self.on_datastore(ticket, call.datastore, call.op),
             Action::Define { vm, payload } => self.platform.define(vm, payload),
-            Action::Platform { ticket, call } => self.call(ticket, call),
+            Action::Platform { ticket, call } => self.platform.call(ticket, call),
             Action::Kill(vm) => self.platform.kill(vm),
             Action::Watchdog(op) => return self.work_watchdog(op),
             Action::Reboot => self.platform.reboot(),
-            Action::Hook { ticket, answer } => tracing::debug!(?ticket, ?answer, "nobody waits for the hook's answer"),
+            Action::Hook { ticket, answer } => self.platform.answer(ticket, answer),
             Action::Ping { to } => self.pings.ping(&self.transport.roster(), to),
             Action::Save(_)
             | Action::Send { .. }
@@ -101,10 +111,6 @@ impl Hands {
             | Action::Note(_) => {}
         }
         Ok(())
-    }
-
-    fn call(&mut self, ticket: Ticket, call: PlatformCall) {
-        self.platform.call(ticket, call);
     }
 
     fn on_datastore(&self, ticket: Ticket, datastore: DatastoreId, op: DatastoreOp) {

@@ -129,7 +129,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let setup = setup(&config, &member, &opened, (boot.id, guard), &storage, &timing);
     let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
     let shutdown = Arc::new(ShutdownMark::new(config.shutdown_mark.clone()));
-    let platform = platform(&config, &timing, &shutdown, &answers)?;
+    let mut platform = platform(&config, &timing, &shutdown, &answers)?;
+    platform.know(&opened.agent.protected);
     let (calls, called) = mpsc::channel(CALLS);
     let (calls_in, passed_on) = mpsc::channel(PASSED_ON);
     let (glance, glances) = watch::channel(Glance::default());
@@ -155,6 +156,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         datastores: storage.threads,
         _searches: searches,
         platform,
+        known: opened.agent.protected.clone(),
         watchdog,
         fences: Arc::new(FenceClients::new()),
         fence_timeout: timing.fence_timeout,

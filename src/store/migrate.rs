@@ -17,12 +17,18 @@ pub(super) struct Migration {
 /// All steps, the first from an empty file.
 pub(super) const MIGRATIONS: &[Migration] = &[
     FIRST,
+    SECOND,
     #[cfg(feature = "next-protocol")]
-    Migration { to: 2, apply: |transaction| transaction.execute_batch("ALTER TABLE node ADD COLUMN unread INTEGER") },
+    Migration { to: 3, apply: |transaction| transaction.execute_batch("ALTER TABLE node ADD COLUMN unread INTEGER") },
 ];
 
 const FIRST: Migration =
     Migration { to: 1, apply: |transaction| transaction.execute_batch(include_str!("version_1.sql")) };
+
+/// Agents know protected VMs by their UUIDs. None is known of those that there are: they are the embedded hypervisor's,
+/// which asks for none.
+const SECOND: Migration =
+    Migration { to: 2, apply: |transaction| transaction.execute_batch(include_str!("version_2.sql")) };
 
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))

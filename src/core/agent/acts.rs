@@ -1,7 +1,7 @@
 //! What the agent does to a VM that is here: kill it, let it go, stop it, move it.
 
 use super::Agent;
-use super::vms::LocalPresence;
+use super::local::LocalPresence;
 use crate::core::action::{Action, PlatformCall};
 use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::core::message::Exit;

@@ -1,9 +1,9 @@
 //! The hypervisor's hook: every start of a protected VM asks here first, whoever ordered it (rule 11).
 
 use super::Agent;
-use super::vms::LocalVm;
+use super::local::LocalVm;
 use crate::core::action::Action;
-use crate::core::ids::{ConfigVersion, Epoch, HostId, Ticket, VmId};
+use crate::core::ids::{ConfigVersion, Epoch, Ticket, VmId};
 use crate::core::message::{Exit, Message, Permit, PermitKind, Wish};
 use crate::core::reason::Refusal;
 use crate::core::sabotage::{Sabotage, breaks};
@@ -26,12 +26,11 @@ impl Agent {
         now: Instant,
         ticket: Ticket,
         vm: VmId,
-        from: Option<HostId>,
+        incoming: bool,
         actions: &mut Vec<Action>,
     ) {
-        if from.is_some()
-            && let Some(epoch) = self.take_expected(now, vm)
-        {
+        let known = if incoming { self.take_expected(now, vm) } else { self.started_under(vm) };
+        if let Some(epoch) = known {
             return actions.push(Action::Hook { ticket, answer: Ok(epoch) });
         }
         // Who was never told anything, or has forgotten it with a store that was restored, can not know who is protected.
@@ -45,15 +44,19 @@ impl Agent {
             self.let_pass(now, vm, actions);
             return actions.push(Action::Hook { ticket, answer: Ok(Epoch::NONE) });
         }
-        let runs_here = self.vms.get(&vm).is_some_and(|vm| !vm.is_gone());
+        let here = self.vms.get(&vm).filter(|vm| !vm.is_gone());
         match self.master {
-            Some(master) if self.admitted && !runs_here && self.hooks.len() < WAITING_LIMIT => {
+            Some(master) if self.admitted && here.is_none() && self.hooks.len() < WAITING_LIMIT => {
                 self.hooks.insert(ticket, Waiting { vm, deadline: now + self.timing.hook_deadline });
-                let wish = Wish { incarnation: self.incarnation(), ticket, vm, from };
+                let wish = Wish { incarnation: self.incarnation(), ticket, vm, incoming };
                 actions.push(Action::Send { to: master, message: Message::Wish(wish) });
             }
             _ => {
-                let refusal = if runs_here { Refusal::IdentityClash } else { Refusal::NotAdmitted };
+                let refusal = match here {
+                    Some(vm) if vm.is_coming_up() => Refusal::PermitExpired,
+                    Some(_) => Refusal::IdentityClash,
+                    None => Refusal::NotAdmitted,
+                };
                 self.answer_no(ticket, refusal, actions);
             }
         }
@@ -119,6 +122,13 @@ impl Agent {
         let deadline = now + self.timing.hook_deadline * 2;
         self.take_on(permit, LocalVm::expected(permit.epoch, deadline), actions);
         self.touch(now, permit.vm);
+    }
+
+    /// The epoch of a start that this agent has ordered, and that is still its to order. One that comes up late, after
+    /// its lease ended or after the call was given up, is let pass no more.
+    fn started_under(&self, vm: VmId) -> Option<Epoch> {
+        let may_start = self.admitted && self.lease.holds();
+        self.vms.get(&vm).filter(|_| may_start)?.started_under()
     }
 
     fn take_expected(&mut self, now: Instant, vm: VmId) -> Option<Epoch> {

@@ -65,7 +65,7 @@ impl Agent {
 
     /// Whether this VM is one that the end of the lease ends.
     pub(super) fn is_leased(&self, vm: VmId) -> bool {
-        self.store.protected.get(&vm) == Some(&Protection::Lease)
+        self.store.protected.get(&vm).is_some_and(|known| known.protection == Protection::Lease)
     }
 
     /// What is held without a lease so far has one from now on: the master is about to hear that it may count on it.

@@ -15,6 +15,7 @@
 mod acts;
 mod hook;
 mod lease;
+mod local;
 mod orders;
 mod session;
 mod storage;
@@ -79,7 +80,7 @@ pub struct Agent {
     reports: session::Reports,
     lease: lease::Lease,
     channels: BTreeMap<DatastoreId, storage::Channel>,
-    vms: BTreeMap<VmId, vms::LocalVm>,
+    vms: BTreeMap<VmId, local::LocalVm>,
     looks: vms::Looks,
     hooks: BTreeMap<Ticket, hook::Waiting>,
     remote: BTreeMap<Ticket, (Address, Ticket)>,
@@ -163,7 +164,6 @@ impl Agent {
                 }
             }
             Event::Platform(event) => self.platform_says(now, event, actions),
-            Event::Hook { ticket, vm, from } => self.hook_asks(now, ticket, vm, from, actions),
             Event::Upgrade => self.begin_upgrade(now, actions),
             Event::ShuttingDown => self.begin_shutdown(now, actions),
             Event::ShutdownCalledOff => self.shutting_down = false,
@@ -177,6 +177,7 @@ impl Agent {
             PlatformEvent::Returned { ticket, outcome } => self.call_returned(now, ticket, outcome, actions),
             PlatformEvent::Looked { ticket, view } => self.looked(now, ticket, view, actions),
             PlatformEvent::Changed { .. } => self.look(now, actions),
+            PlatformEvent::Asks { ticket, vm, incoming } => self.hook_asks(now, ticket, vm, incoming, actions),
         }
     }
 

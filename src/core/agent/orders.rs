@@ -1,7 +1,7 @@
 //! What the master permits and orders, and what of it is refused (rules 9 and 12).
 
 use super::Agent;
-use super::vms::LocalVm;
+use super::local::LocalVm;
 use crate::core::action::{Action, Outcome, PlatformCall};
 use crate::core::command::Want;
 use crate::core::ids::{Epoch, Ticket, VmId};

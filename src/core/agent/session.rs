@@ -1,7 +1,7 @@
 //! How a host makes itself known, is admitted, and keeps the master informed.
 
 use super::Agent;
-use super::vms::LocalVm;
+use super::local::LocalVm;
 use crate::core::action::{Action, PlatformCall};
 use crate::core::ids::Address;
 use crate::core::message::{
@@ -191,12 +191,12 @@ impl Agent {
             Armed::Armed => {}
             Armed::Observe => self.close_watchdog(actions),
         }
-        for (vm, protection) in &update.vms {
-            if *protection == Protection::None {
+        for (vm, known) in &update.vms {
+            if known.protection == Protection::None {
                 self.store.protected.remove(vm);
                 self.store.journal.remove(vm);
                 self.vms.remove(vm);
-            } else if self.store.protected.insert(*vm, *protection).is_none() {
+            } else if self.store.protected.insert(*vm, *known).is_none() {
                 self.account_for(now, *vm, actions);
             }
         }

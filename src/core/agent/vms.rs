@@ -5,49 +5,13 @@
 //! began after that shows no process (rules 6, 12 and 13).
 
 use super::Agent;
+use super::local::{LocalPresence, LocalVm};
 use crate::core::action::{Action, Ended, Outcome, PlatformCall, ProcessState, View};
 use crate::core::ids::{Epoch, Ticket, VmId};
-use crate::core::message::{Exit, Permit, Presence, VmCondition};
+use crate::core::message::{Exit, Permit};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
 use std::sync::Arc;
-
-/// A VM that is here, was here, or may yet come to be.
-#[derive(Debug)]
-pub(super) struct LocalVm {
-    pub(super) epoch: Epoch,
-    pub(super) presence: LocalPresence,
-    /// How its end will be told, if it is not left to the hypervisor's word.
-    pub(super) exit: Option<Exit>,
-    /// A call on it that has not returned.
-    pub(super) call: Option<(Ticket, PlatformCall)>,
-    /// Whether work that may yet bring up a process can lie in the daemon.
-    pub(super) in_flight: bool,
-    /// Whether any process of it is to be killed as soon as it is seen.
-    pub(super) killing: bool,
-    /// Only a look later than this one settles that it is gone.
-    pub(super) settle_after: u64,
-    /// Whether it is not known yet if it was here when its protection began.
-    pub(super) accounting: bool,
-    /// Until when a live migration may still arrive.
-    pub(super) expected_until: Option<Instant>,
-    /// Since when it is being started, or asked to stop.
-    pub(super) since: Instant,
-    /// When it was last asked to stop.
-    pub(super) asked: Instant,
-    /// The version of the report that tells of its present condition.
-    pub(super) changed: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum LocalPresence {
-    Starting,
-    Running,
-    Incoming,
-    Stopping,
-    Unknown,
-    Gone { refuses: Epoch, exit: Exit },
-}
 
 /// The looks of this run: one at a time.
 #[derive(Debug)]
@@ -76,88 +40,6 @@ impl Looks {
     /// Whether the host has an inactive definition of this VM.
     pub(super) fn is_defined(&self, vm: VmId) -> bool {
         self.defined.contains(&vm)
-    }
-}
-
-impl LocalVm {
-    fn new(epoch: Epoch, presence: LocalPresence, now: Instant) -> LocalVm {
-        LocalVm {
-            epoch,
-            presence,
-            exit: None,
-            call: None,
-            in_flight: false,
-            killing: false,
-            settle_after: 0,
-            accounting: false,
-            expected_until: None,
-            since: now,
-            asked: now,
-            changed: 0,
-        }
-    }
-
-    /// One that the daemon brings up after the hook let it pass.
-    pub(super) fn let_in(epoch: Epoch, now: Instant) -> LocalVm {
-        LocalVm { in_flight: true, ..LocalVm::new(epoch, LocalPresence::Starting, now) }
-    }
-
-    /// Another start of it was let pass, though this one is not known to be over.
-    pub(super) fn let_another_in(&mut self, looked: u64) {
-        self.in_flight = true;
-        self.settle_after = looked;
-    }
-
-    /// One that may arrive by live migration until then.
-    pub(super) fn expected(epoch: Epoch, until: Instant) -> LocalVm {
-        LocalVm { expected_until: Some(until), ..LocalVm::new(epoch, LocalPresence::Incoming, until) }
-    }
-
-    /// A live migration asks to be let in: the epoch, if it is expected.
-    pub(super) fn arrive(&mut self, now: Instant) -> Option<Epoch> {
-        let until = self.expected_until.take()?;
-        if now >= until || self.killing {
-            return None;
-        }
-        self.in_flight = true;
-        Some(self.epoch)
-    }
-
-    pub(super) fn is_gone(&self) -> bool {
-        matches!(self.presence, LocalPresence::Gone { .. })
-    }
-
-    pub(super) fn is_told_gone(&self, version: u64) -> bool {
-        self.is_gone() && self.changed <= version
-    }
-
-    pub(super) fn is_newer_than(&self, version: u64) -> bool {
-        self.changed > version
-    }
-
-    pub(super) fn condition(&self, vm: VmId) -> VmCondition {
-        let presence = match self.presence {
-            LocalPresence::Starting => Presence::Starting,
-            LocalPresence::Running => Presence::Running,
-            LocalPresence::Incoming => Presence::Incoming,
-            LocalPresence::Stopping => Presence::Stopping,
-            LocalPresence::Unknown => Presence::Unknown,
-            LocalPresence::Gone { refuses, exit } => Presence::Gone { refuses, exit },
-        };
-        VmCondition { vm, epoch: self.epoch, presence }
-    }
-
-    fn is_unsettled(&self) -> bool {
-        !matches!(self.presence, LocalPresence::Running | LocalPresence::Gone { .. })
-    }
-
-    /// Whether a look shows that nothing of it is left, given that it shows no process.
-    fn is_settled_by(&self, number: u64, view: &View, vm: VmId, now: Instant) -> bool {
-        let starts = matches!(self.call, Some((_, PlatformCall::Start { .. })));
-        let expected = self.expected_until.is_some_and(|until| now < until) && !self.killing;
-        let daemon_is_done = !self.in_flight || (view.daemon && !view.busy.contains(&vm));
-        let is_idle = (!starts && daemon_is_done) || breaks(Sabotage::ReleasedWhileQueued);
-        number > self.settle_after && !expected && is_idle
     }
 }
 
@@ -353,7 +235,7 @@ impl Agent {
     /// Writes down that a VM may run here from now on, and how it is treated, before anything is done about it.
     pub(super) fn take_on(&mut self, permit: &Permit, local: LocalVm, actions: &mut Vec<Action>) {
         self.store.journal.insert(permit.vm, permit.epoch);
-        self.store.protected.insert(permit.vm, permit.protection);
+        self.store.protected.insert(permit.vm, permit.known);
         self.save(actions);
         self.vms.insert(permit.vm, local);
     }

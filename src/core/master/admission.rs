@@ -3,8 +3,8 @@
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::{Admission, Command};
-use crate::core::ids::{Address, BootId, ConfigVersion, Generation, Incarnation, VmId};
-use crate::core::message::{Ack, Challenge, ConfigUpdate, Heartbeat, Message, Protection, Register, Welcome};
+use crate::core::ids::{Address, BootId, ConfigVersion, Generation, Incarnation};
+use crate::core::message::{Ack, Challenge, ConfigUpdate, Heartbeat, Known, Message, Protection, Register, Welcome};
 use crate::core::reason::{Alert, HostState, JudgeCause, Proof};
 use crate::core::record::VmEpoch;
 use crate::core::sabotage::{Sabotage, breaks};
@@ -270,8 +270,7 @@ fn config_update(
     // What it was told by the master of another cluster generation leads to nothing here.
     let base = if base > state.config || !base.is_akin_to(state.config) { ConfigVersion(0) } else { base };
     let changed = |vm: &Vm| if base.0 == 0 { vm.protected } else { vm.config > base };
-    let protections: Vec<(VmId, Protection)> =
-        state.vms.iter().filter(|(_, vm)| changed(vm)).map(|(id, vm)| (*id, protection(vm))).collect();
+    let vms = state.vms.iter().filter(|(_, vm)| changed(vm)).map(|(id, vm)| (*id, known(vm))).collect();
     ConfigUpdate {
         incarnation,
         authority,
@@ -279,16 +278,17 @@ fn config_update(
         version: state.config,
         armed: state.armed,
         software_guards: state.policy.accept_software_guards,
-        vms: protections,
+        vms,
         voters: state.voter_addresses(),
     }
 }
 
-/// How a host is to treat a VM.
-pub(super) fn protection(vm: &Vm) -> Protection {
-    match (vm.protected, vm.definition.response) {
+/// What a host must know of a VM.
+pub(super) fn known(vm: &Vm) -> Known {
+    let protection = match (vm.protected, vm.definition.response) {
         (false, _) => Protection::None,
         (true, Response::Restart) => Protection::Lease,
         (true, Response::RestartWithoutLease | Response::Leave) => Protection::Permit,
-    }
+    };
+    Known { uuid: vm.definition.uuid, protection }
 }

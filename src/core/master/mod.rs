@@ -183,11 +183,7 @@ impl Master {
             Event::Fence { ticket, result } => self.reached(cx, ticket, RemoteResult::Fence(result), out),
             Event::Request { ticket, request, said } => self.requested(cx, ticket, request, said, out),
             Event::Pong { from } => self.pong(cx, from),
-            Event::Platform(_)
-            | Event::Hook { .. }
-            | Event::Upgrade
-            | Event::ShuttingDown
-            | Event::ShutdownCalledOff => {}
+            Event::Platform(_) | Event::Upgrade | Event::ShuttingDown | Event::ShutdownCalledOff => {}
         }
         self.recover(cx, out);
     }

@@ -55,7 +55,7 @@ impl Master {
                 vm: id,
                 epoch: holder.epoch,
                 config: holder.config,
-                protection: super::admission::protection(vm),
+                known: super::admission::known(vm),
                 kind,
                 payload: Arc::clone(&vm.definition.payload),
             }),
@@ -93,11 +93,11 @@ impl Master {
         let (id, version, by_hook) = (wish.vm, vm.version, Some(wish.ticket));
         if let Some(holder) = vm.holders.get(&target.host).copied() {
             // If just that is allowed already, the hook asks because the permit was lost, or is late.
-            let is_source = |from: HostId| vm.holders.get(&from).is_some_and(|other| other.role == Role::Outgoing);
-            let is_meant = match (holder.role, wish.from) {
-                (Role::Starting, None) => true,
-                (Role::Incoming, Some(from)) => is_source(from),
-                _ => false,
+            let is_leaving = vm.holders.values().any(|other| other.role == Role::Outgoing);
+            let is_meant = match holder.role {
+                Role::Starting => !wish.incoming,
+                Role::Incoming => wish.incoming && is_leaving,
+                Role::Running | Role::Outgoing | Role::Unaccounted => false,
             };
             return if is_meant {
                 self.send_permit(cx, id, target.host, &holder, PermitKind::Hook(wish.ticket), out);
@@ -106,13 +106,15 @@ impl Master {
                 Err(Refusal::IdentityClash)
             };
         }
-        match wish.from {
-            None => out.propose(Command::Place { vm: id, version, target, by_hook }),
-            Some(from) => {
-                let from = cx.state.incarnation(from).ok_or(Refusal::NoSuchThing)?;
-                out.propose(Command::Move { vm: id, version, from, to: target, by_hook });
-            }
+        if !wish.incoming {
+            out.propose(Command::Place { vm: id, version, target, by_hook });
+            return Ok(());
         }
+        // The destination does not know where it comes from; the log knows where it runs.
+        let mut sources = vm.holders.iter().filter(|(_, holder)| holder.role == Role::Running);
+        let (Some((source, _)), None) = (sources.next(), sources.next()) else { return Err(Refusal::NoSuchThing) };
+        let from = cx.state.incarnation(*source).ok_or(Refusal::NoSuchThing)?;
+        out.propose(Command::Move { vm: id, version, from, to: target, by_hook });
         Ok(())
     }
 

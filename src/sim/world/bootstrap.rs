@@ -3,7 +3,7 @@
 use crate::core::action::AgentStore;
 use crate::core::command::Want;
 use crate::core::ids::{Address, BootId, ConfigVersion, Generation, HostId, VmId, VoterId};
-use crate::core::message::Protection;
+use crate::core::message::{Known, Protection};
 use crate::core::state::{Armed, ClusterState, Host, Life, Response, Standing, Vm};
 use crate::core::timing::Timing;
 use crate::election::StoreImage;
@@ -160,11 +160,14 @@ fn found(machines: &mut [Machine], state: &ClusterState) {
     // A state of plain numbers, maps and words can always be serialised; an empty snapshot would be refused at once.
     let snapshot = format::write_state(state).unwrap_or_default();
     let voters: Vec<VoterId> = state.voters.keys().copied().collect();
-    let protection = |vm: &Vm| match vm.definition.response {
-        Response::Restart => Protection::Lease,
-        Response::RestartWithoutLease | Response::Leave => Protection::Permit,
+    let known = |vm: &Vm| Known {
+        uuid: vm.definition.uuid,
+        protection: match vm.definition.response {
+            Response::Restart => Protection::Lease,
+            Response::RestartWithoutLease | Response::Leave => Protection::Permit,
+        },
     };
-    let protected: BTreeMap<VmId, Protection> = state.vms.iter().map(|(id, vm)| (*id, protection(vm))).collect();
+    let protected: BTreeMap<VmId, Known> = state.vms.iter().map(|(id, vm)| (*id, known(vm))).collect();
     let addresses = state.voter_addresses();
     for machine in machines {
         machine.agent.store =

@@ -5,6 +5,7 @@ use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::node::NodeEvent;
 use crate::sim::world::fact::Fact;
 use crate::sim::world::machine::{Call, CallKind, Daemon};
+use crate::sim::world::people::Asker;
 use crate::sim::world::queue::Occurrence;
 use crate::sim::world::state::{World, micros};
 use std::time::Duration;
@@ -47,7 +48,7 @@ impl World {
         let nature = &self.spec.nature;
         let bounds = match kind {
             CallKind::Start(_) => nature.start,
-            CallKind::LateStart(_) => LATE,
+            CallKind::LateQueued(_) | CallKind::LateStart(_) => LATE,
             CallKind::StopGraceful => nature.stop,
             CallKind::StopIgnored => (self.timing.call_deadline, self.timing.call_deadline),
             CallKind::StopKilled | CallKind::Destroy => nature.kill,
@@ -99,15 +100,23 @@ impl World {
     fn finish_call(&mut self, machine: usize, call: &Call) -> Option<Outcome> {
         let vm = call.vm;
         match call.kind {
-            CallKind::Start(epoch) => {
-                let hypervisor = &mut self.machines[machine].hypervisor;
-                if hypervisor.timed_out_starts > 0 {
-                    hypervisor.timed_out_starts -= 1;
-                    self.begin_call(machine, vm, CallKind::LateStart(epoch), None);
+            CallKind::Queued(epoch) => {
+                if self.chance.hypervisor.chance(50) && self.times_out(machine) {
+                    self.begin_call(machine, vm, CallKind::LateQueued(epoch), None);
                     return Some(Outcome::TimedOut);
                 }
-                Some(self.finish_start(machine, vm, epoch))
+                self.ask_hook(machine, vm, Asker::Own { epoch, answer: call.answer });
+                None
             }
+            CallKind::LateQueued(epoch) => {
+                self.ask_hook(machine, vm, Asker::Own { epoch, answer: None });
+                None
+            }
+            CallKind::Start(epoch) if call.answer.is_some() && self.times_out(machine) => {
+                self.begin_call(machine, vm, CallKind::LateStart(epoch), None);
+                Some(Outcome::TimedOut)
+            }
+            CallKind::Start(epoch) => Some(self.finish_start(machine, vm, epoch)),
             CallKind::LateStart(epoch) => {
                 self.finish_start(machine, vm, epoch);
                 None
@@ -138,6 +147,14 @@ impl World {
             CallKind::Answer(outcome) => Some(outcome),
             CallKind::Move(_) => None,
         }
+    }
+
+    /// Whether a start is to be reported as timed out, which counts as one that was.
+    fn times_out(&mut self, machine: usize) -> bool {
+        let left = &mut self.machines[machine].hypervisor.timed_out_starts;
+        let does = *left > 0;
+        *left = left.saturating_sub(1);
+        does
     }
 
     fn finish_start(&mut self, machine: usize, vm: VmId, epoch: Option<Epoch>) -> Outcome {

@@ -113,7 +113,7 @@ impl World {
                 if !known || self.machines[place].hypervisor.processes.contains_key(vm) {
                     return Err(Skipped);
                 }
-                self.ask_hook(place, *vm, None, Asker::Start);
+                self.ask_hook(place, *vm, Asker::Start);
                 Ok(())
             }),
             Fault::HypervisorStop(vm) => self.executor(*vm).ok_or(Skipped).map(|place| {

@@ -209,7 +209,7 @@ impl World {
         let wanted = self.spec.vms.iter().filter(|vm| vm.wanted && !vm.protected && vm.definition.home == Some(host));
         for vm in wanted.map(|vm| vm.definition.id).collect::<Vec<_>>() {
             if !self.is_guarded(machine, vm) {
-                self.ask_hook(machine, vm, None, Asker::Start);
+                self.ask_hook(machine, vm, Asker::Start);
             }
         }
     }

@@ -148,8 +148,13 @@ pub(super) struct Call {
 /// What was called for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum CallKind {
+    /// An agent's start, for which the hook is asked next.
+    Queued(Epoch),
+    /// The same, reported as timed out.
+    LateQueued(Epoch),
+    /// A start that the hook has let pass.
     Start(Option<Epoch>),
-    /// A start that was reported as timed out, and happens yet.
+    /// The same, reported as timed out: it happens yet.
     LateStart(Option<Epoch>),
     StopGraceful,
     /// The guest does not heed it; only the time-out comes back.
@@ -236,7 +241,7 @@ impl CallKind {
     pub(super) fn of(call: &PlatformCall) -> Option<(VmId, CallKind)> {
         use crate::core::command::Want;
         match *call {
-            PlatformCall::Start { vm, epoch } => Some((vm, CallKind::Start(Some(epoch)))),
+            PlatformCall::Start { vm, epoch } => Some((vm, CallKind::Queued(epoch))),
             PlatformCall::Stop { vm, want: Want::Killed } => Some((vm, CallKind::StopKilled)),
             PlatformCall::Stop { vm, .. } => Some((vm, CallKind::StopGraceful)),
             PlatformCall::Undefine { vm } => Some((vm, CallKind::Undefine)),

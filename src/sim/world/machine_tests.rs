@@ -6,7 +6,8 @@ use super::*;
 #[test]
 fn a_hardware_watchdog_fires_through_a_freeze() {
     let mut simulation = world();
-    act(&mut simulation, 0, vec![core(Action::Watchdog(WatchdogOp::Open)), start(1)]);
+    act(&mut simulation, 0, vec![core(Action::Watchdog(WatchdogOp::Open))]);
+    begin(&mut simulation, 0, 1);
     simulation.run_until(s(2));
     assert_eq!(simulation.truth().executes_on(VM), Some(HostId(1)));
     simulation.schedule(s(2), Fault::Freeze(HostId(1), s(60)));
@@ -106,10 +107,11 @@ fn a_lying_fence_excuses_what_follows() {
     let mut simulation = running();
     simulation.schedule(s(2), Fault::Fence(FenceId(1), FenceFault::Lies, s(60)));
     simulation.run_until(s(2));
-    act(&mut simulation, 1, vec![fence(FenceOp::Power), start(2)]);
+    act(&mut simulation, 1, vec![fence(FenceOp::Power)]);
+    begin(&mut simulation, 1, 2);
     simulation.run_until(s(4));
     assert_eq!(fenced(&mut simulation), [FenceResult::Off]);
-    act(&mut simulation, 2, vec![start(3)]);
+    begin(&mut simulation, 2, 3);
     simulation.run_until(s(6));
     assert!(simulation.violations().iter().any(|violation| violation.invariant == "I1" && violation.excused));
 }
@@ -168,7 +170,8 @@ fn the_same_seed_gives_the_same_run() {
         let mut simulation = Simulation::<Script>::with_brains(spec);
         simulation.record(true);
         simulation.run_until(s(1));
-        act(&mut simulation, 0, vec![start(1), record(1)]);
+        begin(&mut simulation, 0, 1);
+        act(&mut simulation, 0, vec![record(1)]);
         simulation.schedule(s(3), Fault::Shutdown(HostId(1), Some(s(2))));
         simulation.schedule(s(4), Fault::Reboot(HostId(2)));
         simulation.run_until(s(60));

@@ -44,8 +44,7 @@ impl World {
         };
         self.migrations.push(Migration { id, vm, from, to, arriving: false, answer });
         self.begin_call(from, vm, CallKind::Move(id), answer);
-        let host = self.machines[from].host;
-        self.ask_hook(to, vm, Some(host), Asker::Arrival(id));
+        self.ask_hook(to, vm, Asker::Arrival(id));
     }
 
     /// The destination's hook has answered: the process comes up there, and waits.

@@ -1,6 +1,6 @@
 //! People: operators who ask the cluster through a client, and who use the hypervisor's own tools past it.
 
-use crate::core::action::{Event, Note, Request};
+use crate::core::action::{Event, Note, Outcome, PlatformEvent, Request};
 use crate::core::ids::{Epoch, HostId, Ticket, VmId};
 use crate::core::message::Protection;
 use crate::core::reason::Refusal;
@@ -43,6 +43,8 @@ pub(super) struct PendingHook {
 pub(super) enum Asker {
     /// A start that did not come from the agent.
     Start,
+    /// A start that the agent has ordered, in this call.
+    Own { epoch: Epoch, answer: Option<(u64, Ticket)> },
     /// The destination of the migration of this number.
     Arrival(u64),
 }
@@ -155,24 +157,25 @@ impl World {
     /// Whether a machine's hook lets the VM in with a permit only, as far as its agent knows.
     pub(super) fn is_guarded(&self, machine: usize, vm: VmId) -> bool {
         let known = self.machines[machine].agent.store.protected.get(&vm);
-        known.is_some_and(|protection| *protection != Protection::None)
+        known.is_some_and(|known| known.protection != Protection::None)
     }
 
-    /// A start, or an arrival, that the agent did not order itself: the hypervisor asks the hook. It fails closed for
-    /// what is protected, and lets strangers pass.
-    pub(super) fn ask_hook(&mut self, machine: usize, vm: VmId, from: Option<HostId>, asker: Asker) {
+    /// A start or an arrival, whoever ordered it: the hypervisor asks the hook. It fails closed for what is protected,
+    /// and lets strangers pass.
+    pub(super) fn ask_hook(&mut self, machine: usize, vm: VmId, asker: Asker) {
         let target = &self.machines[machine];
         if !target.is_up() || matches!(target.hypervisor.daemon, Daemon::Restarts(_)) {
-            self.hook_refused(asker);
+            self.hook_refused(machine, asker);
         } else if !self.is_guarded(machine, vm) {
             self.hook_passed(machine, vm, asker, None);
         } else if !target.agent.running {
             self.chronicle.counts.add("hook", "failed-closed");
-            self.hook_refused(asker);
+            self.hook_refused(machine, asker);
         } else {
             let ticket = Ticket(self.number());
             self.hooks.insert(ticket, PendingHook { machine, vm, asker });
-            self.deliver(machine, NodeEvent::Core(Event::Hook { ticket, vm, from }));
+            let incoming = matches!(asker, Asker::Arrival(_));
+            self.deliver(machine, NodeEvent::Core(Event::Platform(PlatformEvent::Asks { ticket, vm, incoming })));
             self.after(HOOK, Occurrence::HookExpires(ticket));
         }
     }
@@ -190,7 +193,7 @@ impl World {
             }
             Err(_) => {
                 self.chronicle.counts.add("hook", "refused");
-                self.hook_refused(asker);
+                self.hook_refused(machine, asker);
             }
         }
     }
@@ -199,7 +202,7 @@ impl World {
     pub(super) fn hook_expires(&mut self, ticket: Ticket) {
         if let Some(hook) = self.hooks.remove(&ticket) {
             self.chronicle.counts.add("hook", "failed-closed");
-            self.hook_refused(hook.asker);
+            self.hook_refused(hook.machine, hook.asker);
         }
     }
 
@@ -215,13 +218,16 @@ impl World {
         }
         match asker {
             Asker::Start => self.begin_call(machine, vm, CallKind::Start(epoch), None),
+            Asker::Own { epoch, answer } => self.begin_call(machine, vm, CallKind::Start(Some(epoch)), answer),
             Asker::Arrival(migration) => self.let_in(migration, epoch),
         }
     }
 
-    fn hook_refused(&mut self, asker: Asker) {
-        if let Asker::Arrival(migration) = asker {
-            self.abort_migration(migration);
+    fn hook_refused(&mut self, machine: usize, asker: Asker) {
+        match asker {
+            Asker::Start => {}
+            Asker::Own { answer, .. } => self.answer_call(machine, answer, Outcome::Refused),
+            Asker::Arrival(migration) => self.abort_migration(migration),
         }
     }
 }

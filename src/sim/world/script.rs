@@ -7,7 +7,7 @@ pub(super) use crate::core::action::{
 };
 pub(super) use crate::core::command::Want;
 pub(super) use crate::core::ids::{Address, DatastoreId, Epoch, FenceId, Incarnation, Ticket, VmId, VoterId};
-pub(super) use crate::core::message::{FenceOp, FenceResult, Message, Protection, Watchdog};
+pub(super) use crate::core::message::{FenceOp, FenceResult, Known, Message, Protection, Watchdog};
 pub(super) use crate::core::reason::Refusal;
 pub(super) use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Record, Slot};
 pub(super) use crate::core::state::{Policy, Response, VmDefinition};
@@ -125,6 +125,21 @@ pub(super) fn start(number: u64) -> NodeAction {
     platform(PlatformCall::Start { vm: VM, epoch })
 }
 
+/// Has the node on a machine start the VM, and its hook let it pass.
+pub(super) fn begin(simulation: &mut Simulation<Script>, machine: usize, number: u64) {
+    act(simulation, machine, vec![start(number)]);
+    simulation.run_until(simulation.now() + Duration::from_millis(10));
+    pass(simulation, machine, number);
+}
+
+/// Answers the hook's question, if there is one.
+pub(super) fn pass(simulation: &mut Simulation<Script>, machine: usize, number: u64) {
+    if let Some(ticket) = hook_ticket(simulation, machine) {
+        let answer = Ok(Epoch { number, ..Epoch::NONE });
+        act(simulation, machine, vec![core(Action::Hook { ticket, answer })]);
+    }
+}
+
 pub(super) fn script(simulation: &mut Simulation<Script>, machine: usize) -> &mut Script {
     simulation.brains[machine].as_mut().expect("its agent runs")
 }
@@ -166,8 +181,10 @@ pub(super) fn outcomes(simulation: &mut Simulation<Script>, machine: usize) -> V
 /// Lets the VM run on the first host, and every host's hook ask for it.
 pub(super) fn running() -> Simulation<Script> {
     let mut simulation = world();
-    let store = AgentStore { protected: BTreeMap::from([(VM, Protection::Lease)]), ..AgentStore::default() };
-    act(&mut simulation, 0, vec![core(Action::Save(Box::new(store))), start(1)]);
+    let known = Known { uuid: 1, protection: Protection::Lease };
+    let store = AgentStore { protected: BTreeMap::from([(VM, known)]), ..AgentStore::default() };
+    act(&mut simulation, 0, vec![core(Action::Save(Box::new(store)))]);
+    begin(&mut simulation, 0, 1);
     simulation.run_until(s(2));
     assert_eq!(outcomes(&mut simulation, 0), [Outcome::Done]);
     simulation
@@ -175,7 +192,7 @@ pub(super) fn running() -> Simulation<Script> {
 
 pub(super) fn hook_ticket(simulation: &mut Simulation<Script>, machine: usize) -> Option<Ticket> {
     script(simulation, machine).seen.iter().find_map(|event| match event {
-        NodeEvent::Core(Event::Hook { ticket, .. }) => Some(*ticket),
+        NodeEvent::Core(Event::Platform(PlatformEvent::Asks { ticket, .. })) => Some(*ticket),
         _ => None,
     })
 }

@@ -10,7 +10,7 @@ mod writing;
 use super::{LedgerKey, LedgerRow, Opened, Operation, Store, StoreError, WriteError};
 use crate::core::action::AgentStore;
 use crate::core::ids::{Authority, BootId, ClusterGeneration, ConfigVersion, Epoch, LogIndex, Ticket, VmId, VoterId};
-use crate::core::message::Protection;
+use crate::core::message::{Known, Protection};
 use crate::core::state::Armed;
 use crate::election::{Ballot, Payload, StoreBatch, StoreImage, StoredEntry};
 use std::path::Path;
@@ -90,7 +90,9 @@ fn agent() -> AgentStore {
         watchdog_opened: Some(BootId(u64::MAX)),
         armed: Armed::Armed,
         software_guards: true,
-        protected: [(VmId(1), Protection::Lease), (VmId(2), Protection::Permit)].into(),
+        protected: [(1, Protection::Lease), (2, Protection::Permit)]
+            .map(|(vm, protection)| (VmId(vm), Known { uuid: u128::from(vm), protection }))
+            .into(),
         voters: vec![crate::core::ids::Address(3)],
         floors: [(VmId(1), epoch(5))].into(),
         journal: [(VmId(2), epoch(6))].into(),

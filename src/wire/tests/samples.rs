@@ -5,7 +5,7 @@ use crate::core::ids::{
     Ticket, VmId, VoterId,
 };
 use crate::core::message::{
-    Ack, Challenge, Heartbeat, Inventory, Message, Permit, PermitKind, Presence, Protection, Register, Report,
+    Ack, Challenge, Heartbeat, Inventory, Known, Message, Permit, PermitKind, Presence, Protection, Register, Report,
     VmCondition,
 };
 use crate::election::{self, Members, Payload, StoredEntry, StoredSnapshot};
@@ -135,7 +135,7 @@ fn cluster_message() -> impl Strategy<Value = Message> {
                 vm: VmId(1),
                 epoch: Epoch::NONE,
                 config: ConfigVersion(2),
-                protection: Protection::Lease,
+                known: Known { uuid: u128::MAX, protection: Protection::Lease },
                 kind: PermitKind::Hook(Ticket(ticket)),
             })
         }),

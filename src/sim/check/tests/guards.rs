@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::action::{Action, Event, PlatformCall, WatchdogOp};
 use crate::core::ids::{Address, DatastoreId, Incarnation, Ticket};
-use crate::core::message::{Ack, Heartbeat, Message, Permit, PermitKind, Protection};
+use crate::core::message::{Ack, Heartbeat, Known, Message, Permit, PermitKind, Protection};
 use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Record, Slot};
 use crate::election::Members;
 use crate::node::{NodeAction, NodeEvent, Packet};
@@ -154,7 +154,7 @@ fn a_start_needs_a_permit_that_is_fresh() {
         vm: VM,
         epoch: epoch(1),
         config: Default::default(),
-        protection: Protection::Lease,
+        known: Known { uuid: 1, protection: Protection::Lease },
         kind: PermitKind::Start,
         payload: Default::default(),
     };
