@@ -210,6 +210,8 @@ fn definition(state: &ClusterState, new: NewVm, uuid: Uuid) -> Result<VmDefiniti
         priority: new.priority,
         home: new.home.map(|name| find_host(state, &name)).transpose()?,
         locked: new.locked,
+        needs: BTreeSet::new(),
+        bonds: Vec::new(),
         payload: new.definition.into_bytes().into(),
     })
 }

@@ -5,13 +5,13 @@
 //! stable storage.
 
 use crate::core::command::{Said, Want};
-use crate::core::ids::{Address, Authority, Epoch, FenceId, HostId, LogIndex, Ticket, VmId, VoterId};
+use crate::core::ids::{Address, Authority, Epoch, FeatureId, FenceId, HostId, LogIndex, Ticket, VmId, VoterId};
 use crate::core::message::{FenceOp, FenceResult, Known, Message};
 use crate::core::reason::{Alert, HostState, JudgeCause, Proof, Refusal, Wait};
 use crate::core::record::{DatastoreCall, DatastoreResult};
-use crate::core::state::{HolderProof, Policy, Registration, VmDefinition};
+use crate::core::state::{HolderProof, Policy, Registration, Shape, VmDefinition};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -223,6 +223,15 @@ pub enum PlatformEvent {
         /// Which VM.
         vm: VmId,
     },
+    /// A protected VM is defined on this host, as this; told again whenever that has changed.
+    Defined {
+        /// Which VM.
+        vm: VmId,
+        /// As what.
+        shape: Arc<Shape>,
+    },
+    /// What this host has that VMs may need; told again whenever that has changed.
+    Offers(BTreeSet<FeatureId>),
     /// Its hook asks whether a VM may come up, whoever wants it to.
     Asks {
         /// Pairs the answer.

@@ -6,7 +6,7 @@
 use crate::core::ids::{Address, BootId, ConfigVersion, Epoch, Generation, HostId, Incarnation, Ticket, VmId, VoterId};
 use crate::core::message::{Inventory, VmCondition};
 use crate::core::reason::{Alert, JudgeCause, Proof};
-use crate::core::state::{Policy, Registration, VmDefinition};
+use crate::core::state::{Policy, Registration, Shape, VmDefinition};
 use serde::{Deserialize, Serialize};
 
 /// A command with the request of an operator that it answers, if any.
@@ -137,6 +137,15 @@ pub enum Command {
         definition: Box<VmDefinition>,
         /// Whether it is known to run, somewhere: then it should.
         runs: bool,
+    },
+    /// The hypervisor of a host says what a VM is by now.
+    Redefine {
+        /// Which VM.
+        vm: VmId,
+        /// Which host.
+        source: Incarnation,
+        /// What it is.
+        shape: Box<Shape>,
     },
     /// Ends a VM's protection; it runs on.
     Unprotect {

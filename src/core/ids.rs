@@ -44,6 +44,17 @@ impl NetworkId {
 }
 
 number!(
+    /// Something that a host has, and that a VM may need: a bridge, a type of machine, a secret.
+    FeatureId(u64), "feature-");
+impl FeatureId {
+    /// The number of a feature by its name, the same on every host.
+    pub fn of(name: &str) -> FeatureId {
+        let mix = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        FeatureId(name.bytes().fold(0xcbf2_9ce4_8422_2325, mix))
+    }
+}
+
+number!(
     /// A fence device.
     FenceId(u32), "fence-");
 number!(

@@ -1,13 +1,13 @@
 //! What nodes say to each other.
 
-use crate::core::command::Want;
 use crate::core::ids::{
-    Address, Authority, BootId, ConfigVersion, DatastoreId, Epoch, HostId, Incarnation, LogIndex, NetworkId, Ticket,
+    Address, Authority, BootId, ConfigVersion, DatastoreId, Epoch, FeatureId, HostId, Incarnation, NetworkId, Ticket,
     VmId, VoterId,
 };
+pub use crate::core::permission::{Order, OrderKind, Permit, PermitKind, Wish};
 use crate::core::reason::Refusal;
 pub use crate::core::remote::{FenceOp, FenceResult, RemoteOp, RemoteResult};
-use crate::core::state::Armed;
+use crate::core::state::{Armed, Shape};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -44,6 +44,13 @@ pub enum Message {
         vm: VmId,
         /// Under which epoch it was to be probed.
         epoch: Epoch,
+    },
+    /// A host to the master: my hypervisor says that this VM is this.
+    Definition(Definition),
+    /// The master to a host: the log has it, or has no use for it.
+    DefinitionNoted {
+        /// Which.
+        ticket: Ticket,
     },
     /// The master to a host: start this VM.
     Permit(Permit),
@@ -283,8 +290,10 @@ pub struct Welcome {
     pub renewal_set: BTreeSet<DatastoreId>,
     /// All that the host must know.
     pub config: ConfigUpdate,
-    /// VMs that this host does not hold, with their newest epochs: it refuses these, and removes stale definitions.
+    /// VMs that this host does not hold, with their newest epochs: it refuses these.
     pub not_yours: Vec<crate::core::record::VmEpoch>,
+    /// Of these, those that last ran elsewhere: a definition that is left here is stale.
+    pub stale: Vec<VmId>,
 }
 
 /// What a host must know, or what has changed of it.
@@ -345,87 +354,19 @@ pub struct Report {
     pub strangers: Vec<VmId>,
     /// Whether the hypervisor's daemon answers.
     pub hypervisor: bool,
+    /// What the host has that VMs may need.
+    pub features: BTreeSet<FeatureId>,
 }
 
-/// The right to start a VM once (rule 12).
+/// What a hypervisor says that a protected VM is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Permit {
-    /// To which life of which host.
-    pub incarnation: Incarnation,
-    /// By whose authority.
-    pub authority: Authority,
-    /// The entry of the log that gives the right.
-    pub index: LogIndex,
-    /// Which run of the agent, and which of its heartbeats it answers.
-    pub session: u64,
-    /// Which heartbeat it answers: it dies before the lease that the heartbeat renews.
-    pub sequence: u64,
-    /// Which VM.
-    pub vm: VmId,
-    /// Under which epoch.
-    pub epoch: Epoch,
-    /// What the host must know first.
-    pub config: ConfigVersion,
-    /// What the host must know of the VM.
-    pub known: Known,
-    /// Whether to start it, or let in what is being started or moved in by others.
-    pub kind: PermitKind,
-    /// What the hypervisor needs to know of it.
-    pub payload: Arc<[u8]>,
-}
-
-/// What a permit allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum PermitKind {
-    /// Start it.
-    Start,
-    /// Let in a live migration.
-    Receive,
-    /// Let the start pass that an operator ordered, by the ticket of the wish.
-    Hook(Ticket),
-}
-
-/// What a host is to do with a VM that it holds, or held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
-    /// To which life of which host.
-    pub incarnation: Incarnation,
-    /// By whose authority.
-    pub authority: Authority,
-    /// Which VM.
-    pub vm: VmId,
-    /// Up to which epoch.
-    pub epoch: Epoch,
-    /// What.
-    pub kind: OrderKind,
-}
-
-/// Kinds of orders.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum OrderKind {
-    /// Stop it.
-    Stop(Want),
-    /// Let go of it: refuse every epoch up to this one, once no process and no call is left.
-    Release,
-    /// Kill it: the log holds that another host lives with a newer epoch of it.
-    KillClash,
-    /// Move it alive to this host.
-    MoveTo(HostId),
-    /// Look whether its lock is held from here.
-    ProbeLock,
-    /// Say how it fares here.
-    Account,
-}
-
-/// An operator's start through the hypervisor's own tools.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wish {
-    /// Which life of which host.
+pub struct Definition {
+    /// On which life of which host.
     pub incarnation: Incarnation,
     /// Pairs the answer.
     pub ticket: Ticket,
     /// Which VM.
     pub vm: VmId,
-    /// Whether it is being moved in alive.
-    pub incoming: bool,
+    /// What it is.
+    pub shape: Arc<Shape>,
 }

@@ -17,6 +17,7 @@ pub mod ears;
 pub mod ids;
 pub mod master;
 pub mod message;
+pub mod permission;
 pub mod placement;
 pub mod reason;
 pub mod record;

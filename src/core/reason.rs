@@ -3,7 +3,7 @@
 //! What Holdfast decides, and what it declines to do, is a value of one of these types. They are stored, counted by the
 //! simulator and shown to the operator, so a new one belongs here and not in a log line.
 
-use crate::core::ids::{BootId, DatastoreId, Epoch, FenceId, Generation, HostId, NetworkId, VmId};
+use crate::core::ids::{BootId, DatastoreId, Epoch, FeatureId, FenceId, Generation, HostId, NetworkId, VmId};
 pub use crate::core::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
@@ -291,6 +291,10 @@ pub enum Unfit {
     Datastore(DatastoreId),
     /// It does not have this network.
     Network(NetworkId),
+    /// It does not have something else that the VM needs.
+    Lacks(FeatureId),
+    /// The VM is bound to another host.
+    Bound,
     /// It was fenced too often of late; a person's word releases it.
     Quarantined,
     /// The host is about to be removed.

@@ -1,6 +1,6 @@
 //! The names of things: people read names, the core counts numbers.
 
-use crate::core::ids::{DatastoreId, FenceId, HostId, NetworkId, VmId, VoterId};
+use crate::core::ids::{DatastoreId, FeatureId, FenceId, HostId, NetworkId, VmId, VoterId};
 use crate::core::state::ClusterState;
 use std::collections::BTreeMap;
 
@@ -16,6 +16,10 @@ pub trait Names {
     fn network(&self, id: NetworkId) -> String;
     /// A fence device's name.
     fn fence(&self, id: FenceId) -> String;
+    /// What a VM needs of a host.
+    fn feature(&self, id: FeatureId) -> String {
+        id.to_string()
+    }
     /// A voter's name. Stores have none but their number, which grows with each store that is replaced.
     fn voter(&self, id: VoterId) -> String {
         id.to_string()
@@ -41,6 +45,11 @@ impl Names for ClusterState {
 
     fn network(&self, id: NetworkId) -> String {
         self.registry.networks.get(&id).map_or_else(|| id.to_string(), |named| named.name.clone())
+    }
+
+    fn feature(&self, id: FeatureId) -> String {
+        let mut needs = self.vms.values().flat_map(|vm| &vm.definition.needs);
+        needs.find(|need| FeatureId::of(need) == id).map_or_else(|| id.to_string(), Clone::clone)
     }
 
     fn fence(&self, id: FenceId) -> String {

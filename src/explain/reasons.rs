@@ -94,6 +94,8 @@ pub fn unfit(unfit: &Unfit, names: &dyn Names) -> String {
         }
         Unfit::Datastore(id) => format!("does not reach {}", names.datastore(*id)),
         Unfit::Network(id) => format!("does not have {}", names.network(*id)),
+        Unfit::Lacks(id) => format!("does not have {}", names.feature(*id)),
+        Unfit::Bound => "is not the host that it is bound to".to_owned(),
         Unfit::Quarantined => "is quarantined".to_owned(),
         Unfit::Leaving => "is about to be removed".to_owned(),
         Unfit::Busy => "starts as many as it may".to_owned(),

@@ -28,7 +28,7 @@ pub(super) enum Happening {
         /// Whose.
         from: u8,
         /// What it says.
-        packet: Packet,
+        packet: Box<Packet>,
     },
     /// Time passes until the node wants to be woken.
     Wake,
@@ -112,7 +112,7 @@ struct World {
 impl World {
     fn befall(&mut self, happening: Happening) {
         let event = match happening {
-            Happening::Packet { from, packet } => NodeEvent::Packet { from: Address(u32::from(from)), packet },
+            Happening::Packet { from, packet } => NodeEvent::Packet { from: Address(u32::from(from)), packet: *packet },
             Happening::Wake => {
                 let deadline = self.node.next_deadline();
                 if deadline < Instant::NEVER {

@@ -78,6 +78,7 @@ fn messages() -> Vec<(&'static str, Message)> {
         vms: conditions(),
         strangers: vec![VmId(9)],
         hypervisor: true,
+        features: Default::default(),
     };
     vec![
         ("heartbeat", heartbeat()),
@@ -222,13 +223,17 @@ fn trust() -> Vec<Sample> {
 
 fn node() -> Vec<Sample> {
     let story = |leads, happenings| postcard::to_stdvec(&Story { leads, happenings }).unwrap();
-    let packets =
-        || messages().into_iter().map(|(_, message)| Happening::Packet { from: 1, packet: Packet::Cluster(message) });
+    let packets = || {
+        messages()
+            .into_iter()
+            .map(|(_, message)| Happening::Packet { from: 1, packet: Box::new(Packet::Cluster(message)) })
+    };
     let led: Vec<Happening> = packets()
         .flat_map(|packet| [packet, Happening::Wake, Happening::Stored(true)])
         .chain([Happening::Datastore(DatastoreResult::Records(vec![(HostId(7), Slot::Whole(record()))]))])
         .collect();
-    let votes = (0..9).map(|kind| Happening::Packet { from: 1, packet: election(kind, 2, usize::from(kind == 0)) });
+    let votes =
+        (0..9).map(|kind| Happening::Packet { from: 1, packet: Box::new(election(kind, 2, usize::from(kind == 0))) });
     let led_by = votes.flat_map(|packet| [packet, Happening::Stored(true), Happening::Wake]).collect();
     let stranger = Incarnation { host: HostId(u32::MAX), ..incarnation(1) };
     let Message::Heartbeat(own) = heartbeat() else { panic!("it is one") };
@@ -236,7 +241,11 @@ fn node() -> Vec<Sample> {
     let waits = vec![Happening::Later(1_000), Happening::Wake, Happening::Later(60_000), Happening::Stored(false)];
     vec![
         ("node", "master", story(true, led)),
-        ("node", "stranger", story(true, vec![Happening::Packet { from: 1, packet: Packet::Cluster(foreign) }])),
+        (
+            "node",
+            "stranger",
+            story(true, vec![Happening::Packet { from: 1, packet: Box::new(Packet::Cluster(foreign)) }]),
+        ),
         ("node", "silence", story(true, waits)),
         ("node", "voter", story(false, packets().chain([Happening::Later(900)]).collect())),
         ("node", "follower", story(false, led_by)),

@@ -178,8 +178,10 @@ fn unfit(why: &Unfit, names: &NameList) -> Value {
         }
         Unfit::Datastore(id) => value["datastore"] = json!(names.datastore(*id)),
         Unfit::Network(id) => value["network"] = json!(names.network(*id)),
+        Unfit::Lacks(id) => value["lacks"] = json!(names.feature(*id)),
         Unfit::NotAlive
         | Unfit::Witness
+        | Unfit::Bound
         | Unfit::Quarantined
         | Unfit::Leaving
         | Unfit::Busy

@@ -201,6 +201,7 @@ mod tests {
             vms: Vec::new(),
             strangers: vec![VmId(u32::MAX); vms],
             hypervisor: true,
+            features: Default::default(),
         }))
     }
 

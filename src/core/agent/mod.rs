@@ -13,6 +13,7 @@
 //! has seen, and ends what its lease covers when the lease ends. In doubt it says `Unknown` and looks again.
 
 mod acts;
+mod definitions;
 mod hook;
 mod lease;
 mod local;
@@ -82,6 +83,7 @@ pub struct Agent {
     channels: BTreeMap<DatastoreId, storage::Channel>,
     vms: BTreeMap<VmId, local::LocalVm>,
     looks: vms::Looks,
+    definitions: definitions::Definitions,
     hooks: BTreeMap<Ticket, hook::Waiting>,
     remote: BTreeMap<Ticket, (Address, Ticket)>,
     probes: BTreeMap<Ticket, (VmId, Epoch)>,
@@ -109,6 +111,7 @@ impl Agent {
             channels: BTreeMap::new(),
             vms: BTreeMap::new(),
             looks: vms::Looks::starting(now),
+            definitions: definitions::Definitions::default(),
             hooks: BTreeMap::new(),
             remote: BTreeMap::new(),
             probes: BTreeMap::new(),
@@ -177,6 +180,8 @@ impl Agent {
             PlatformEvent::Returned { ticket, outcome } => self.call_returned(now, ticket, outcome, actions),
             PlatformEvent::Looked { ticket, view } => self.looked(now, ticket, view, actions),
             PlatformEvent::Changed { .. } => self.look(now, actions),
+            PlatformEvent::Defined { vm, shape } => self.defined(now, vm, shape, actions),
+            PlatformEvent::Offers(features) => self.offers(now, features),
             PlatformEvent::Asks { ticket, vm, incoming } => self.hook_asks(now, ticket, vm, incoming, actions),
         }
     }
@@ -193,6 +198,7 @@ impl Agent {
         self.write_records_if_due(now, actions);
         self.look_if_due(now, actions);
         self.give_up_hooks(now, actions);
+        self.send_definitions(now, actions);
     }
 
     /// When it wants to be woken.
@@ -217,6 +223,7 @@ impl Agent {
             Message::Permit(permit) => self.permitted(now, permit, actions),
             Message::Order(order) => self.ordered(now, order, actions),
             Message::WishRefused { ticket, refusal } => self.wish_refused(ticket, refusal, actions),
+            Message::DefinitionNoted { ticket } => self.definition_noted(now, ticket, actions),
             Message::GuardsDisarmed(incarnation) => self.guards_disarmed(incarnation, actions),
             Message::Hello(authority) if authority.generation < self.store.authority.generation => {
                 actions.push(Action::Send { to: from, message: Message::Outranked(self.store.authority) });

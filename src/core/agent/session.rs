@@ -3,14 +3,14 @@
 use super::Agent;
 use super::local::LocalVm;
 use crate::core::action::{Action, PlatformCall};
-use crate::core::ids::Address;
+use crate::core::ids::{Address, FeatureId, VmId};
 use crate::core::message::{
     Ack, Challenge, ConfigUpdate, Heartbeat, Inventory, Message, Protection, Register, Report, Welcome,
 };
 use crate::core::reason::Refusal;
 use crate::core::state::Armed;
 use crate::core::time::Instant;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// So many heartbeats are remembered with the time at which they were sent; older ones extend nothing anyway.
 const SENT_KEPT: usize = 32;
@@ -46,7 +46,9 @@ pub(super) struct Reports {
     /// Whether the hypervisor's daemon answered when last looked.
     pub(super) hypervisor: bool,
     /// VMs that run and are not protected.
-    pub(super) strangers: Vec<crate::core::ids::VmId>,
+    pub(super) strangers: Vec<VmId>,
+    /// What the host has that VMs may need.
+    pub(super) features: BTreeSet<FeatureId>,
 }
 
 impl Agent {
@@ -153,7 +155,7 @@ impl Agent {
             if self.vms.get(&refused.vm).is_none_or(LocalVm::is_gone) {
                 let floor = self.store.floors.entry(refused.vm).or_default();
                 *floor = (*floor).max(refused.epoch);
-                if self.looks.is_defined(refused.vm) {
+                if welcome.stale.contains(&refused.vm) && self.looks.is_defined(refused.vm) {
                     self.call(PlatformCall::Undefine { vm: refused.vm }, actions);
                 }
             }
@@ -196,6 +198,7 @@ impl Agent {
                 self.store.protected.remove(vm);
                 self.store.journal.remove(vm);
                 self.vms.remove(vm);
+                self.definitions.forget(*vm);
             } else if self.store.protected.insert(*vm, *known).is_none() {
                 self.account_for(now, *vm, actions);
             }
@@ -282,6 +285,7 @@ impl Agent {
                 .collect(),
             strangers: self.reports.strangers.clone(),
             hypervisor: self.reports.hypervisor,
+            features: self.reports.features.clone(),
         };
         let hears = self.admitted && now.since(self.last_ack) <= self.timing.suspect;
         match self.master.filter(|_| hears) {

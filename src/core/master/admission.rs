@@ -231,6 +231,14 @@ impl Master {
             .filter(|(_, vm)| vm.protected && !vm.holders.contains_key(&life.host))
             .map(|(id, vm)| VmEpoch { vm: *id, epoch: vm.epoch })
             .collect();
+        let runs_elsewhere = |vm: &Vm| vm.seat.is_some_and(|seat| seat != life.host);
+        let stale = cx
+            .state
+            .vms
+            .iter()
+            .filter(|(_, vm)| vm.protected && !vm.holders.contains_key(&life.host) && runs_elsewhere(vm))
+            .map(|(id, _)| *id)
+            .collect();
         let welcome = Welcome {
             incarnation: life,
             authority,
@@ -238,6 +246,7 @@ impl Master {
             renewal_set: host.life.renewal_set.clone(),
             config: config_update(cx.state, life, authority, ConfigVersion(0)),
             not_yours,
+            stale,
         };
         out.send(host.address, Message::Welcome(welcome));
     }

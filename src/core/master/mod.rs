@@ -197,6 +197,7 @@ impl Master {
                 out.propose(Command::LockSeen { vm, epoch });
             }
             Message::Wish(wish) => self.wished(cx, from, &wish, out),
+            Message::Definition(said) => self.defined(cx, from, &said, out),
             Message::DisarmGuards(target) => out.propose(Command::DisarmGuards { target }),
             Message::RemoteDone { ticket, result } => self.reached(cx, ticket, result, out),
             _ => {}

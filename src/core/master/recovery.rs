@@ -10,7 +10,7 @@
 use super::fencing::backoff;
 use super::{Context, Master, Output};
 use crate::core::command::{Command, Want};
-use crate::core::ids::{Epoch, HostId, VmId};
+use crate::core::ids::{Epoch, FeatureId, HostId, VmId};
 use crate::core::message::{Exit, OrderKind, PermitKind, Presence};
 use crate::core::placement::{self, Candidate, Demand};
 use crate::core::reason::{Alert, HostState, JudgeCause, Unfit, Wait};
@@ -302,7 +302,8 @@ impl Master {
         }
     }
 
-    pub(super) fn usable(&self, id: HostId, host: &Host) -> Result<(), Unfit> {
+    /// What a host has that VMs may need, or why it is given none.
+    pub(super) fn usable(&self, id: HostId, host: &Host) -> Result<&BTreeSet<FeatureId>, Unfit> {
         let Some(watched) = self.watched(id).filter(|watched| !watched.is_leaving) else {
             return Err(Unfit::NotAlive);
         };
@@ -317,7 +318,7 @@ impl Master {
         } else if !watched.hypervisor {
             Err(Unfit::HypervisorDown)
         } else {
-            Ok(())
+            Ok(&watched.reports.features)
         }
     }
 

@@ -3,12 +3,12 @@
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Command;
-use crate::core::ids::{ConfigVersion, Incarnation, VmId};
-use crate::core::message::{OrderKind, Presence, Report, VmCondition};
-use crate::core::reason::{Alert, HostState};
+use crate::core::ids::{Address, ConfigVersion, FeatureId, Incarnation, VmId};
+use crate::core::message::{Definition, Message, OrderKind, Presence, Report, VmCondition};
+use crate::core::reason::{Alert, HostState, Refusal};
 use crate::core::state::{Holder, Role, Standing, Vm};
 use crate::core::time::Instant;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is known of a host's VMs from its own words.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +22,7 @@ pub(super) struct Known {
     /// What was proposed to the log and not applied yet.
     proposed: BTreeMap<VmId, (Presence, Instant)>,
     pub(super) strangers: Vec<VmId>,
+    pub(super) features: BTreeSet<FeatureId>,
 }
 
 impl Known {
@@ -57,8 +58,9 @@ impl Master {
             return;
         }
         watched.reports.newest = report.version;
-        if watched.hypervisor != report.hypervisor {
+        if watched.hypervisor != report.hypervisor || watched.reports.features != report.features {
             watched.hypervisor = report.hypervisor;
+            watched.reports.features.clone_from(&report.features);
             self.recovery.try_again();
         }
         let mut all_known = true;
@@ -75,6 +77,20 @@ impl Master {
                 // A report that came late is no older word than what is known by now.
                 watched.reports.version = watched.reports.version.max(report.version);
             }
+        }
+    }
+
+    /// What the hypervisor of a host says that a VM is, which may be news to the log.
+    pub(super) fn defined(&mut self, cx: &Context<'_>, from: Address, said: &Definition, out: &mut Output) {
+        match cx.state.redefined(said.vm, said.incarnation, &said.shape) {
+            // It is told again until it is answered, which it is when the log has it.
+            Ok(Some(_)) => out.propose(Command::Redefine {
+                vm: said.vm,
+                source: said.incarnation,
+                shape: Box::new((*said.shape).clone()),
+            }),
+            Err(Refusal::OtherIncarnation) => {}
+            Ok(None) | Err(_) => out.send(from, Message::DefinitionNoted { ticket: said.ticket }),
         }
     }
 

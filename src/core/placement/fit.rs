@@ -1,6 +1,7 @@
 //! The hard rules: whether a host can take a VM at all, and if not, why.
 
 use super::{Candidate, Demand};
+use crate::core::ids::FeatureId;
 use crate::core::reason::Unfit;
 
 /// One hard rule. It sees a host as the plan has filled it so far.
@@ -8,7 +9,7 @@ type Constraint = fn(&Candidate<'_>, &Demand<'_>) -> Result<(), Unfit>;
 
 /// All hard rules. The first that is broken is the reason told, so what lasts longer stands before what passes: a host
 /// without the VM's datastore is no place for it, however much memory comes free.
-const CONSTRAINTS: [Constraint; 6] = [witness, usable, datastores, networks, memory, cpu];
+const CONSTRAINTS: [Constraint; 8] = [bound, witness, usable, datastores, networks, needs, memory, cpu];
 
 /// Whether the host can take the VM, at its present usage. The limit of parallel starts is not asked about here: a host
 /// at its limit fits, and only its turn has to be waited for.
@@ -21,12 +22,26 @@ pub(super) fn fits_any(candidate: &Candidate<'_>) -> bool {
     !candidate.host.is_witness() && candidate.usable.is_ok()
 }
 
+/// That comes first: nothing that another host could come to have helps.
+fn bound(candidate: &Candidate<'_>, demand: &Demand<'_>) -> Result<(), Unfit> {
+    let may_move = demand.definition.bonds.is_empty() || demand.seat == Some(candidate.id);
+    if may_move { Ok(()) } else { Err(Unfit::Bound) }
+}
+
+fn needs(candidate: &Candidate<'_>, demand: &Demand<'_>) -> Result<(), Unfit> {
+    let mut needs = demand.definition.needs.iter().map(|need| FeatureId::of(need));
+    match needs.find(|need| !candidate.usable.is_ok_and(|features| features.contains(need))) {
+        Some(need) => Err(Unfit::Lacks(need)),
+        None => Ok(()),
+    }
+}
+
 fn witness(candidate: &Candidate<'_>, _: &Demand<'_>) -> Result<(), Unfit> {
     if candidate.host.is_witness() { Err(Unfit::Witness) } else { Ok(()) }
 }
 
 fn usable(candidate: &Candidate<'_>, _: &Demand<'_>) -> Result<(), Unfit> {
-    candidate.usable
+    candidate.usable.map(|_| ())
 }
 
 fn datastores(candidate: &Candidate<'_>, demand: &Demand<'_>) -> Result<(), Unfit> {

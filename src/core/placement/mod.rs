@@ -25,7 +25,7 @@ mod tests;
 pub use fit::fits;
 pub use usage::{Usage, usage};
 
-use crate::core::ids::{HostId, VmId};
+use crate::core::ids::{FeatureId, HostId, VmId};
 use crate::core::reason::{Proof, Unfit};
 use crate::core::state::{ClusterState, Host, Policy, Vm, VmDefinition};
 use order::Order;
@@ -43,9 +43,9 @@ pub struct Candidate<'a> {
     pub id: HostId,
     /// What the log holds of it.
     pub host: &'a Host,
-    /// Whether it may be used at all. Only the caller knows: it observes who is alive, and a person who asks "what if"
-    /// takes hosts away.
-    pub usable: Result<(), Unfit>,
+    /// What it has that VMs may need, or why it may not be used at all. Only the caller knows: it observes who is alive,
+    /// and a person who asks "what if" takes hosts away.
+    pub usable: Result<&'a BTreeSet<FeatureId>, Unfit>,
     /// How much of it is spoken for.
     pub usage: Usage,
 }
@@ -55,7 +55,7 @@ impl<'a> Candidate<'a> {
     pub fn all(
         state: &'a ClusterState,
         usage: &BTreeMap<HostId, Usage>,
-        usable: impl Fn(HostId, &Host) -> Result<(), Unfit>,
+        usable: impl Fn(HostId, &Host) -> Result<&'a BTreeSet<FeatureId>, Unfit>,
     ) -> Vec<Candidate<'a>> {
         let candidate = |(&id, host): (&HostId, &'a Host)| Candidate {
             id,
@@ -72,6 +72,8 @@ impl<'a> Candidate<'a> {
 pub struct Demand<'a> {
     /// What it is and needs.
     pub definition: &'a VmDefinition,
+    /// Where it last ran.
+    pub seat: Option<HostId>,
     /// Where its last start failed: tried again only if nothing else fits.
     pub avoid: Option<HostId>,
     /// Whether it was never started before, so that its home is honoured.
@@ -94,6 +96,7 @@ impl<'a> Demand<'a> {
         let domains = lost_on.filter_map(|host| Some(state.hosts.get(&host)?.failure_domain.as_str()));
         Demand {
             definition: &vm.definition,
+            seat: vm.seat.or(vm.definition.home),
             avoid: vm.failed_on,
             first_start: !vm.started_before,
             exclude: vm.holders.keys().copied().collect(),

@@ -6,10 +6,13 @@ use crate::core::ids::{Address, BootId, ConfigVersion, DatastoreId, Epoch, Gener
 use crate::core::state::{HolderProof, Life, Response, Role, Standing};
 use proptest::prelude::*;
 
+/// What a host has that VMs may need, or why it may not be used.
+type Usable = Result<BTreeSet<FeatureId>, Unfit>;
+
 /// A small cluster that owns what candidates and demands borrow.
 #[derive(Debug, Clone)]
 struct Example {
-    hosts: Vec<(HostId, Host, Result<(), Unfit>, Usage)>,
+    hosts: Vec<(HostId, Host, Usable, Usage)>,
     vms: Vec<Waiting>,
     policy: Policy,
 }
@@ -17,6 +20,7 @@ struct Example {
 #[derive(Debug, Clone)]
 struct Waiting {
     definition: VmDefinition,
+    seat: Option<HostId>,
     avoid: Option<HostId>,
     first_start: bool,
     exclude: BTreeSet<HostId>,
@@ -26,7 +30,14 @@ struct Waiting {
 impl Example {
     fn candidates(&self) -> Vec<Candidate<'_>> {
         let entries = self.hosts.iter();
-        entries.map(|(id, host, usable, usage)| Candidate { id: *id, host, usable: *usable, usage: *usage }).collect()
+        entries
+            .map(|(id, host, usable, usage)| Candidate {
+                id: *id,
+                host,
+                usable: usable.as_ref().map_err(|unfit| *unfit),
+                usage: *usage,
+            })
+            .collect()
     }
 
     fn demands(&self) -> Vec<Demand<'_>> {
@@ -51,6 +62,7 @@ impl Example {
 impl Waiting {
     fn demand(&self) -> Demand<'_> {
         Demand {
+            seat: self.seat,
             definition: &self.definition,
             avoid: self.avoid,
             first_start: self.first_start,
@@ -63,7 +75,8 @@ impl Waiting {
     fn can_be_on(&self, candidate: &Candidate<'_>) -> bool {
         let (needs, host, usage) = (&self.definition, candidate.host, &candidate.usage);
         host.memory_mib > 0
-            && candidate.usable.is_ok()
+            && candidate.usable.is_ok_and(|has| needs.needs.iter().all(|need| has.contains(&FeatureId::of(need))))
+            && (needs.bonds.is_empty() || self.seat == Some(candidate.id))
             && !self.exclude.contains(&candidate.id)
             && needs.datastores.is_subset(&host.life.datastores)
             && needs.networks.is_subset(&host.life.networks)
@@ -113,19 +126,33 @@ fn vm(id: u32, memory_mib: u64, millicores: u64, priority: u8) -> Waiting {
         priority,
         home: None,
         locked: false,
+        needs: BTreeSet::new(),
+        bonds: Vec::new(),
         payload: Default::default(),
     };
-    Waiting { definition, avoid: None, first_start: false, exclude: BTreeSet::new(), lost_in: BTreeSet::new() }
+    Waiting {
+        definition,
+        seat: None,
+        avoid: None,
+        first_start: false,
+        exclude: BTreeSet::new(),
+        lost_in: BTreeSet::new(),
+    }
 }
 
 /// So many equal, empty hosts of 100 MiB and 100 thousandths of a core, each in its own failure domain.
 fn cluster(hosts: u32, vms: Vec<Waiting>) -> Example {
-    let host = |id| (HostId(id), host(100, 100, &format!("domain-{id}")), Ok(()), Usage::default());
+    let host = |id| (HostId(id), host(100, 100, &format!("domain-{id}")), Ok(BTreeSet::new()), Usage::default());
     Example { hosts: (0..hosts).map(host).collect(), vms, policy: Policy::default() }
 }
 
-fn any_host() -> impl Strategy<Value = (Host, Result<(), Unfit>, Usage)> {
-    let usable = prop_oneof![8 => Just(Ok(())), 1 => Just(Err(Unfit::NotAlive)), 1 => Just(Err(Unfit::Quarantined))];
+const NEEDS: [&str; 3] = ["bridge br0", "machine q35", "secret ceph"];
+
+fn any_host() -> impl Strategy<Value = (Host, Usable, Usage)> {
+    let features = prop::collection::btree_set(0..3_usize, 1..4);
+    let features = features.prop_map(|names| names.into_iter().map(|name| FeatureId::of(NEEDS[name])).collect());
+    let usable =
+        prop_oneof![8 => features.prop_map(Ok), 1 => Just(Err(Unfit::NotAlive)), 1 => Just(Err(Unfit::Quarantined))];
     let size = (prop_oneof![1 => Just(0_u64), 9 => 1..64_u64], 0..64_u64, 0..4_u32);
     let reach = (prop::collection::btree_set(0..3_u16, 1..4), prop::collection::btree_set(0..2_u16, 1..3));
     let used = (0..32_u64, 0..32_u64, 0..3_u32);
@@ -140,7 +167,7 @@ fn any_host() -> impl Strategy<Value = (Host, Result<(), Unfit>, Usage)> {
 }
 
 fn any_vm() -> impl Strategy<Value = Waiting> {
-    let size = (0..24_u64, 0..24_u64, 0..3_u8);
+    let size = (0..24_u64, 0..24_u64, 0..3_u8, prop::collection::btree_set(0..3_usize, 0..2), 0..12_u32);
     let needs = (prop::collection::btree_set(0..3_u16, 0..3), prop::collection::btree_set(0..2_u16, 0..2));
     let hosts = (
         prop::option::of(0..12_u32),
@@ -149,17 +176,23 @@ fn any_vm() -> impl Strategy<Value = Waiting> {
         prop::collection::btree_set(0..12_u32, 0..2),
         prop::collection::btree_set(1..4_u32, 0..2),
     );
-    (size, needs, hosts).prop_map(|((memory, cpu, priority), needs, (avoid, home, first_start, exclude, lost_in))| {
-        let mut waiting = vm(0, memory, cpu, priority);
-        waiting.definition.datastores = needs.0.into_iter().map(DatastoreId).collect();
-        waiting.definition.networks = needs.1.into_iter().map(NetworkId).collect();
-        waiting.definition.home = home.map(HostId);
-        waiting.avoid = avoid.map(HostId);
-        waiting.first_start = first_start;
-        waiting.exclude = exclude.into_iter().map(HostId).collect();
-        waiting.lost_in = lost_in.into_iter().map(|domain| format!("domain-{domain}")).collect();
-        waiting
-    })
+    (size, needs, hosts).prop_map(
+        |((memory, cpu, priority, features, seat), needs, (avoid, home, first_start, exclude, lost_in))| {
+            let mut waiting = vm(0, memory, cpu, priority);
+            waiting.definition.datastores = needs.0.into_iter().map(DatastoreId).collect();
+            waiting.definition.networks = needs.1.into_iter().map(NetworkId).collect();
+            waiting.definition.needs = features.into_iter().map(|name| NEEDS[name].to_owned()).collect();
+            waiting.definition.home = home.map(HostId);
+            waiting.seat = Some(HostId(seat));
+            // Few are bound, or little would be left to place.
+            waiting.definition.bonds = if seat == 0 { vec!["its disk is there".to_owned()] } else { Vec::new() };
+            waiting.avoid = avoid.map(HostId);
+            waiting.first_start = first_start;
+            waiting.exclude = exclude.into_iter().map(HostId).collect();
+            waiting.lost_in = lost_in.into_iter().map(|domain| format!("domain-{domain}")).collect();
+            waiting
+        },
+    )
 }
 
 prop_compose! {

@@ -88,6 +88,7 @@ impl ClusterState {
             }
             Command::Intend { vm, want, request } => self.heed(*vm, *want, *request, changes),
             Command::Protect { definition, runs } => self.protect(definition, *runs, changes),
+            Command::Redefine { vm, source, shape } => self.redefine(*vm, *source, shape, changes),
             Command::Unprotect { vm } => self.unprotect(*vm, changes),
             Command::Remove { vm } => self.remove(*vm, changes),
             Command::LockSeen { vm, epoch } => self.lock_seen(*vm, *epoch, changes),

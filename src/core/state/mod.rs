@@ -7,12 +7,14 @@ mod apply;
 mod former;
 mod hosts;
 mod registry;
+mod shape;
 mod veto;
 mod vms;
 
 pub use apply::{Applied, Change, Grant};
 pub use former::Former;
 pub use registry::{Access, FenceEntry, Identity, Invitation, Named, Newcomer, Registration, Registry, Right, Secret};
+pub use shape::Shape;
 
 use crate::core::ids::{
     Address, Authority, BootId, ClusterGeneration, ConfigVersion, DatastoreId, Epoch, FenceId, Fingerprint, Generation,
@@ -249,6 +251,10 @@ pub struct VmDefinition {
     pub home: Option<HostId>,
     /// Whether all its disks lie where a lock lives as long as the process that took it (proof 5).
     pub locked: bool,
+    /// What a host must have for it besides, by name.
+    pub needs: BTreeSet<String>,
+    /// Why only the host that it last ran on can run it; empty: others can.
+    pub bonds: Vec<String>,
     /// What the hypervisor needs to know of it, in its own words.
     pub payload: Arc<[u8]>,
 }
@@ -292,6 +298,8 @@ pub struct Vm {
     pub lock_seen: Option<Epoch>,
     /// What proved its last holders gone, the youngest last, as many as [`PROOFS_KEPT`].
     pub proofs: Vec<HolderProof>,
+    /// Where it last ran: the hypervisor's definition there is the one that counts.
+    pub seat: Option<HostId>,
     /// Whether it was ever started under protection.
     pub started_before: bool,
     /// Whether nobody has said since its protection began if it should run: then it should if it does.
@@ -390,6 +398,8 @@ impl VmDefinition {
             priority: 0,
             home: None,
             locked: false,
+            needs: BTreeSet::new(),
+            bonds: Vec::new(),
             payload: Arc::default(),
         }
     }

@@ -27,6 +27,7 @@ impl Vm {
             config: Default::default(),
             lock_seen: None,
             proofs: Vec::new(),
+            seat: None,
             started_before: false,
             unspoken: false,
         }
@@ -41,7 +42,7 @@ impl Vm {
 }
 
 impl ClusterState {
-    fn vm_mut(&mut self, vm: VmId) -> Result<&mut Vm, Refusal> {
+    pub(super) fn vm_mut(&mut self, vm: VmId) -> Result<&mut Vm, Refusal> {
         self.vms.get_mut(&vm).ok_or(Refusal::NoSuchThing)
     }
 
@@ -168,6 +169,7 @@ impl ClusterState {
             let epoch = seen.epoch;
             vm.epoch = vm.epoch.max(epoch);
             vm.holders.insert(host, Holder { boot, generation, epoch, role: Role::Running, config });
+            vm.seat = Some(host);
             vm.version += 1;
             return Ok(());
         }
@@ -176,6 +178,7 @@ impl ClusterState {
                 holder.role = Role::Running;
                 holder.epoch = seen.epoch;
                 holder.config = config;
+                vm.seat = Some(host);
                 vm.version += 1;
             }
             Some(holder) if holder.epoch == seen.epoch => {
@@ -186,6 +189,7 @@ impl ClusterState {
                 };
                 if came {
                     holder.role = Role::Running;
+                    vm.seat = Some(host);
                     vm.attempts = 0;
                     vm.failed_on = None;
                     vm.version += 1;

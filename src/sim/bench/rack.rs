@@ -37,7 +37,8 @@ impl RackExample {
     /// What `holdfast plan --fail` does: the dead are taken away, and the VMs that they hold are demanded.
     pub fn plan(&self) -> Plan {
         let usage = usage(&self.state);
-        let alive = |host, _: &Host| if self.dead.contains(&host) { Err(Unfit::NotAlive) } else { Ok(()) };
+        let nothing = BTreeSet::new();
+        let alive = |host, _: &Host| if self.dead.contains(&host) { Err(Unfit::NotAlive) } else { Ok(&nothing) };
         let candidates = Candidate::all(&self.state, &usage, alive);
         let lost = |vm: &&Vm| vm.holders.keys().all(|host| self.dead.contains(host));
         let demands: Vec<_> = self.state.vms.values().filter(lost).map(|vm| Demand::of(&self.state, vm)).collect();
@@ -97,6 +98,8 @@ fn example_vm(number: u32, host: HostId) -> Vm {
         priority: [50, 100, 100, 100, 200][stirred as usize % 5],
         home: None,
         locked: false,
+        needs: BTreeSet::new(),
+        bonds: Vec::new(),
         payload: Default::default(),
     };
     let holder = Holder {

@@ -155,6 +155,8 @@ fn vm(
         priority: dice.range(0, 4) as u8,
         home: (!protected || dice.chance(50)).then(|| HostId(dice.range(1, u64::from(shape.hosts)) as u32)),
         locked,
+        needs: BTreeSet::new(),
+        bonds: Vec::new(),
         payload: Default::default(),
     };
     VmSpec { definition, wanted: !dice.chance(8), protected }

@@ -62,6 +62,8 @@ fn add(name: String, world: &mut WorldSpec) -> VmId {
         priority: 100,
         home,
         locked: false,
+        needs: BTreeSet::new(),
+        bonds: Vec::new(),
         payload: Default::default(),
     };
     let mut vm = VmSpec { definition, wanted: true, protected: true };

@@ -100,6 +100,8 @@ fn vm(id: VmId, stores: &[DatastoreId]) -> VmSpec {
         priority: 100,
         home: None,
         locked: false,
+        needs: BTreeSet::new(),
+        bonds: Vec::new(),
         payload: Default::default(),
     };
     VmSpec { definition, wanted: true, protected: true }

@@ -81,6 +81,8 @@ pub(super) fn spec() -> WorldSpec {
         priority: 0,
         home: Some(HostId(1)),
         locked: false,
+        needs: BTreeSet::new(),
+        bonds: Vec::new(),
         payload: Default::default(),
     };
     let fence = |number| FenceSpec { name: "f".into(), controls: HostId(number), latency: s(1) };

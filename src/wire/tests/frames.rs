@@ -15,6 +15,7 @@ fn report(strangers: usize) -> Packet {
         vms: Vec::new(),
         strangers: vec![VmId(u32::MAX); strangers],
         hypervisor: true,
+        features: Default::default(),
     }))
 }
 

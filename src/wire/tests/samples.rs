@@ -1,8 +1,8 @@
 //! Packets to write down. Those of the election are had the way a hostile node has them: from bytes.
 
 use crate::core::ids::{
-    Address, Authority, BootId, ClusterGeneration, ConfigVersion, Epoch, Generation, HostId, Incarnation, LogIndex,
-    Ticket, VmId, VoterId,
+    Address, Authority, BootId, ClusterGeneration, ConfigVersion, Epoch, FeatureId, Generation, HostId, Incarnation,
+    LogIndex, Ticket, VmId, VoterId,
 };
 use crate::core::message::{
     Ack, Challenge, Heartbeat, Inventory, Known, Message, Permit, PermitKind, Presence, Protection, Register, Report,
@@ -122,7 +122,16 @@ fn cluster_message() -> impl Strategy<Value = Message> {
             let (session, version, hypervisor) = fields;
             let config = ConfigVersion(version);
             let strangers = vms.iter().map(|condition| condition.vm).collect();
-            Message::Report(Report { incarnation, session, version, config, vms, strangers, hypervisor })
+            Message::Report(Report {
+                incarnation,
+                session,
+                version,
+                config,
+                vms,
+                strangers,
+                hypervisor,
+                features: [FeatureId(1), FeatureId(u64::MAX)].into(),
+            })
         }),
         (an_incarnation(), authority(), any::<u64>()).prop_map(|(incarnation, authority, ticket)| {
             Message::Permit(Permit {
