@@ -47,6 +47,21 @@ fn restart() -> Response {
     Response::Restart
 }
 
+/// How a VM that a hypervisor has is put under protection.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Adopt {
+    /// Whose it is, if more than one host has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// What is done when its host dies.
+    #[serde(default = "restart")]
+    pub response: Response,
+    /// Greater goes first.
+    #[serde(default)]
+    pub priority: u8,
+}
+
 /// How a VM is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -83,6 +83,14 @@ impl Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", error)
     }
 
+    /// What another node has refused, in its words.
+    pub(super) fn of_peer(body: &[u8]) -> Failure {
+        match serde_json::from_slice(body) {
+            Ok(body) => Failure { status: StatusCode::BAD_GATEWAY, body },
+            Err(_) => Failure::internal("a node's answer makes no sense"),
+        }
+    }
+
     pub(super) fn refused(refusal: &Refusal, names: &dyn Names) -> Failure {
         let status = match refusal {
             Refusal::NoSuchThing => StatusCode::NOT_FOUND,
@@ -104,6 +112,12 @@ fn advice(refusal: &Refusal) -> Option<&'static str> {
         Refusal::SignsOfLife => Some("see `holdfast host explain`: what shows life may still run VMs"),
         Refusal::Recovering => Some("see `holdfast vm explain` for the hosts that have not said so"),
         _ => None,
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.body.error)
     }
 }
 

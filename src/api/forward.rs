@@ -1,6 +1,7 @@
 //! Passing a request on to the master, over the cluster's own links.
 
 use super::errors::Failure;
+use super::found::{HERE, here};
 use super::handle::Api;
 use super::who::Who;
 use crate::core::ids::Address;
@@ -123,6 +124,21 @@ async fn pass_on(api: &Api, master: Address, who: Who, request: Request) -> Resu
     Ok((status, [(header::CONTENT_TYPE, "application/json")], answered.body).into_response())
 }
 
+/// Asks another node for something that it knows by itself.
+pub(super) async fn ask_node(api: &Api, node: Address, path: String, patience: Duration) -> Result<Vec<u8>, Failure> {
+    let who = Who::Local { host: api.host.clone() };
+    let passed = Passed { who, method: "GET".to_owned(), path, request_id: None, reason: None, body: Vec::new() };
+    let message = serde_json::to_vec(&passed).map_err(|error| Failure::internal(error.to_string()))?;
+    let answer = api.transport.call(node, message, patience).await;
+    let answer = answer.map_err(|error| Failure::unanswered(format!("the host does not answer: {error}")))?;
+    let answered: Answered =
+        serde_json::from_slice(&answer).map_err(|error| Failure::internal(format!("the host's answer: {error}")))?;
+    match answered.status {
+        200 => Ok(answered.body),
+        _ => Err(Failure::of_peer(&answered.body)),
+    }
+}
+
 /// Facts from the master's ledger, after a key.
 pub(crate) async fn fetch_facts(
     api: &Api,
@@ -131,21 +147,9 @@ pub(crate) async fn fetch_facts(
     limit: usize,
 ) -> Result<Vec<crate::ledger::Entry>, String> {
     let after = after.map(|key| format!("&after={key}")).unwrap_or_default();
-    let passed = Passed {
-        who: Who::Local { host: api.host.clone() },
-        method: "GET".to_owned(),
-        path: format!("/v1/ledger?limit={limit}{after}"),
-        request_id: None,
-        reason: None,
-        body: Vec::new(),
-    };
-    let message = serde_json::to_vec(&passed).map_err(|error| error.to_string())?;
-    let answer = api.transport.call(master, message, PATIENCE).await.map_err(|error| error.to_string())?;
-    let answered: Answered = serde_json::from_slice(&answer).map_err(|error| error.to_string())?;
-    if answered.status != 200 {
-        return Err(String::from_utf8_lossy(&answered.body).into_owned());
-    }
-    serde_json::from_slice(&answered.body).map_err(|error| error.to_string())
+    let body = ask_node(api, master, format!("/v1/ledger?limit={limit}{after}"), PATIENCE).await;
+    let body = body.map_err(|failure| failure.to_string())?;
+    serde_json::from_slice(&body).map_err(|error| error.to_string())
 }
 
 async fn bytes(body: Body) -> Result<Vec<u8>, Failure> {
@@ -173,6 +177,7 @@ pub(super) async fn answer(api: &Api, routes: Router, from: Address, message: &[
     let answered = match serde_json::from_slice::<Passed>(message) {
         // It was sent to a master, who may only have been elected yet.
         Ok(passed) if passed.method != "GET" && !settled(api).await.is_master => Failure::no_master().into_response(),
+        Ok(passed) if passed.path.starts_with(HERE) => here(api, from, &passed.path).await,
         Ok(passed) => perform(routes, Passed { who: believed(api, from, passed.who).await, ..passed }).await,
         Err(error) => Failure::bad(format!("a request that was passed on: {error}")).into_response(),
     };

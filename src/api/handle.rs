@@ -11,6 +11,7 @@ use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::explain::NameList;
 use crate::node::Node;
+use crate::platform::Survey;
 use crate::runtime::{Call, Glance, Leave};
 use crate::store::LedgerReader;
 use crate::transport::Transport;
@@ -56,6 +57,8 @@ pub struct Api {
     pub me: Address,
     /// This host's name.
     pub host: String,
+    /// What this host's hypervisor has.
+    pub survey: Option<Arc<dyn Survey>>,
 }
 
 impl Handle {

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken law is told by a panic")]
 
 use super::bodies::{
-    Disarm, EventsAfter, Fence, Fences, Invite, Invited, JoinAnswer, JoinBody, Move, Name, NewAccess, NewVm, Plan,
-    Recover, Stop, Window,
+    Adopt, Disarm, EventsAfter, Fence, Fences, Invite, Invited, JoinAnswer, JoinBody, Move, Name, NewAccess, NewVm,
+    Plan, Recover, Stop, Window,
 };
 use super::forward::{Answered, BODY_LIMIT, Passed, request};
 use super::queries::key;
@@ -16,6 +16,7 @@ use axum::http::Uri;
 pub(crate) fn law(bytes: &[u8]) -> bool {
     let bodies = [
         settles_as_json::<NewVm>(bytes),
+        settles_as_json::<Adopt>(bytes),
         settles_as_json::<Stop>(bytes),
         settles_as_json::<Move>(bytes),
         settles_as_json::<Disarm>(bytes),

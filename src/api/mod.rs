@@ -14,6 +14,7 @@ mod bodies;
 mod doctor;
 mod errors;
 mod forward;
+mod found;
 mod handle;
 mod join;
 #[cfg(any(test, fuzzing))]
@@ -26,10 +27,11 @@ mod server;
 mod views;
 mod who;
 
-pub use bodies::{GivenAccess, Invited, JoinAnswer, JoinBody, NewVm};
+pub use bodies::{Adopt, GivenAccess, Invited, JoinAnswer, JoinBody, NewVm};
 pub use doctor::{DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
 pub(crate) use forward::fetch_facts;
+pub use found::{Adopted, FoundView, FoundVm, Unheard};
 pub use handle::{Api, Handle};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;

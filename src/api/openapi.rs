@@ -22,12 +22,13 @@ const fn act(method: &'static str, path: &'static str, summary: &'static str, bo
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 37] = [
+pub(super) const OPERATIONS: [Operation; 39] = [
     look("/v1/status", "The cluster at a glance"),
     look("/v1/hosts", "All hosts, or at most `?limit=` of them, `?after=` one"),
     look("/v1/hosts/{host}", "One host, with why it stands as it does"),
     look("/v1/vms", "All VMs, or at most `?limit=` of them, `?after=` one"),
     look("/v1/vms/{vm}", "One VM, with what it waits for and what proved its last holders gone"),
+    look("/v1/found", "The VMs that the hypervisors have, protected or not; those of one host with `?host=`"),
     look("/v1/policy", "The rules of the cluster"),
     look("/v1/doctor", "Which guards there really are, and which failures are survived unattended"),
     look("/v1/events", "What happened, after a key; waits for more if asked to"),
@@ -52,6 +53,7 @@ pub(super) const OPERATIONS: [Operation; 37] = [
             r#"{"name":"vm-1","memory_mib":1024,"millicores":1000,"definition":"disk = \"/shared/vm-1\"","start":true}"#,
         ),
     ),
+    act("post", "/v1/found/{vm}", "Puts a VM that a hypervisor has under protection", Some(r#"{"priority":5}"#)),
     act("delete", "/v1/vms/{vm}", "Forgets an unprotected VM; its disks stay", None),
     act("post", "/v1/vms/{vm}/start", "The VM should run", None),
     act("post", "/v1/vms/{vm}/stop", "The VM should be stopped", Some(r#"{"force":false}"#)),

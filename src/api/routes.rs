@@ -1,7 +1,7 @@
 //! What is answered where.
 
 use super::handle::Api;
-use super::{actions, doctor, join, openapi, queries, registry};
+use super::{actions, doctor, found, join, openapi, queries, registry};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post, put};
@@ -20,6 +20,8 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/v1/vms/{vm}/stop", post(actions::stop))
         .route("/v1/vms/{vm}/move", post(actions::move_vm))
         .route("/v1/vms/{vm}/unprotect", post(actions::unprotect))
+        .route("/v1/found", get(found::found))
+        .route("/v1/found/{vm}", post(found::adopt))
         .route("/v1/policy", get(actions::policy).put(actions::set_policy))
         .route("/v1/plan", post(actions::plan))
         .route("/v1/arm", post(actions::arm))

@@ -9,8 +9,10 @@
 //! - Each call is answered once, or never, if what it needs hangs: whoever calls sets the deadline.
 
 mod none;
+mod survey;
 
 pub use none::NoPlatform;
+pub use survey::{Found, Survey};
 
 use crate::core::action::{PlatformCall, PlatformEvent};
 use crate::core::ids::{Epoch, Ticket, VmId};
@@ -43,4 +45,9 @@ pub trait Platform: Send {
 
     /// Forces this machine down and up again, without any orderly end.
     fn reboot(&mut self);
+
+    /// The way to see what the hypervisor has that is not protected; none: it has nothing of its own.
+    fn survey(&self) -> Option<Arc<dyn Survey>> {
+        None
+    }
 }

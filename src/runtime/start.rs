@@ -145,6 +145,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         transport: Arc::clone(&transport),
         me: Address(member.host),
         host: config.name.clone(),
+        survey: platform.survey(),
     };
     let pings = pings(&config, &answers);
     let hands = Hands {

@@ -1,9 +1,10 @@
 //! `holdfast vm protect`: a VM under protection.
 
 use super::host::say;
-use super::session::{Answer, Session, Verb, ended};
+use super::session::{Answer, Session, Verb, ended, segment};
+use super::show::{Sheet, cores, memory};
 use super::vm::see_running;
-use crate::api::NewVm;
+use crate::api::{Adopt, Adopted, FoundView, NewVm};
 use crate::cli::Exit;
 use crate::cli::output::Output;
 use crate::core::state::Response;
@@ -16,10 +17,14 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 pub const HELP: &str = "\
-The definition is what the hypervisor needs to know of the VM, in its own words; with --definition - it is read from
-standard input. Its datastores and networks must be known by name: `holdfast datastore add`, `holdfast network add`.
+A VM that a hypervisor has already needs nothing but its name: its host says what it is, now and whenever it is changed
+(`holdfast vm found` shows all that there are). One of the embedded hypervisor is described here: the definition is what
+that needs to know of the VM, in its own words; with --definition - it is read from standard input. Its datastores and
+networks must be known by name: `holdfast datastore add`, `holdfast network add`.
 
 Examples:
+  holdfast vm protect db-1
+  holdfast vm protect --all --priority 5
   holdfast vm protect db-1 --memory 4GiB --cores 2 --definition db-1.xml --start
   holdfast vm protect db-1 --memory 4GiB --cores 2 --datastore san-1 --network guests --priority 9 --definition db-1.xml";
 
@@ -29,25 +34,31 @@ const LONGEST: u64 = 256 * 1_024;
 #[derive(Debug, Args)]
 pub struct ProtectArgs {
     /// What it is called
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    name: String,
+    #[arg(value_name = "NAME", required_unless_present = "all", value_parser = NonEmptyStringValueParser::new())]
+    name: Option<String>,
+    /// All VMs that the hypervisors have
+    #[arg(long, conflicts_with_all = ["name", "definition"])]
+    all: bool,
+    /// Whose it is, if more than one host has it
+    #[arg(long, value_name = "HOST", conflicts_with_all = ["all", "definition"])]
+    host: Option<String>,
+    /// What the embedded hypervisor needs to know of it
+    #[arg(long, value_name = "FILE", requires = "memory", requires = "cores")]
+    definition: Option<PathBuf>,
     /// Its memory
-    #[arg(long, value_name = "SIZE", value_parser = parse_memory)]
-    memory: u64,
+    #[arg(long, value_name = "SIZE", requires = "definition", value_parser = parse_memory)]
+    memory: Option<u64>,
     /// How much of a processor it needs
-    #[arg(long, value_name = "COUNT", value_parser = millicores)]
-    cores: u64,
-    /// What the hypervisor needs to know of it
-    #[arg(long, value_name = "FILE")]
-    definition: PathBuf,
+    #[arg(long, value_name = "COUNT", requires = "definition", value_parser = millicores)]
+    cores: Option<u64>,
     /// Its UUID, if it has one already
-    #[arg(long, value_name = "UUID")]
+    #[arg(long, value_name = "UUID", requires = "definition")]
     uuid: Option<Uuid>,
     /// A datastore that holds a disk of it
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "definition")]
     datastore: Vec<String>,
     /// A network that it needs
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", requires = "definition")]
     network: Vec<String>,
     /// Greater goes first when many must be restarted
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -56,13 +67,13 @@ pub struct ProtectArgs {
     #[arg(long, value_enum, default_value = "restart")]
     response: ResponseArg,
     /// Where it is put at its very first start
-    #[arg(long, value_name = "HOST")]
+    #[arg(long, value_name = "HOST", requires = "definition")]
     home: Option<String>,
     /// All its disks lie where a lock lives as long as the process that took it
-    #[arg(long)]
+    #[arg(long, requires = "definition")]
     locked: bool,
     /// Starts it, and sees it running
-    #[arg(long)]
+    #[arg(long, requires = "definition")]
     start: bool,
 }
 
@@ -95,19 +106,20 @@ fn millicores(text: &str) -> Result<u64, String> {
 
 /// Puts a VM under protection.
 pub fn protect(args: &ProtectArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
+    let (Some(name), Some(file)) = (&args.name, &args.definition) else { return adopt(args, session, output) };
     let new = NewVm {
-        name: args.name.clone(),
+        name: name.clone(),
         // Made up here, so that asking again after a lost answer makes no second one.
         uuid: Some(args.uuid.unwrap_or_else(Uuid::new_v4)),
-        memory_mib: args.memory,
-        millicores: args.cores,
+        memory_mib: args.memory.unwrap_or_default(),
+        millicores: args.cores.unwrap_or_default(),
         datastores: args.datastore.clone(),
         networks: args.network.clone(),
         response: args.response.into(),
         priority: args.priority,
         home: args.home.clone(),
         locked: args.locked,
-        definition: definition(&args.definition)?,
+        definition: definition(file)?,
         start: false,
     };
     let uuid = new.uuid.unwrap_or_default().to_string();
@@ -116,17 +128,80 @@ pub fn protect(args: &ProtectArgs, session: &mut Session<'_>, output: &mut Outpu
     }
     match session.change(Verb::Post, "/v1/vms", &serde_json::to_value(&new)?, output)? {
         Answer::Dry => return Ok(Exit::Good),
-        Answer::SoAlready => {
-            session.remark(&format!("{} was protected already; its definition is as it was", args.name))
-        }
-        Answer::Done(_) if args.start => session.remark(&format!("{} is protected", args.name)),
-        Answer::Done(_) => say(&format!("{} is protected, under UUID {uuid}", args.name), session, output)?,
+        Answer::SoAlready => session.remark(&format!("{} was protected already; its definition is as it was", name)),
+        Answer::Done(_) if args.start => session.remark(&format!("{name} is protected")),
+        Answer::Done(_) => say(&format!("{name} is protected, under UUID {uuid}"), session, output)?,
     }
     if !args.start {
         return Ok(Exit::Good);
     }
     session.change(Verb::Post, &format!("{}/start", super::vm::path(&uuid)), &serde_json::json!({}), output)?;
-    see_running(&uuid, &args.name, session, output)
+    see_running(&uuid, name, session, output)
+}
+
+/// Puts VMs under protection that hypervisors have already.
+fn adopt(args: &ProtectArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
+    let names = match &args.name {
+        Some(name) => vec![name.clone()],
+        None => unprotected(session)?,
+    };
+    let body = Adopt { host: args.host.clone(), response: args.response.into(), priority: args.priority };
+    let body = serde_json::to_value(&body)?;
+    let mut exit = Exit::Good;
+    for name in names {
+        match session.change(Verb::Post, &format!("/v1/found/{}", segment(&name)), &body, output) {
+            Ok(Answer::Dry) => {}
+            Ok(Answer::SoAlready) => session.remark(&format!("{name} was protected already")),
+            Ok(Answer::Done(answer)) => {
+                let adopted: Adopted = serde_json::from_value(answer)?;
+                say(&format!("{} of {} is protected", adopted.name, adopted.host), session, output)?;
+                for bond in &adopted.bonds {
+                    session.remark(&format!("note: only {} can run {}: {bond}", adopted.host, adopted.name));
+                }
+            }
+            // Of many, one that cannot be had hinders no other.
+            Err(error) if args.all => {
+                session.remark(&format!("{name} is not protected: {error:#}"));
+                exit = Exit::Failed;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(exit)
+}
+
+/// The VMs that hypervisors have and the cluster does not protect, by UUID.
+fn unprotected(session: &mut Session<'_>) -> anyhow::Result<Vec<String>> {
+    let view: FoundView = session.find("/v1/found")?;
+    for unheard in &view.unheard {
+        session.remark(&format!("note: {} could not be asked: {}", unheard.host, unheard.why));
+    }
+    let mut uuids: Vec<Uuid> = view.vms.iter().filter(|vm| !vm.protected).map(|vm| vm.uuid).collect();
+    uuids.dedup();
+    Ok(uuids.iter().map(Uuid::to_string).collect())
+}
+
+/// Shows the VMs that the hypervisors have.
+pub fn found(host: Option<&str>, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
+    let place = host.map(|host| format!("?host={}", segment(host))).unwrap_or_default();
+    let view: FoundView = session.look(&format!("/v1/found{place}"))?;
+    let mut sheet = Sheet::new(&["name", "host", "state", "protected", "memory", "cores", "only this host can run it"]);
+    for vm in &view.vms {
+        sheet.row([
+            vm.name.clone(),
+            vm.host.clone(),
+            if vm.runs { "running" } else { "stopped" }.to_owned(),
+            if vm.protected { "yes" } else { "no" }.to_owned(),
+            memory(vm.memory_mib),
+            cores(vm.millicores),
+            vm.bonds.join("; "),
+        ]);
+    }
+    sheet.show(session.flags.output, &view, output)?;
+    for unheard in &view.unheard {
+        session.remark(&format!("note: {} could not be asked: {}", unheard.host, unheard.why));
+    }
+    Ok(if view.unheard.is_empty() { Exit::Good } else { Exit::Failed })
 }
 
 fn definition(file: &Path) -> anyhow::Result<String> {

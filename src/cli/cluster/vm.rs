@@ -2,7 +2,7 @@
 
 use super::flags::{Flags, Form};
 use super::host::say;
-use super::protect::{ProtectArgs, protect};
+use super::protect::{ProtectArgs, found, protect};
 use super::session::{Answer, Progress, Session, Verb, ended, segment};
 use super::show::{Mood, Sheet, cores, json, memory, or_dash, tame};
 use crate::api::{HostView, VmView};
@@ -59,6 +59,13 @@ enum VmVerb {
     /// Moves a VM to another host without stopping it
     #[command(after_help = "Examples:\n  holdfast vm move db-1 host-2")]
     Move(MoveArgs),
+    /// Shows the VMs that the hypervisors have, protected or not
+    #[command(after_help = "Examples:\n  holdfast vm found\n  holdfast vm found --host host-1")]
+    Found {
+        /// Those of one host
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
+    },
     /// Puts a VM under protection
     #[command(after_help = super::protect::HELP)]
     Protect(Box<ProtectArgs>),
@@ -104,6 +111,7 @@ pub fn vm(args: &VmArgs, session: &mut Session<'_>, output: &mut Output) -> anyh
         VmVerb::Start(vm) => start(&vm.name, session, output),
         VmVerb::Stop(stop) => stop_vm(stop, session, output),
         VmVerb::Move(target) => move_vm(target, session, output),
+        VmVerb::Found { host } => found(host.as_deref(), session, output),
         VmVerb::Protect(new) => protect(new, session, output),
         VmVerb::Unprotect(vm) => unprotect(&vm.name, session, output),
         VmVerb::Remove(vm) => remove(&vm.name, session, output),
