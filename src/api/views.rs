@@ -122,6 +122,8 @@ pub struct VmView {
     pub memory_mib: u64,
     /// CPU in thousandths of a core.
     pub millicores: u64,
+    /// Why no other host could run it.
+    pub bonds: Vec<String>,
     /// All that may run it, with what each is to it.
     pub holders: Vec<HolderView>,
     /// What it waits for, in words; nothing if it runs, or is not wanted to.
@@ -320,6 +322,7 @@ impl<'a> Viewer<'a> {
             priority: vm.definition.priority,
             memory_mib: vm.definition.memory_mib,
             millicores: vm.definition.millicores,
+            bonds: vm.definition.bonds.clone(),
             holders: vm
                 .holders
                 .iter()

@@ -24,6 +24,13 @@ pub fn fact(what: &What, names: &dyn Names) -> String {
         What::HostQuarantined { host, on: true } => format!("{} gets no VMs until a person says so", names.host(*host)),
         What::HostQuarantined { host, on: false } => format!("{} may have VMs again", names.host(*host)),
         What::VmProtected { name, want, .. } => format!("{name} is protected, and {}", wanted(*want)),
+        What::VmRedefined { vm, host, memory_mib, millicores, bonds } => {
+            let is = format!("{} has by now {memory_mib} MiB and {millicores} thousandths of a core", names.vm(*vm));
+            match bonds.as_slice() {
+                [] => format!("{is}, says {}", names.host(*host)),
+                bonds => format!("{is}, and only {} can run it: {}", names.host(*host), bonds.join("; ")),
+            }
+        }
         What::VmUnprotected { vm } => format!("{} is not protected any more", names.vm(*vm)),
         What::VmWanted { vm, want } => format!("{} {}", names.vm(*vm), wanted(*want)),
         What::VmPlaced { vm, host, epoch, proofs } => {

@@ -106,6 +106,19 @@ pub enum What {
         /// Whether it should run.
         want: Want,
     },
+    /// The hypervisor of its host says that a VM is this by now.
+    VmRedefined {
+        /// Which.
+        vm: VmId,
+        /// Whose hypervisor.
+        host: HostId,
+        /// Its memory.
+        memory_mib: u64,
+        /// Its CPU, in thousandths of a core.
+        millicores: u64,
+        /// Why no other host could run it.
+        bonds: Vec<String>,
+    },
     /// A VM's protection ended.
     VmUnprotected {
         /// Which.

@@ -85,6 +85,13 @@ impl Scribe {
                 let voters = state.voters.iter().map(|(voter, host)| (*voter, *host)).collect();
                 facts.push(What::Voters { voters });
             }
+            Command::Redefine { vm, source, shape } => facts.push(What::VmRedefined {
+                vm: *vm,
+                host: source.host,
+                memory_mib: shape.memory_mib,
+                millicores: shape.millicores,
+                bonds: shape.bonds.clone(),
+            }),
             Command::Register(change) => {
                 if let (Registration::Join(newcomer), Some(host)) = (&**change, state.hosts.keys().next_back()) {
                     facts.push(What::HostJoined { host: *host, name: newcomer.name.clone() });

@@ -154,6 +154,9 @@ fn mood(vm: &VmView) -> Mood {
 }
 
 fn response(vm: &VmView) -> String {
+    if !vm.bonds.is_empty() {
+        return format!("it stays down: {}", vm.bonds.join("; "));
+    }
     serde_json::to_value(vm.response).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
 }
 
