@@ -1,7 +1,7 @@
 //! `holdfast machine`: stands in for the hardware of one simulated host.
 
 use super::Exit;
-use crate::machine::{self, AfterWatchdog, Config, Program};
+use crate::machine::{self, AfterWatchdog, Config, Program, Role};
 use crate::words::parse_duration;
 use clap::{Args, ValueEnum};
 use std::ffi::OsString;
@@ -54,6 +54,9 @@ pub struct ProgramArgs {
     /// Starts an agent again that ended with an error
     #[arg(long)]
     restart_agent: bool,
+    /// Takes the command for a whole system, which is told to shut down, ends its guests by itself, and is the host
+    #[arg(long, conflicts_with = "restart_agent")]
+    system: bool,
     /// What its host runs: the agent
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -104,7 +107,8 @@ pub fn init(args: &InitArgs) -> anyhow::Result<Exit> {
 }
 
 fn program(args: &ProgramArgs) -> Program {
-    Program { command: args.command.clone(), restart: args.restart_agent }
+    let role = if args.system { Role::System } else { Role::Agent };
+    Program { command: args.command.clone(), restart: args.restart_agent, role }
 }
 
 fn log() {

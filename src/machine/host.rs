@@ -18,6 +18,17 @@ pub struct Program {
     pub command: Vec<OsString>,
     /// Whether an agent that ends with an error is started again.
     pub restart: bool,
+    /// What it is to its host.
+    pub role: Role,
+}
+
+/// What the program of a host is to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Its agent. The host lives on without one, and when it shuts down, its guests are ended before the agent.
+    Agent,
+    /// A whole system, which ends what runs in it by itself, and with which the host ends.
+    System,
 }
 
 /// How the host came to an end by itself.
@@ -53,6 +64,9 @@ impl Host {
         command.arg0("holdfast").arg("machine-init").stdin(Stdio::from(OwnedFd::from(theirs))).process_group(0);
         if program.restart {
             command.arg("--restart-agent");
+        }
+        if program.role == Role::System {
+            command.arg("--system");
         }
         command.arg("--shutdown-mark").arg(mark).arg("--").args(&program.command);
         let child = command.spawn()?;

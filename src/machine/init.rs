@@ -5,11 +5,14 @@
 //! after them, as a real host's service manager does. Told to (SIGUSR1), it starts an agent that has done its work, as
 //! an upgrade would. While it lives, so does the host; if it is killed, the host has crashed. If the machine
 //! dies, which closes the line to it, it takes the whole host with it.
+//!
+//! What it starts may also be a whole system, in namespaces of its own: then it is for that one to end its guests, and
+//! the host ends with it.
 
 use crate::clock::boottime;
 use crate::core::time::Instant;
 use crate::machine::family;
-use crate::machine::host::{Program, agent_line};
+use crate::machine::host::{Program, Role, agent_line};
 use crate::machine::status::replace;
 use rustix::net::{SendFlags, send};
 use rustix::process::{Pid, Signal, WaitStatus, kill_current_process_group, kill_process};
@@ -56,6 +59,8 @@ enum Course {
     Guests(Instant),
     /// The agent is.
     Agent,
+    /// There was none, and the system is gone.
+    Crashed,
 }
 
 /// Is the host until it is shut down. Returns only then.
@@ -95,8 +100,10 @@ impl Init {
                 () = tokio::time::sleep(GUESTS_POLL), if matches!(self.course, Course::Guests(_)) => self.end_guests(),
                 () = tokio::time::sleep(pause.unwrap_or_default()), if pause.is_some() => {}
             }
-            if self.course == Course::Agent && self.agent.is_none() {
-                return Ok(());
+            match self.course {
+                Course::Agent if self.agent.is_none() => return Ok(()),
+                Course::Crashed => return end_group(),
+                Course::Up | Course::Guests(_) | Course::Agent => {}
             }
         }
     }
@@ -129,7 +136,12 @@ impl Init {
     }
 
     fn agent_ended(&mut self, status: WaitStatus) {
-        if status.exit_status() == Some(0) {
+        let is_good = status.exit_status() == Some(0);
+        if self.program.role == Role::System && self.course == Course::Up {
+            self.course = if is_good { Course::Agent } else { Course::Crashed };
+            return;
+        }
+        if is_good {
             return;
         }
         if boottime().since(self.started) >= STEADY {
@@ -154,8 +166,16 @@ impl Init {
             tracing::error!("nobody is told of the shutdown: {} cannot be written: {error}", self.mark.display());
         }
         self.due = None;
-        self.course = Course::Guests(boottime() + GUESTS);
-        self.end_guests();
+        match self.program.role {
+            Role::Agent => {
+                self.course = Course::Guests(boottime() + GUESTS);
+                self.end_guests();
+            }
+            Role::System => {
+                self.course = Course::Agent;
+                self.end_agent();
+            }
+        }
     }
 
     /// Everything but the agent ends first, so that it can tell how.

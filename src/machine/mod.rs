@@ -17,7 +17,7 @@ mod power;
 mod status;
 mod watchdog;
 
-pub use host::Program;
+pub use host::{Program, Role};
 pub use init::run as run_init;
 pub use power::AfterWatchdog;
 pub use status::{HostState, Power, Status};
