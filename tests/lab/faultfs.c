@@ -108,6 +108,7 @@ static int fs_lock(const char *path, struct fuse_file_info *file, int command, s
     lock->l_pid = 0;
     if (command == F_GETLK) return answer(fcntl(file->fh, F_OFD_GETLK, lock));
     while (fcntl(file->fh, F_OFD_SETLK, lock) == -1) {
+        // Who waits for a lock may be killed.
         if (command != F_SETLKW || (errno != EAGAIN && errno != EACCES)) return -errno;
         if (fuse_interrupted()) return -EINTR;
         usleep(LOOK_MICROSECONDS);
@@ -212,8 +213,6 @@ static void *fs_init(struct fuse_conn_info *connection, struct fuse_config *conf
     config->hard_remove = 1;
     // Nothing is remembered: another host may have changed it.
     config->entry_timeout = config->attr_timeout = config->negative_timeout = 0;
-    // Who waits for a lock may be killed.
-    config->intr = 1;
     return NULL;
 }
 
@@ -254,6 +253,7 @@ int main(int count, char **words) {
     mode_word = word(words[2]);
     locks_word = word(words[3]);
     umask(0);
-    char *arguments[] = {words[0], words[4], "-f", "-o", "allow_other,default_permissions,max_threads=64,fsname=lab"};
+    char options[] = "allow_other,default_permissions,max_threads=64,max_idle_threads=64,fsname=lab";
+    char *arguments[] = {words[0], words[4], "-f", "-o", options};
     return fuse_main(5, arguments, &operations, NULL);
 }

@@ -110,13 +110,12 @@ vm_remove() {
 vm_console() { vm_of "${1:-}" && cat "$LAB/serial/$1.log"; }
 
 vm_verify() {
-    local name status=0
+    local name found status=0
     [ $# -gt 0 ] || mapfile -t VMS < <(vms)
     for name in "${@:-${VMS[@]}}"; do
         vm_of "$name"
-        printf '{"vm":"%s","disk":' "$name"
-        "$BUILD/examine" "$LAB/shared"/ds?/"$name.raw" || status=1
-        printf '}\n'
+        found=$("$BUILD/examine" "$LAB/shared"/ds?/"$name.raw") || status=1
+        printf '{"vm":"%s","disk":%s}\n' "$name" "${found:-null}"
     done
     return "$status"
 }
