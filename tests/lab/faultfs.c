@@ -253,7 +253,8 @@ int main(int count, char **words) {
     mode_word = word(words[2]);
     locks_word = word(words[3]);
     umask(0);
-    char options[] = "allow_other,default_permissions,max_threads=64,max_idle_threads=64,fsname=lab";
+    // libvirt knows shared file systems by their names, and of those in FUSE only this one. It has to take this for shared.
+    char options[] = "allow_other,default_permissions,max_threads=64,max_idle_threads=64,fsname=lab,subtype=glusterfs";
     char *arguments[] = {words[0], words[4], "-f", "-o", options};
     return fuse_main(5, arguments, &operations, NULL);
 }

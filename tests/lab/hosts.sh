@@ -141,7 +141,10 @@ service() {
     host_of "$host"
     off=$LAB/hosts/$host/control/$name.off
     case $what in
-        start) rm -f "$off" ;;
+        start)
+            rm -f "$off"
+            wait_for "$name to run on $host" 60 has_started "$host" "$name"
+            ;;
         stop)
             touch "$off"
             signal_service "$host" "$name" TERM
@@ -155,6 +158,7 @@ service() {
 }
 
 signal_service() { on "$1" sh -c "[ ! -e /run/$2.pid ] || kill -$3 \$(cat /run/$2.pid)"; }
+has_started() { if [ "$2" = libvirtd ]; then libvirt_answers "$1"; else on "$1" test -e "/run/$2.pid"; fi; }
 has_ended() { on "$1" test ! -e "/run/$2.pid"; }
 
 command_bmc() {

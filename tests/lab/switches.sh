@@ -39,17 +39,19 @@ END
 
 # Wires a host that boots: the other ends of its cables are in its own network, which dies with it.
 plug_in() {
-    local host=$1 network=$2
+    local host=$1 network=$2 card
     ip link delete "m-$host" 2>/dev/null || true
     ip link delete "g-$host" 2>/dev/null || true
-    ip link add "m-$host" type veth peer name eth0 netns "$network"
-    ip link add "g-$host" type veth peer name eth1 netns "$network"
+    # Network cards keep their addresses over a reboot, or else the others would look for the host at the old ones.
+    card=52:54:02:77:$(printf %02x "$(host_number "$host")")
+    ip link add "m-$host" type veth peer name eth0 address "$card:00" netns "$network"
+    ip link add "g-$host" type veth peer name eth1 address "$card:01" netns "$network"
     ip link set "m-$host" master management
     ip link set "g-$host" master guests up
     [ -e "$LAB/control/isolated-$host" ] || ip link set "m-$host" up
 }
 
-drop() { nft add rule bridge faults forward iifname "m-$1" oifname "m-$2" ${3:+numgen random mod 100 '<' "$3"} drop; }
+drop() { nft add rule bridge faults forward iifname "m-$1" oifname "m-$2" "${@:3}" drop; }
 
 command_cut() {
     host_of "${1:-}" && host_of "${2:-}"
@@ -59,8 +61,8 @@ command_cut() {
 
 command_loss() {
     host_of "${1:-}" && host_of "${2:-}"
-    [[ ${3:-} =~ ^[0-9]+$ ]] && [ "$3" -le 100 ] || die 'loss A B PERCENT: a number up to 100'
-    drop "$1" "$2" "$3"
+    [[ ${3:-} =~ ^[1-9][0-9]?$|^100$ ]] || die 'loss A B PERCENT: a number from 1 to 100'
+    if [ "$3" -eq 100 ]; then drop "$1" "$2"; else drop "$1" "$2" numgen random mod 100 '<' "$3"; fi
 }
 
 command_isolate() {
