@@ -69,7 +69,10 @@ start_agent() { rm -f "$LAB/hosts/$1/control/agent.off"; }
 
 has_master() { on kvm1 holdfast status -o json | jq -e '.master | strings'; }
 
-all_alive() { [ "$(on kvm1 holdfast status -o json | jq .hosts.good)" = "$HOSTS" ]; }
+all_alive() {
+    local voters=$((HOSTS >= 3 ? 3 : 1))
+    on kvm1 holdfast status -o json | jq -e ".hosts.good == $HOSTS and (.voters | length) == $voters"
+}
 
 configure() {
     local address

@@ -52,6 +52,8 @@ room_lock() {
 
 room_is_possible() {
     case $LAB/ in /run/* | /proc/* | /sys/* | /dev/*) die "$LAB cannot be the folder of a lab: name another one" ;; esac
+    # Sockets lie deep below it, and the kernel takes no longer path for one.
+    [ ${#LAB} -le 70 ] || die "$LAB is too long a path for a lab: name a shorter one in HOLDFAST_LAB"
     [ ! -d "$LAB" ] || [ -e "$LAB/lab" ] || [ -z "$(ls -A "$LAB")" ] ||
         die "$LAB holds something else: name an empty folder in HOLDFAST_LAB"
     [ -c /dev/fuse ] || modprobe fuse 2>/dev/null || true

@@ -8,11 +8,12 @@ host_address() { echo "10.77.0.$((10 + $(host_number "$1")))"; }
 bmc_address() { echo "10.77.0.$((100 + $(host_number "$1")))"; }
 
 make_switches() {
-    local bridge
-    for bridge in management guests; do
-        ip link add "$bridge" type bridge mcast_snooping 0
-        ip link set "$bridge" up
-    done
+    # With addresses of their own: else a bridge takes a port's, and another one when that host dies, and for half a minute
+    # the hosts would look for the BMCs at the old one.
+    ip link add management address 52:54:02:77:ff:00 type bridge mcast_snooping 0
+    ip link add guests address 52:54:02:77:ff:01 type bridge mcast_snooping 0
+    ip link set management up
+    ip link set guests up
     ip addr add 10.77.0.1/24 dev management
     ip addr add 10.78.0.1/16 dev guests
     clear_filters

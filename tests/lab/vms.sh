@@ -4,8 +4,8 @@ command_vm() {
     local what=${1:-}
     [ $# -eq 0 ] || shift
     case $what in
-        add | remove | console | verify | list) "vm_$what" "$@" ;;
-        *) die 'vm add|remove|console|verify|list' ;;
+        add | define | remove | console | verify | list) "vm_$what" "$@" ;;
+        *) die 'vm add|define|remove|console|verify|list' ;;
     esac
 }
 
@@ -33,8 +33,15 @@ vm_add() {
     [ ! -e "$LAB/vms/$name.xml" ] || die "there is a VM '$name' already"
     make_disk "$LAB/shared/$datastore/$name.raw"
     describe_vm "$name" "$kind" "/srv/$datastore/$name.raw" "$(next_number)" > "$LAB/vms/$name.xml"
-    on "$host" virsh -q define /dev/stdin < "$LAB/vms/$name.xml" > /dev/null
+    vm_define "$name" --on "$host"
     [ -z "$start" ] || on "$host" virsh -q start "$name" > /dev/null
+}
+
+vm_define() {
+    vm_of "${1:-}"
+    [ "${2:-}" = --on ] || die 'vm define NAME --on HOST'
+    host_of "${3:-}"
+    on "$3" virsh -q define /dev/stdin < "$LAB/vms/$1.xml" > /dev/null
 }
 
 # Numbers are not given twice, as addresses come of them.

@@ -1,0 +1,15 @@
+//! The lab itself: that its hosts are real, that its faults are what they are called, and that nothing is left of it.
+//!
+//! It needs root, namespaces and FUSE. Where it cannot be, each test says loudly that it was skipped.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test ends where what it stands on is missing"
+)]
+
+mod cluster;
+mod faults;
+mod hosts;
+mod rig;
