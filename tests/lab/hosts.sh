@@ -79,7 +79,7 @@ press() { redfish "$1" /Actions/ComputerSystem.Reset --json "{\"ResetType\":\"$2
 # Its first process as the lab numbers it, while it lives.
 init_of() {
     local pid at
-    read -r pid at < "$LAB/hosts/$1/init" 2>/dev/null && [ "$(started "$pid")" = "$at" ] && echo "$pid"
+    read -r pid at 2>/dev/null < "$LAB/hosts/$1/init" && [ "$(started "$pid")" = "$at" ] && echo "$pid"
 }
 
 # Runs a command on a host.
@@ -210,14 +210,15 @@ command_status() {
     for host in $(hosts); do
         printf '%-6s %-12s %-9s %5s %-8s %-8s %-5s %-5s %s\n' "$host" "$(machine_is "$host" power)" \
             "$(machine_is "$host" host)" "$(machine_is "$host" boots)" "$(service_state "$host" agent)" \
-            "$(service_state "$host" libvirtd)" "$(xargs < "$LAB/hosts/$host/control/ds1.mode")" \
-            "$(xargs < "$LAB/hosts/$host/control/ds2.mode")" \
+            "$(service_state "$host" libvirtd)" "$(fault_of "$host" ds1)" "$(fault_of "$host" ds2)" \
             "$([ -e "$LAB/control/isolated-$host" ] && echo isolated || echo ok)"
     done
     nft list chain bridge faults forward | grep drop || true
     nft list chain inet bmcs input | grep drop || true
     command_vm list
 }
+
+fault_of() { xargs 2>/dev/null < "$LAB/hosts/$1/control/$2.mode" || echo -; }
 
 service_state() {
     if [ -e "$LAB/hosts/$1/control/$2.off" ]; then

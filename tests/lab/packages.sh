@@ -45,6 +45,9 @@ lab_build() {
     fi
     [ -x "$PROGRAM" ] || die "there is no program at $PROGRAM: correct HOLDFAST_PROGRAM"
     mkdir -p "$BUILD"
+    # Two labs that are made at once build in turn.
+    exec 7> "$BUILD/lock"
+    flock 7
     local source=$PROJECT/tests/lab
     if is_older faultfs "$source/faultfs.c"; then
         # shellcheck disable=SC2046 # these are words
@@ -58,6 +61,7 @@ lab_build() {
         apt-cache show linux-image-cloud-amd64 > /dev/null 2>&1 || apt-get update -q
         "$source/guest/build" "$source/guest" "$BUILD"
     fi
+    exec 7>&-
 }
 
 is_older() { [ ! -e "$BUILD/$1" ] || [ -n "$(find "$2" -newer "$BUILD/$1" -type f)" ]; }

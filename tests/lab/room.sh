@@ -39,9 +39,19 @@ room_up() {
 
 room_give_up() {
     echo 'the lab did not come up, and is taken down again' >&2
-    mkdir -p "$BUILD/failed"
-    cp "$LAB"/hosts/*/*.log "$BUILD/failed/" 2>/dev/null || true
+    keep_logs
     room_end
+    rm -f "$LAB.lock"
+}
+
+keep_logs() {
+    local folder logs=$BUILD/failed
+    rm -rf "$logs"
+    for folder in "$LAB"/hosts/*; do
+        mkdir -p "$logs/${folder##*/}"
+        cp "$folder"/*.log "$folder"/root/var/log/*.log "$logs/${folder##*/}/" 2>/dev/null || true
+    done
+    [ ! -d "$logs" ] || echo "its logs are in $logs" >&2
 }
 
 room_lock() {
@@ -72,7 +82,7 @@ room_clear() {
 room_begin() {
     local outer pid=''
     setsid unshare --mount --net --ipc --pid --uts --fork --kill-child \
-        "$PROJECT/tests/lab/room-init" > "$LAB/room.log" 2>&1 < /dev/null 9>&- &
+        "$PROJECT/tests/lab/room-init" "$LAB" > "$LAB/room.log" 2>&1 < /dev/null 9>&- &
     outer=$!
     until [ -n "$pid" ] && [ -e "/proc/$pid/root/run/room-is-ready" ]; do
         kill -0 "$outer" 2>/dev/null || die "the lab cannot begin: $(cat "$LAB/room.log")"
