@@ -7,4 +7,5 @@ mod ends;
 mod host;
 mod power;
 mod rig;
+mod system;
 mod watchdog;
