@@ -45,7 +45,8 @@ command_raise() {
 raise_cluster() {
     local host token
     for host in $(hosts); do configure "$host" > "$LAB/hosts/$host/root/etc/holdfast/holdfast.toml"; done
-    on kvm1 holdfast config check > /dev/null || die 'the program does not know this configuration: try --platform process'
+    on kvm1 holdfast config check > /dev/null ||
+        die 'the program does not know this configuration: try --platform process'
     on kvm1 holdfast init --cluster lab --profile "$PROFILE" > /dev/null
     start_agent kvm1
     wait_for 'a master' 30 has_master

@@ -1,5 +1,5 @@
-// A datastore as one host of the lab sees it: a file system that passes everything on to a folder which all hosts share,
-// and that can fail or hang for this one host.
+// A datastore as one host of the lab sees it: a file system that passes everything on to a folder which all hosts
+// share, and that can fail or hang for this one host.
 //
 //     faultfs FOLDER MODE LOCKS MOUNTPOINT
 //
@@ -36,8 +36,8 @@ static int is(const volatile char *word, const char *wanted) {
     }
 }
 
-// Waits, fails or lets pass, as the mode says. What hangs goes on when the mode changes, and not before, not even if it is
-// killed: so do the calls of a host that has lost all paths to its storage.
+// Waits, fails or lets pass, as the mode says. What hangs goes on when the mode changes, and not before, not even if it
+// is killed: so do the calls of a host that has lost all paths to its storage.
 static int gate(enum access access) {
     while (is(mode_word, "hang")) usleep(LOOK_MICROSECONDS);
     if (is(mode_word, "eio") || (is(mode_word, "weio") && access == WRITES)) return -EIO;
@@ -47,8 +47,8 @@ static int gate(enum access access) {
 
 #define PASS(access) do { int fault = gate(access); if (fault) return fault; } while (0)
 
-// Paths come from the root of the mount, and are meant from the shared folder, which is open: this way it is found even
-// when the root of the process has moved.
+// Paths come from the root of the mount, and are meant from the shared folder, which is open: so it is found even when
+// the root of the process has moved.
 static const char *below(const char *path) { return path[1] ? path + 1 : "."; }
 
 static int answer(long result) { return result == -1 ? -errno : (int)result; }
@@ -66,8 +66,8 @@ static int keep(struct fuse_file_info *file, int descriptor) {
     return 0;
 }
 
-// O_DIRECT is not passed on, as the buffers here are not aligned. The shared folder's page cache is the disk of the lab:
-// it outlives every host.
+// O_DIRECT is not passed on, as the buffers here are not aligned. The shared folder's page cache is the disk of the
+// lab: it outlives every host.
 static int fs_open(const char *path, struct fuse_file_info *file) {
     PASS((file->flags & O_ACCMODE) == O_RDONLY ? READS : WRITES);
     return keep(file, openat(shared_folder, below(path), file->flags & ~(O_DIRECT | O_CREAT | O_EXCL)));
@@ -253,7 +253,7 @@ int main(int count, char **words) {
     mode_word = word(words[2]);
     locks_word = word(words[3]);
     umask(0);
-    // libvirt knows shared file systems by their names, and of those in FUSE only this one. It has to take this for shared.
+    // libvirt knows shared file systems by their names, in FUSE this one, and it has to take this for shared.
     char options[] = "allow_other,default_permissions,max_threads=64,max_idle_threads=64,fsname=lab,subtype=glusterfs";
     char *arguments[] = {words[0], words[4], "-f", "-o", options};
     return fuse_main(5, arguments, &operations, NULL);

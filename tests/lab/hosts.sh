@@ -25,7 +25,7 @@ prepare_host() {
 prepare_etc() {
     local host=$1 etc=$2 name number
     mkdir -p "$etc"/{holdfast,libvirt/hooks}
-    for name in passwd group nsswitch.conf ld.so.cache ld.so.conf ld.so.conf.d alternatives ssl services protocols sasl2; do
+    for name in passwd group nsswitch.conf ld.so.{cache,conf,conf.d} alternatives ssl services protocols sasl2; do
         [ ! -e "/etc/$name" ] || cp -a "/etc/$name" "$etc/"
     done
     tr -d - < "$LAB/hosts/$host/uuid" > "$etc/machine-id"
@@ -165,7 +165,7 @@ command_bmc() {
     local host=${1:-}
     host_of "$host"
     case ${2:-} in
-        # What comes over the network is lost. The lab itself reaches it without: somebody must be able to boot the host.
+        # What comes over the network is lost. The lab itself does without, or nobody could boot the host again.
         dead) nft add rule inet bmcs input iifname management ip daddr "$(bmc_address "$host")" drop ;;
         ok) bmc_is_ok "$host" ;;
         delay)

@@ -10,22 +10,21 @@ lab_packages() {
         dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q ' installed' || missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
-    # Debian starts a service that it installs. This machine is asked for no hypervisor: the lab starts its own.
-    local policy=/usr/sbin/policy-rc.d made=
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' > "$policy"
-        chmod +x "$policy"
-        made=yes
-    fi
-    (install_lab_packages "${missing[@]}") || { [ -z "$made" ] || rm -f "$policy"; die "not installed: ${missing[*]}"; }
-    [ -z "$made" ] || rm -f "$policy"
+    (install_and_start_nothing "${missing[@]}") || die "these packages cannot be installed: ${missing[*]}"
 }
 
-install_lab_packages() {
+# Debian starts the services that it installs. This machine is not to become a hypervisor: the lab starts its own.
+install_and_start_nothing() {
+    local policy=/usr/sbin/policy-rc.d fitting
+    if [ ! -e "$policy" ]; then
+        trap "rm -f $policy" EXIT
+        printf '#!/bin/sh\nexit 101\n' > "$policy"
+        chmod +x "$policy"
+    fi
     apt-get update -q
-    local fitting
     fitting=$(qemu_utils_that_fits)
-    DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends --allow-downgrades "$@" ${fitting:+"$fitting"}
+    DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qy --no-install-recommends --allow-downgrades "$@" ${fitting:+"$fitting"}
 }
 
 # QEMU and its tools go together. If backports have brought newer tools, those of this QEMU take their place.

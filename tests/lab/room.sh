@@ -5,7 +5,7 @@ room_pid() {
     local pid started boot
     [ -e "$LAB/room" ] || return 1
     read -r pid started boot < "$LAB/room" || return 1
-    # A number is given to another process sooner or later: only with its start, and in the same boot, it names this one.
+    # A number is given to another process sooner or later. With its start, in the same boot, it names this one.
     [ "$boot" = "$(cat /proc/sys/kernel/random/boot_id)" ] && [ "$started" = "$(started "$pid")" ] || return 1
     echo "$pid"
 }

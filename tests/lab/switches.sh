@@ -1,15 +1,15 @@
 # The lab's networks: a switch for management, with the BMCs on it, and one for the guests.
 #
 #     10.77.0.1  the lab itself    10.77.0.11, .12, …  kvm1, kvm2, …    10.77.0.101, .102, …  their BMCs
-#     10.78.0.1  the lab itself    10.78.1.x           guests
+#     10.78.0.1  the lab itself    10.78.1.2, …        guests
 
 host_number() { [[ $1 =~ ^kvm([1-9][0-9]?)$ ]] && echo "${BASH_REMATCH[1]}"; }
 host_address() { echo "10.77.0.$((10 + $(host_number "$1")))"; }
 bmc_address() { echo "10.77.0.$((100 + $(host_number "$1")))"; }
 
 make_switches() {
-    # With addresses of their own: else a bridge takes a port's, and another one when that host dies, and for half a minute
-    # the hosts would look for the BMCs at the old one.
+    # With addresses of their own: else a bridge takes a port's, and another one when that host dies, and the others look
+    # for the BMCs at the old one for half a minute.
     ip link add management address 52:54:02:77:ff:00 type bridge mcast_snooping 0
     ip link add guests address 52:54:02:77:ff:01 type bridge mcast_snooping 0
     ip link set management up

@@ -61,13 +61,14 @@ make_disk() {
 }
 
 describe_vm() {
-    local name=$1 kind=$2 disk=$3 number=$4 memory=8 boot='' devices=''
+    local name=$1 kind=$2 disk=$3 number=$4 memory=8 boot='' devices='' address
     if [ "$kind" = linux ]; then
         memory=96
+        address=$((1 + number / 250)).$((1 + number % 250))
         boot="<kernel>/srv/guest/vmlinuz</kernel><initrd>/srv/guest/initrd.img</initrd>
-    <cmdline>console=ttyS0 quiet panic=-1 lab.write=150 lab.address=10.78.1.$number/16</cmdline>"
+    <cmdline>console=ttyS0 quiet panic=-1 lab.write=150 lab.address=10.78.$address/16</cmdline>"
         devices="<interface type='bridge'>
-      <mac address='52:54:00:77:00:$(printf %02x "$number")'/>
+      <mac address='$(printf '52:54:00:77:%02x:%02x' $((number / 256)) $((number % 256)))'/>
       <source bridge='vmbr0'/>
       <model type='virtio'/>
       <rom enabled='no'/>
@@ -131,6 +132,7 @@ vm_list() {
     local host
     for host in $(hosts); do
         init_of "$host" > /dev/null || continue
-        on "$host" timeout 5 virsh -q list --all | awk -v host="$host" '{ n = $2; $1 = $2 = ""; print host, n $0 }' || true
+        on "$host" timeout 5 virsh -q list --all |
+            awk -v host="$host" '{ name = $2; $1 = $2 = ""; print host, name $0 }' || true
     done
 }

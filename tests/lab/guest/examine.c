@@ -40,7 +40,8 @@ static void judge(int count) {
         const struct sector *first = &starts[number], *second = &starts[number + 1];
         if (!is_whole(first, ENTRY) || !is_whole(second, ENTRY)) continue;
         if (second->other_nonce != first->nonce) clash("started-at-once", second->nonce);
-        else if (second->other_sequence != sequence_of(slot_of_start(first))) clash("wrote-after-takeover", first->nonce);
+        else if (second->other_sequence != sequence_of(slot_of_start(first)))
+            clash("wrote-after-takeover", first->nonce);
     }
     for (int place = 0; place < SLOT_COUNT; place++) {
         const struct sector *slot = &slots[place];
@@ -75,8 +76,8 @@ int main(int count, char **words) {
     while (known < MOST_STARTS && !is_empty(&starts[known])) known++;
     printf("{\"starts\":[");
     for (int number = 0; number < known; number++)
-        printf("%s{\"nonce\":\"%016llx\",\"sequence\":%lld}", number ? "," : "", (unsigned long long)starts[number].nonce,
-               (long long)sequence_of(slot_of_start(&starts[number])));
+        printf("%s{\"nonce\":\"%016llx\",\"sequence\":%lld}", number ? "," : "",
+               (unsigned long long)starts[number].nonce, (long long)sequence_of(slot_of_start(&starts[number])));
     printf("],\"clashes\":[");
     judge(known);
     printf("]}\n");
