@@ -1,7 +1,7 @@
 // A datastore as one host of the lab sees it: a file system that passes everything on to a folder which all hosts
 // share, and that can fail or hang for this one host.
 //
-//     faultfs FOLDER MODE LOCKS MOUNTPOINT
+//     faultfs FOLDER MODE LOCKS MOUNTPOINT      says "ready" when it is
 //
 // MODE is a file with one of the words of `gate` in it, LOCKS one with "on" or "off". They are read at every call, so a
 // fault begins and ends when the file is written. Locks are passed on as open file description locks of the shared
@@ -213,6 +213,9 @@ static void *fs_init(struct fuse_conn_info *connection, struct fuse_config *conf
     config->hard_remove = 1;
     // Nothing is remembered: another host may have changed it.
     config->entry_timeout = config->attr_timeout = config->negative_timeout = 0;
+    // A mount is seen before libfuse has done with it. Only now the root may move.
+    puts("ready");
+    fflush(stdout);
     return NULL;
 }
 
