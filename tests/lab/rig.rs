@@ -11,6 +11,8 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often is looked whether it has.
 const LOOK: Duration = Duration::from_millis(50);
+/// So much of each log is shown when a test fails.
+const LINES: usize = 20;
 
 pub struct Lab {
     folder: TempDir,
@@ -78,6 +80,19 @@ impl Lab {
         });
     }
 
+    /// What its hosts said last.
+    fn show_logs(&self) {
+        for host in fs::read_dir(self.path().join("hosts")).into_iter().flatten().flatten() {
+            for name in ["machine.log", "root/var/log/agent.log", "root/var/log/libvirtd.log"] {
+                let text = fs::read(host.path().join(name)).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                let last: Vec<&str> = text.lines().rev().take(LINES).collect();
+                eprintln!("== {}/{name}", host.file_name().display());
+                last.iter().rev().for_each(|line| eprintln!("{line}"));
+            }
+        }
+    }
+
     /// The processes of this machine that have this in their command line.
     pub fn processes(&self, word: &str) -> Vec<u32> {
         let mut found = Vec::new();
@@ -94,6 +109,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.show_logs();
+        }
         self.ask(&["down"]);
     }
 }
