@@ -12,6 +12,7 @@ prepare_host() {
     mkdir -p "$folder"/{machine,control,root/opt/holdfast,root/var/lib/holdfast}
     cat /proc/sys/kernel/random/uuid > "$folder/uuid"
     prepare_etc "$host" "$folder/root/etc"
+    prepare_hook "$folder/root/etc/libvirt/hooks/qemu.d"
     for name in ds1 ds2; do
         echo ok > "$folder/control/$name.mode"
         put_word "$folder/control/$name.mode" ok
@@ -54,6 +55,15 @@ namespaces = [ ]
 cgroup_controllers = [ ]
 stdio_handler = "file"
 END
+}
+
+# The hook of libvirt as packages install it, but for where the program is. Without an agent there is nobody to ask.
+prepare_hook() {
+    local hook=$PROJECT/hosts/libvirt/holdfast
+    [ -e "$hook" ] && [ -n "$AGENT" ] || return 0
+    mkdir -p "$1"
+    sed 's|/usr/bin/holdfast|/opt/holdfast/holdfast|' "$hook" > "$1/holdfast"
+    chmod +x "$1/holdfast"
 }
 
 # The machine outlives its host's boots: it is the board, with its BMC and its watchdog.
