@@ -18,6 +18,7 @@ mod sabotage;
 mod seeds;
 mod soak;
 mod trial;
+mod watchdog;
 
 use crate::client::ClientError;
 use crate::member::JoinError;
@@ -102,6 +103,9 @@ enum Command {
     /// Makes heartbeat datastores, and shows what is on them
     #[command(subcommand)]
     Datastore(datastore::Datastore),
+    /// Looks at the hardware watchdog of this host
+    #[command(subcommand)]
+    Watchdog(watchdog::WatchdogCommand),
     /// Lets random faults befall a cluster of real processes, and checks what must hold
     #[command(hide = true)]
     Chaos(chaos::ChaosArgs),
@@ -209,6 +213,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Config(ConfigCommand::Check(args)) => agent::check(args, &mut output),
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
         Command::Datastore(command) => datastore::datastore(command, &mut output),
+        Command::Watchdog(command) => watchdog::watchdog(command, &mut output),
         Command::Chaos(args) => chaos::run(args, &mut output),
         Command::Bench(args) => bench::bench(args, &mut output),
         Command::BenchCluster(args) => bench_cluster::run(args, &mut output),

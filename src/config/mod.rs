@@ -17,6 +17,9 @@ pub const DEFAULT_PATH: &str = "/etc/holdfast/holdfast.toml";
 /// Where the mark of a shutdown is if nobody says otherwise.
 const SHUTDOWN_MARK: &str = "/run/holdfast/shutting-down";
 
+/// The machine's watchdog if nobody says otherwise.
+const WATCHDOG_DEVICE: &str = "/dev/watchdog";
+
 /// The configuration of one host's agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -95,6 +98,11 @@ pub enum WatchdogConfig {
     Machine {
         /// Its socket.
         socket: PathBuf,
+    },
+    /// That of a real machine.
+    Device {
+        /// Its device.
+        path: PathBuf,
     },
 }
 

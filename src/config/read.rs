@@ -1,6 +1,9 @@
 //! Reading the file, key by key.
 
-use super::{Capacity, Config, DatastoreConfig, LogConfig, LogFormat, PlatformConfig, SHUTDOWN_MARK, WatchdogConfig};
+use super::{
+    Capacity, Config, DatastoreConfig, LogConfig, LogFormat, PlatformConfig, SHUTDOWN_MARK, WATCHDOG_DEVICE,
+    WatchdogConfig,
+};
 use crate::core::ids::SocketAddr;
 use crate::reader::{Found, Problem, Reader, Source};
 use std::collections::BTreeSet;
@@ -145,11 +148,17 @@ fn watchdog(mut reader: Reader<'_>) -> Result<WatchdogConfig, Problem> {
     enum Kind {
         None,
         Machine,
+        Device,
     }
-    let kind = reader.must("kind", |found| found.word(&[("none", Kind::None), ("machine", Kind::Machine)]))?;
+    let kinds = [("none", Kind::None), ("device", Kind::Device), ("machine", Kind::Machine)];
+    let kind = reader.must("kind", |found| found.word(&kinds))?;
     let watchdog = match kind {
         Kind::None => WatchdogConfig::None,
         Kind::Machine => WatchdogConfig::Machine { socket: reader.must("socket", absolute)? },
+        Kind::Device => {
+            let path = reader.maybe("path", absolute)?.unwrap_or_else(|| PathBuf::from(WATCHDOG_DEVICE));
+            WatchdogConfig::Device { path }
+        }
     };
     reader.finish()?;
     Ok(watchdog)

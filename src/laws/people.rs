@@ -65,8 +65,14 @@ fn config_as_toml(config: &Config) -> String {
             text.push_str(&format!("[platform]\nkind = \"process\"\nrun = {}\n", said(run.display())));
         }
     }
-    if let WatchdogConfig::Machine { socket } = &config.watchdog {
-        text.push_str(&format!("[watchdog]\nkind = \"machine\"\nsocket = {}\n", said(socket.display())));
+    match &config.watchdog {
+        WatchdogConfig::None => {}
+        WatchdogConfig::Machine { socket } => {
+            text.push_str(&format!("[watchdog]\nkind = \"machine\"\nsocket = {}\n", said(socket.display())));
+        }
+        WatchdogConfig::Device { path } => {
+            text.push_str(&format!("[watchdog]\nkind = \"device\"\npath = {}\n", said(path.display())));
+        }
     }
     let format = if config.log.format == LogFormat::Json { "json" } else { "text" };
     text.push_str(&format!("[log]\nformat = \"{format}\"\nlevel = {}\n", said(&config.log.level)));

@@ -25,7 +25,7 @@ use crate::process::{HostError, HostSetup, ProcessPlatform};
 use crate::store::{Opened, Store, StoreError};
 use crate::transport::{Inbox, Patience, Transport, TransportError, TransportOptions};
 use crate::trust::{Identity, TrustError, fingerprint};
-use crate::watchdog::{MachineWatchdog, Watchdog};
+use crate::watchdog::{DeviceWatchdog, MachineWatchdog, Watchdog};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -277,6 +277,7 @@ fn watchdog(config: &WatchdogConfig, boot: Uuid, timing: &Timing) -> Option<Box<
     match config {
         WatchdogConfig::None => None,
         WatchdogConfig::Machine { socket } => Some(Box::new(MachineWatchdog::new(socket, boot, timing.hard_deadline))),
+        WatchdogConfig::Device { path } => Some(Box::new(DeviceWatchdog::new(path, timing.hard_deadline))),
     }
 }
 

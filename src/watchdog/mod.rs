@@ -3,9 +3,15 @@
 //! A watchdog counts down once it is open, and resets the machine when it was not fed in time. It goes on counting when
 //! the process that opened it dies; only [`Watchdog::close`] stops it.
 
+mod device;
 mod embedded;
+mod facts;
+mod holder;
+mod kept;
+mod raw;
 pub(crate) mod words;
 
+pub use device::DeviceWatchdog;
 pub use embedded::MachineWatchdog;
 
 use crate::core::message;

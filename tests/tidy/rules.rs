@@ -155,8 +155,8 @@ pub fn manifest_findings(text: &str) -> Vec<String> {
         level.as_str().or_else(|| level.get("level")?.as_str())
     };
     let mut findings = Vec::new();
-    if lint("rust", "unsafe_code") != Some("forbid") {
-        findings.push("Cargo.toml must forbid unsafe_code".to_owned());
+    if !matches!(lint("rust", "unsafe_code"), Some("deny" | "forbid")) {
+        findings.push("Cargo.toml must deny unsafe_code".to_owned());
     }
     let on = ["unwrap_used", "expect_used", "panic", "too_many_lines", "disallowed_types", "disallowed_methods"];
     for name in on.into_iter().filter(|name| !matches!(lint("clippy", name), Some("warn" | "deny" | "forbid"))) {
