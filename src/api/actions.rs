@@ -294,6 +294,7 @@ pub(super) async fn on_host(
     let request = match deed.as_str() {
         "confirm-dead" => Request::ConfirmDead(host),
         "drill" => Request::Drill(host),
+        "on" => Request::SwitchOn(host),
         "resolve" => Request::ResolveConflict(host),
         "end-quarantine" => Request::EndQuarantine(host),
         "keep" => Request::Register(Box::new(Registration::Leave(host, false))),

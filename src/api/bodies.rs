@@ -71,6 +71,15 @@ pub(super) struct Stop {
     pub(super) force: bool,
 }
 
+/// How a host is switched off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Off {
+    /// Although it holds VMs, which are restarted elsewhere.
+    #[serde(default)]
+    pub(super) force: bool,
+}
+
 /// Where a VM is moved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -5,7 +5,7 @@ use super::errors::Failure;
 use super::handle::Api;
 use super::views::Viewer;
 use crate::core::ids::{DatastoreId, FenceId, HostId};
-use crate::core::master::Fate;
+use crate::core::master::{Fate, Verdict};
 use crate::core::message::{FenceOp, FenceResult, Watchdog};
 use crate::core::reason::HostState;
 use crate::core::state::{Armed, ClusterState, Host};
@@ -30,6 +30,24 @@ pub struct DoctorView {
     pub findings: Vec<Finding>,
     /// What would become of the VMs if each host died alone, in words.
     pub survives: Vec<String>,
+    /// What fence devices said when they were asked last, unasked by a person.
+    #[serde(default)]
+    pub devices: Vec<CheckView>,
+}
+
+/// What a fence device said when the master last had it asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckView {
+    /// The host that it fences.
+    pub host: String,
+    /// The device.
+    pub device: String,
+    /// How many milliseconds ago it was asked; nothing: not yet by this master.
+    pub ago_milliseconds: Option<u64>,
+    /// Which host asked it.
+    pub by: Option<String>,
+    /// `good`, `wrong-machine`, `refused`, `unreachable` or `not-yet`.
+    pub verdict: String,
 }
 
 /// Something that is not as it should be.
@@ -58,7 +76,7 @@ pub enum Severity {
 /// `GET /v1/doctor`
 pub(super) async fn doctor(State(api): State<Api>, _: Looking) -> Result<Json<DoctorView>, Failure> {
     let (findings, hosts, probes) = api.view(examine).await?;
-    let mut view = DoctorView { findings, survives: Vec::new() };
+    let mut view = DoctorView { findings, survives: Vec::new(), devices: api.view(checks).await? };
     // One at a time: the loop has more to do than to think of what might be.
     for id in hosts {
         let told = api
@@ -184,21 +202,55 @@ fn if_it_died(id: HostId, host: &Host, node: &Node, now: Instant) -> String {
     }
 }
 
+fn checks(viewer: &Viewer<'_>, node: &Node, now: Instant) -> Vec<CheckView> {
+    let (state, verified) = (viewer.state(), node.verified());
+    let of_host = |(id, host): (&HostId, &Host)| -> Vec<CheckView> {
+        let check = |device: &FenceId| {
+            let last = verified.get(&(*id, *device));
+            let ago = last.map(|last| u64::try_from(now.since(last.at).as_millis()).unwrap_or(u64::MAX));
+            CheckView {
+                host: host.name.clone(),
+                device: state.fence(*device),
+                ago_milliseconds: ago,
+                by: last.map(|last| state.host(last.by)),
+                verdict: last.map_or("not-yet", |last| verdict_name(last.verdict)).to_owned(),
+            }
+        };
+        host.fences.iter().flatten().map(check).collect()
+    };
+    state.hosts.iter().flat_map(of_host).collect()
+}
+
+fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Good => "good",
+        Verdict::WrongMachine => "wrong-machine",
+        Verdict::Refused => "refused",
+        Verdict::Unreachable => "unreachable",
+    }
+}
+
 struct Probe {
     host: String,
     uuid: u128,
     name: String,
     device: Result<FenceDevice, String>,
+    /// Whether a drill has shown that it controls the host.
+    drilled: bool,
 }
 
 fn probes(state: &ClusterState) -> Vec<Probe> {
     let fences = &state.registry.fences;
-    let probe = |host: &Host, id: &FenceId| {
+    let probe = |at: HostId, host: &Host, id: &FenceId| {
         let entry = fences.get(id)?;
         let device = serde_json::from_slice(&entry.settings.0).map_err(|error| error.to_string());
-        Some(Probe { host: host.name.clone(), uuid: host.uuid, name: entry.name.clone(), device })
+        let drilled = state.is_drilled(at, *id);
+        Some(Probe { host: host.name.clone(), uuid: host.uuid, name: entry.name.clone(), device, drilled })
     };
-    state.hosts.values().flat_map(|host| host.fences.iter().flatten().filter_map(move |id| probe(host, id))).collect()
+    let probes = |(at, host): (&HostId, &Host)| -> Vec<Probe> {
+        host.fences.iter().flatten().filter_map(|id| probe(*at, host, id)).collect()
+    };
+    state.hosts.iter().flat_map(probes).collect()
 }
 
 /// Asks every device who it is and whether its machine is on, all at once.
@@ -218,6 +270,9 @@ async fn check(clients: &FenceClients, probe: Probe) -> Option<Finding> {
         Ok(device) => device,
         Err(error) => return Some(bad(&subject, &format!("its settings cannot be read: {error}"), "add it anew")),
     };
+    if let FenceDevice::Agent(_) = device {
+        return check_nameless(clients, &device, &subject, probe.drilled).await;
+    }
     let answer = clients.perform(&device, FenceOp::Identity, PATIENCE).await;
     let detail = answer.detail.unwrap_or_default();
     match answer.result {
@@ -229,6 +284,21 @@ async fn check(clients: &FenceClients, probe: Probe) -> Option<Finding> {
         )),
         FenceResult::Refused => Some(bad(&subject, "it refuses the credentials", "correct user and password")),
         _ => Some(bad(&subject, &format!("it does not say whose it is: {detail}"), "see its address and its network")),
+    }
+}
+
+/// A device that cannot say which machine it controls.
+async fn check_nameless(clients: &FenceClients, device: &FenceDevice, subject: &str, drilled: bool) -> Option<Finding> {
+    let answer = clients.perform(device, FenceOp::Power, PATIENCE).await;
+    let detail = answer.detail.unwrap_or_default();
+    match answer.result {
+        FenceResult::On | FenceResult::Off if drilled => None,
+        FenceResult::On | FenceResult::Off => Some(bad(
+            subject,
+            "it cannot say which machine it controls, and was never seen to switch this one: until then it proves nothing",
+            "`holdfast drill` once, while the host holds no VM",
+        )),
+        _ => Some(bad(subject, &format!("it does not say whether its machine is on: {detail}"), "see its settings")),
     }
 }
 

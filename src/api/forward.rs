@@ -11,6 +11,7 @@ use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use tokio::time::timeout;
@@ -147,7 +148,12 @@ pub(crate) async fn fetch_facts(
     limit: usize,
 ) -> Result<Vec<crate::ledger::Entry>, String> {
     let after = after.map(|key| format!("&after={key}")).unwrap_or_default();
-    let body = ask_node(api, master, format!("/v1/ledger?limit={limit}{after}"), PATIENCE).await;
+    fetch(api, master, &format!("/v1/ledger?limit={limit}{after}")).await
+}
+
+/// What another voter has to say, in this node's own name.
+pub(super) async fn fetch<T: DeserializeOwned>(api: &Api, from: Address, path: &str) -> Result<T, String> {
+    let body = ask_node(api, from, path.to_owned(), PATIENCE).await;
     let body = body.map_err(|failure| failure.to_string())?;
     serde_json::from_slice(&body).map_err(|error| error.to_string())
 }

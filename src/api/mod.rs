@@ -13,6 +13,7 @@ mod actions;
 mod bodies;
 mod doctor;
 mod errors;
+mod fences;
 mod forward;
 mod found;
 mod handle;
@@ -28,8 +29,9 @@ mod views;
 mod who;
 
 pub use bodies::{Adopt, GivenAccess, Invited, JoinAnswer, JoinBody, NewVm};
-pub use doctor::{DoctorView, Finding, Severity};
+pub use doctor::{CheckView, DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
+pub use fences::{FenceReading, FenceTest};
 pub(crate) use forward::fetch_facts;
 pub use found::{Adopted, FoundView, FoundVm, Unheard};
 pub use handle::{Api, Handle};

@@ -22,7 +22,7 @@ const fn act(method: &'static str, path: &'static str, summary: &'static str, bo
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 39] = [
+pub(super) const OPERATIONS: [Operation; 44] = [
     look("/v1/status", "The cluster at a glance"),
     look("/v1/hosts", "All hosts, or at most `?limit=` of them, `?after=` one"),
     look("/v1/hosts/{host}", "One host, with why it stands as it does"),
@@ -37,6 +37,10 @@ pub(super) const OPERATIONS: [Operation; 39] = [
     look("/v1/datastores", "The shared datastores"),
     look("/v1/networks", "The networks of guests"),
     look("/v1/fences", "The fence devices, without their passwords"),
+    look("/v1/fences/{fence}/test", "What a fence device tells each voter now: its machine, its power"),
+    look("/v1/fences/{fence}/probe", "The same, from the very host that is asked"),
+    look("/v1/fence-agents", "The fence agents on the master's host"),
+    look("/v1/fence-agents/{agent}", "One of them, with the options that it takes"),
     look("/v1/access", "Who may use this interface"),
     Operation {
         method: "post",
@@ -62,8 +66,14 @@ pub(super) const OPERATIONS: [Operation; 39] = [
     act(
         "post",
         "/v1/hosts/{host}/{deed}",
-        "confirm-dead, drill, resolve, end-quarantine or keep (not to be removed after all)",
+        "confirm-dead, drill, on (power), resolve, end-quarantine or keep (not to be removed after all)",
         None,
+    ),
+    act(
+        "post",
+        "/v1/hosts/{host}/off",
+        "Has a host powered off; with force although it holds VMs, which are restarted elsewhere",
+        Some(r#"{"force":false}"#),
     ),
     act("put", "/v1/hosts/{host}/fences", "Which devices fence the host, in levels", Some(r#"{"levels":[["bmc-1"]]}"#)),
     act("delete", "/v1/hosts/{host}", "Removes a host for good: its certificate counts no more", None),

@@ -9,6 +9,7 @@ use crate::core::action::Request;
 use crate::core::ids::{FenceId, Fingerprint, LogIndex};
 use crate::core::reason::Refusal;
 use crate::core::state::{Access, ClusterState, FenceEntry, Invitation, Named, Registration, Right, Secret};
+use crate::fence::{AgentMetadata, BadAgent, FenceClients, FenceDevice, describe, installed};
 use crate::trust::{Authority, JoinToken, Principal, Role, SigningRequest, fingerprint};
 use axum::Json;
 use axum::extract::{Path, State};
@@ -16,8 +17,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
+use std::path::Path as Folder;
 use std::sync::Arc;
+use std::time::Duration;
 
+/// A fence agent that does not describe itself by then is of no use.
+const DESCRIPTION: Duration = Duration::from_secs(15);
 /// No invitation is good for longer.
 const LONGEST_INVITATION: u64 = 7 * 24 * 3_600;
 
@@ -99,9 +104,31 @@ pub(super) async fn add_fence(
     asked: Asked,
     Json(body): Json<Fence>,
 ) -> Result<Json<Value>, Failure> {
+    if let FenceDevice::Agent(agent) = &body.device {
+        let program = agent.program();
+        let metadata = describe(Folder::new(FenceClients::AGENTS), program, DESCRIPTION).await.map_err(bad_agent)?;
+        agent.suits(&metadata).map_err(bad_agent)?;
+    }
     let settings = serde_json::to_vec(&body.device).map_err(|error| Failure::internal(error.to_string()))?;
     let entry = FenceEntry { name: sound(&body.name)?, settings: Arc::new(Secret(settings)), set_up: LogIndex(0) };
     do_it(&api, asked, register(Registration::Fence(entry))).await
+}
+
+fn bad_agent(error: BadAgent) -> Failure {
+    Failure::bad(error.to_string())
+        .hint("see `holdfast fence agents` for those that are installed, and what each takes")
+}
+
+/// `GET /v1/fence-agents`: those on the master's host.
+pub(super) async fn fence_agents(_: Looking) -> Result<Json<Vec<String>>, Failure> {
+    let found = tokio::task::spawn_blocking(|| installed(Folder::new(FenceClients::AGENTS))).await;
+    found.map(Json).map_err(|error| Failure::internal(error.to_string()))
+}
+
+/// `GET /v1/fence-agents/{agent}`
+pub(super) async fn fence_agent(Path(name): Path<String>, _: Looking) -> Result<Json<AgentMetadata>, Failure> {
+    let described = describe(Folder::new(FenceClients::AGENTS), &name, DESCRIPTION).await;
+    described.map(Json).map_err(bad_agent)
 }
 
 /// `DELETE /v1/fences/{fence}`
@@ -131,7 +158,7 @@ pub(super) async fn set_host_fences(
     do_it(&api, asked, register(Registration::HostFences(host, levels))).await
 }
 
-fn find_fence(state: &ClusterState, name: &str) -> Result<FenceId, Failure> {
+pub(super) fn find_fence(state: &ClusterState, name: &str) -> Result<FenceId, Failure> {
     let fences = &state.registry.fences;
     let found = fences.iter().find(|(_, entry)| entry.name == name).map(|(id, _)| *id);
     found.ok_or_else(|| {

@@ -1,7 +1,7 @@
 //! What is answered where.
 
 use super::handle::Api;
-use super::{actions, doctor, found, join, openapi, queries, registry};
+use super::{actions, doctor, fences, found, join, openapi, queries, registry};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post, put};
@@ -13,6 +13,7 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/v1/hosts", get(actions::hosts))
         .route("/v1/hosts/{host}", get(actions::host).delete(registry::remove_host))
         .route("/v1/hosts/{host}/fences", put(registry::set_host_fences))
+        .route("/v1/hosts/{host}/off", post(fences::switch_off))
         .route("/v1/hosts/{host}/{deed}", post(actions::on_host))
         .route("/v1/vms", get(actions::vms).post(actions::protect))
         .route("/v1/vms/{vm}", get(actions::vm).delete(actions::remove))
@@ -35,6 +36,10 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/v1/networks", get(registry::networks).post(registry::add_network))
         .route("/v1/fences", get(registry::fences).post(registry::add_fence))
         .route("/v1/fences/{fence}", delete(registry::remove_fence))
+        .route("/v1/fences/{fence}/test", get(fences::test))
+        .route("/v1/fences/{fence}/probe", get(fences::probe))
+        .route("/v1/fence-agents", get(registry::fence_agents))
+        .route("/v1/fence-agents/{agent}", get(registry::fence_agent))
         .route("/v1/tokens", post(registry::invite))
         .route("/v1/access", get(registry::accesses).post(registry::grant))
         .route("/v1/access/{print}", delete(registry::revoke))

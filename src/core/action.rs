@@ -341,6 +341,15 @@ pub enum Request {
     ConfirmDead(HostId),
     /// Have a host that runs nothing powered off and on, to see that its fence devices work.
     Drill(HostId),
+    /// Have a host powered off, for good, and what it holds restarted elsewhere.
+    SwitchOff {
+        /// Which.
+        host: HostId,
+        /// Whether that is to be done although it holds VMs.
+        force: bool,
+    },
+    /// Have a host powered on that is off.
+    SwitchOn(HostId),
     /// Only one machine with this host's UUID is left.
     ResolveConflict(HostId),
     /// A host may have VMs again.

@@ -3,7 +3,9 @@
 //! A command is a proposal. Whether it takes effect is decided when it is applied, by the same code on every voter and
 //! from the replicated state alone, so two masters that propose the same recovery can not both succeed.
 
-use crate::core::ids::{Address, BootId, ConfigVersion, Epoch, Generation, HostId, Incarnation, Ticket, VmId, VoterId};
+use crate::core::ids::{
+    Address, BootId, ConfigVersion, Epoch, FenceId, Generation, HostId, Incarnation, LogIndex, Ticket, VmId, VoterId,
+};
 use crate::core::message::{Inventory, VmCondition};
 use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::state::{Policy, Registration, Shape, VmDefinition};
@@ -210,6 +212,25 @@ pub enum Command {
     Recover {
         /// The voters that a person named dead.
         dead: Vec<VoterId>,
+    },
+    /// A person has a host switched off, which stays off and gets no VMs until a person says otherwise.
+    SwitchOff {
+        /// Whom.
+        target: Incarnation,
+        /// Whether what it holds may be killed with it, to be restarted elsewhere.
+        force: bool,
+    },
+    /// Devices that cannot say which machine they control were seen to control this one.
+    Drilled {
+        /// Which host.
+        host: HostId,
+        /// Which devices, each as it was set up when it was seen.
+        devices: Vec<(FenceId, LogIndex)>,
+    },
+    /// A person has a host switched on that was fenced; it may have VMs again.
+    SwitchOn {
+        /// Whom.
+        host: HostId,
     },
 }
 

@@ -20,12 +20,14 @@ pub enum JudgeCause {
     Operator,
     /// A person wants to see that its fence devices work.
     Drill,
+    /// A person wants it off.
+    SwitchedOff,
 }
 
 impl JudgeCause {
     /// Whether the host was judged although it lives: it is fenced all the same.
     pub fn is_meant(self) -> bool {
-        matches!(self, JudgeCause::Unanswered | JudgeCause::Drill)
+        matches!(self, JudgeCause::Unanswered | JudgeCause::Drill | JudgeCause::SwitchedOff)
     }
 }
 
@@ -210,6 +212,8 @@ pub enum NoProof {
     NotArmed,
     /// The host has not yet said whether it runs the VM.
     Unaccounted,
+    /// The fence device cannot say which machine it controls, and no drill has shown that it controls this one.
+    NotDrilled(FenceId),
 }
 
 /// Why a VM that should run does not, and with that, what it waits for.

@@ -51,4 +51,6 @@ pub enum FenceResult {
     Unreachable,
     /// It refused the credentials.
     Refused,
+    /// It controls a machine, and cannot say which.
+    Nameless,
 }

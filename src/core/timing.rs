@@ -72,6 +72,10 @@ pub struct Timing {
     pub fence_timeout: Duration,
     /// After a chain of fence devices failed, the next try waits this long, then twice that, up to `retry_max`.
     pub fence_retry: Duration,
+    /// A fence device that is not needed is asked this often who it is.
+    pub fence_check: Duration,
+    /// One that is new to the master, or whose host is not alive, is asked after this.
+    pub fence_first_check: Duration,
     /// A platform call without an answer for this long is of unknown outcome.
     pub call_deadline: Duration,
     /// An operation unanswered on a live host for this long escalates (X).
@@ -152,6 +156,8 @@ impl Timing {
             fence_poll: ms(100),
             fence_timeout: ms(20_000),
             fence_retry: ms(2_000),
+            fence_check: ms(3_600_000),
+            fence_first_check: ms(30_000),
             call_deadline: ms(15_000),
             unanswered: ms(30_000),
             retry_base: ms(500),

@@ -189,7 +189,7 @@ impl Machine {
     }
 
     /// Its BMC, as a fence device is configured.
-    pub(super) fn bmc(&self) -> anyhow::Result<FenceDevice> {
+    pub fn bmc(&self) -> anyhow::Result<FenceDevice> {
         let text = fs::read_to_string(self.hardware().join("bmc.json"))?;
         let bmc: BmcInfo = serde_json::from_str(&text)?;
         let password = fs::read_to_string(&bmc.password_file)?;

@@ -3,6 +3,7 @@
 use crate::core::command::Want;
 use crate::core::ids::FenceId;
 use crate::core::message::Exit;
+use crate::core::reason::JudgeCause;
 use crate::core::state::{Armed, Right};
 use crate::explain::{Names, alert, cause, proof};
 use crate::ledger::{Decision, What};
@@ -16,13 +17,23 @@ pub fn fact(what: &What, names: &dyn Names) -> String {
         What::HostLeft { host } => format!("{} left the cluster", names.host(*host)),
         What::HostUp { host, .. } => format!("{} is up", names.host(*host)),
         What::HostJudged { host, cause: why, silent_milliseconds, planned } => {
-            let planned = if *planned { ", being shut down by a person" } else { "" };
+            // That a person wants it off says all.
+            let planned =
+                if *planned && *why != JudgeCause::SwitchedOff { ", being shut down by a person" } else { "" };
             let silence = millis(*silent_milliseconds);
             format!("{} judged after {silence} of silence: {}{planned}", names.host(*host), cause(*why))
         }
         What::HostProven { host, proof: by } => format!("{} proven: {}", names.host(*host), proof(by, names)),
         What::HostQuarantined { host, on: true } => format!("{} gets no VMs until a person says so", names.host(*host)),
         What::HostQuarantined { host, on: false } => format!("{} may have VMs again", names.host(*host)),
+        What::HostSwitched { host, on: true } => format!("a person has {} switched on", names.host(*host)),
+        What::HostSwitched { host, on: false } => {
+            format!("a person has {} switched off: it stays off until a person says otherwise", names.host(*host))
+        }
+        What::HostDrilled { host, devices } => {
+            let devices: Vec<String> = devices.iter().map(|device| names.fence(*device)).collect();
+            format!("{} was seen to go off and on by {}", names.host(*host), devices.join(" and "))
+        }
         What::VmProtected { name, want, .. } => format!("{name} is protected, and {}", wanted(*want)),
         What::VmRedefined { vm, host, memory_mib, millicores, bonds } => {
             let is = format!("{} has by now {memory_mib} MiB and {millicores} thousandths of a core", names.vm(*vm));

@@ -13,6 +13,7 @@ pub fn cause(cause: JudgeCause) -> &'static str {
         JudgeCause::Unanswered => "an operation on it is not answered",
         JudgeCause::Operator => "a person says that it is dead",
         JudgeCause::Drill => "a drill",
+        JudgeCause::SwitchedOff => "a person wants it off",
     }
 }
 

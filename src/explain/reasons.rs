@@ -76,6 +76,10 @@ pub fn no_proof(reason: &NoProof, names: &dyn Names) -> String {
         NoProof::FenceUnreachable(id) => format!("{} does not answer", names.fence(*id)),
         NoProof::FenceRefused(id) => format!("{} refuses the credentials", names.fence(*id)),
         NoProof::WrongMachine(id) => format!("{} is another machine's", names.fence(*id)),
+        NoProof::NotDrilled(id) => format!(
+            "{} cannot say which machine it controls, and no drill has shown that it is this one",
+            names.fence(*id)
+        ),
         NoProof::StillOn(id) => format!("{} still reads it as on", names.fence(*id)),
         NoProof::Conflicted => "two machines use its UUID".to_owned(),
         NoProof::NotArmed => "the cluster only observes".to_owned(),

@@ -4,7 +4,7 @@
 //! options are never on its command line, where every user of the machine could read the password.
 //!
 //! An agent cannot say which machine it controls: none has an action for that, and what it is configured to control is
-//! no reading. So its [`FenceOp::Identity`] has no answer, and only a drill can show that it is the right one.
+//! no reading. So it is [`FenceResult::Nameless`], and only a drill can show that it is the right one.
 
 use crate::core::remote::{FenceOp, FenceResult};
 use crate::fence::FenceAnswer;
@@ -26,7 +26,7 @@ const LONGEST_COMPLAINT: usize = 400;
 /// Does one thing with a device, and ends the agent when the time is up.
 pub(super) async fn perform(folder: &Path, agent: &Agent, op: FenceOp, deadline: Duration) -> FenceAnswer {
     let action = match op {
-        FenceOp::Identity => return unreachable(agent, "a fence agent cannot say which machine it controls"),
+        FenceOp::Identity => return FenceAnswer { result: FenceResult::Nameless, detail: None },
         FenceOp::Power => "status",
         FenceOp::PowerOff => "off",
         FenceOp::PowerOn => "on",
@@ -35,7 +35,7 @@ pub(super) async fn perform(folder: &Path, agent: &Agent, op: FenceOp, deadline:
     let mut complaint = Vec::new();
     let run = async {
         let mut running = start(&path).await?;
-        running.talk(&input(agent, action), &mut complaint).await
+        running.converse(&input(agent, action), &mut Vec::new(), &mut complaint).await
     };
     let outcome = timeout(deadline, run).await;
     let complaint = told(agent, &complaint);
@@ -53,6 +53,24 @@ pub(super) async fn perform(folder: &Path, agent: &Agent, op: FenceOp, deadline:
             };
             unreachable(agent, &format!("it did not end within {deadline:?} and was killed{after}{complaint}"))
         }
+    }
+}
+
+/// What an agent prints when it is asked to describe itself; or why it does not.
+pub(super) async fn metadata(folder: &Path, agent: &Agent, deadline: Duration) -> Result<String, String> {
+    let path = folder.join(&agent.program);
+    let (mut output, mut complaint) = (Vec::new(), Vec::new());
+    let run = async {
+        let mut running = start(&path).await?;
+        running.converse("action=metadata\n", &mut output, &mut complaint).await
+    };
+    match timeout(deadline, run).await {
+        Ok(Ok(_)) => Ok(String::from_utf8_lossy(&output).into_owned()),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+            Err("it does not exist on this host: install the package fence-agents on every voter".to_owned())
+        }
+        Ok(Err(error)) => Err(format!("it could not be run: {error}{}", told(agent, &complaint))),
+        Err(_) => Err(format!("it did not end within {deadline:?}{}", told(agent, &complaint))),
     }
 }
 
@@ -125,7 +143,7 @@ impl Running {
     }
 
     /// Tells the agent what to do, listens, and waits for its end.
-    async fn talk(&mut self, input: &str, complaint: &mut Vec<u8>) -> io::Result<ExitStatus> {
+    async fn converse(&mut self, input: &str, output: &mut Vec<u8>, complaint: &mut Vec<u8>) -> io::Result<ExitStatus> {
         let Some(child) = self.child.as_mut() else { return Err(io::Error::other("it has ended already")) };
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let tell = async {
@@ -134,8 +152,7 @@ impl Running {
                 stdin.write_all(input.as_bytes()).await.ok();
             }
         };
-        let mut output = Vec::new();
-        tokio::join!(tell, listen(stdout, &mut output), listen(stderr, complaint));
+        tokio::join!(tell, listen(stdout, output), listen(stderr, complaint));
         let status = child.wait().await?;
         // Reaped: its number may belong to another by now, so nothing is killed any more.
         self.child = None;

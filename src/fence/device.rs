@@ -212,6 +212,13 @@ impl Agent {
     }
 }
 
+impl Agent {
+    /// Its name.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+}
+
 fn wrong_option(key: &str, value: &Secret) -> Option<&'static str> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let runs_programs = key.ends_with("_script") || key.ends_with("_path") || key == "ssh_options";

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken law is told by a panic")]
 
 use super::agent::told;
+use super::answers::{Collection, System, complained, read};
 use super::device::Agent;
-use super::redfish::{Collection, RedfishError, System, complained, read};
+use super::metadata;
+use super::redfish::RedfishError;
 use super::secret::Secret;
 use crate::core::remote::FenceResult;
 use crate::laws::is_plain;
@@ -16,11 +18,12 @@ use std::fmt::Debug;
 /// The longest that a person is told of one answer.
 const LONGEST: usize = 16 * 1024;
 
-/// Each answer of a BMC in turn, then what a fence agent complains of.
+/// Each answer of a BMC in turn, then what a fence agent complains of, and what it says of itself.
 pub(crate) fn law(bytes: &[u8]) -> bool {
     let base = Url::parse("https://bmc.example:8443").expect("an address");
     let url = Url::parse("https://bmc.example:8443/redfish/v1/Systems/1").expect("an address");
     complaint(bytes);
+    sober(&metadata::parse("fence_x", &String::from_utf8_lossy(bytes)).map(|_| ()));
     system(bytes, &base, &url) | collection(bytes, &base, &url)
 }
 

@@ -4,16 +4,20 @@
 //! out; power is what was read back; a machine is known by the UUID that the device read from it.
 
 mod agent;
+mod answers;
 mod device;
 #[cfg(any(test, fuzzing))]
 mod law;
+mod metadata;
 mod redfish;
 mod secret;
+mod session;
 mod tls;
 
 pub use device::{Agent, BadDevice, FenceDevice, Fingerprint, Redfish, Verify};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
+pub use metadata::{AgentMetadata, AgentOption, BadAgent, describe, installed};
 pub use secret::{BadSecret, Secret};
 pub use tls::fingerprint;
 
@@ -61,9 +65,12 @@ impl Default for FenceClients {
 }
 
 impl FenceClients {
+    /// Where the distribution puts fence agents.
+    pub const AGENTS: &str = "/usr/sbin";
+
     /// No connection yet; fence agents are where the distribution puts them.
     pub fn new() -> FenceClients {
-        FenceClients::with_agents_in(PathBuf::from("/usr/sbin"))
+        FenceClients::with_agents_in(PathBuf::from(FenceClients::AGENTS))
     }
 
     /// The same, with fence agents from another folder.

@@ -5,23 +5,22 @@
 
 use crate::core::remote::{FenceOp, FenceResult};
 use crate::fence::FenceAnswer;
-use crate::fence::device::{self, Redfish};
+use crate::fence::answers::{ActionInfo, Collection, Parameter, System, complained, local, printable, read};
+use crate::fence::device::Redfish;
+use crate::fence::session::{Session, TOKEN};
 use crate::fence::tls;
+use reqwest::header::HeaderValue;
 use reqwest::{Method, Response, StatusCode, Url, header, redirect};
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use uuid::Uuid;
 
 /// No answer about one system is longer.
 const LONGEST_BODY: usize = 1024 * 1024;
-/// What a BMC says of an error is cut there.
-const LONGEST_COMPLAINT: usize = 300;
 /// A kept connection whose BMC went away without a word is found out by then.
 const KEEPALIVE: Duration = Duration::from_secs(5);
-const SYSTEMS: &str = "/redfish/v1/Systems";
+pub(super) const SYSTEMS: &str = "/redfish/v1/Systems";
 
 /// Speaks to one BMC.
 pub(super) struct RedfishClient {
@@ -30,12 +29,15 @@ pub(super) struct RedfishClient {
     base: Url,
     /// Where its system was found.
     known: Mutex<Option<Known>>,
+    session: Session,
 }
 
 #[derive(Debug, Clone)]
 struct Known {
     system: Url,
     reset: Url,
+    /// The kinds of resets that it offers; none: it does not say.
+    kinds: Vec<String>,
 }
 
 /// Why an operation has no answer.
@@ -59,51 +61,13 @@ pub(super) enum RedfishError {
     SeveralSystems(String),
     #[error("it reports no UUID for {0}, so it is not known which machine it controls")]
     NoUuid(String),
+    #[error(
+        "it offers no {wanted} (it offers {offered}), and nothing else cuts the power for certain: a press of the button \
+         only asks the guest; use another device for this host, such as a switched outlet"
+    )]
+    NoSuchReset { wanted: &'static str, offered: String },
     #[error("it reports the power of {path} as {reported}, which is neither on nor off")]
     NoPower { path: String, reported: String },
-}
-
-#[derive(Deserialize)]
-pub(super) struct Collection {
-    #[serde(rename = "Members")]
-    members: Vec<Link>,
-}
-
-#[derive(Deserialize)]
-struct Link {
-    #[serde(rename = "@odata.id")]
-    id: String,
-}
-
-#[derive(Deserialize)]
-pub(super) struct System {
-    #[serde(rename = "UUID")]
-    uuid: Option<String>,
-    #[serde(rename = "PowerState")]
-    power: Option<String>,
-    #[serde(rename = "Actions")]
-    actions: Option<Actions>,
-}
-
-#[derive(Deserialize)]
-struct Actions {
-    #[serde(rename = "#ComputerSystem.Reset")]
-    reset: Option<Reset>,
-}
-
-#[derive(Deserialize)]
-struct Reset {
-    target: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Complaint {
-    error: ComplaintText,
-}
-
-#[derive(Deserialize)]
-struct ComplaintText {
-    message: Option<String>,
 }
 
 impl RedfishClient {
@@ -125,15 +89,15 @@ impl RedfishClient {
             .pool_max_idle_per_host(2)
             .build()
             .map_err(|error| RedfishError::Setup(chain(&error)))?;
-        Ok(RedfishClient { device: device.clone(), http, base, known: Mutex::new(None) })
+        Ok(RedfishClient { device: device.clone(), http, base, known: Mutex::new(None), session: Session::default() })
     }
 
     pub(super) async fn perform(&self, op: FenceOp) -> FenceAnswer {
         let outcome = match op {
             FenceOp::Identity => self.identity().await,
             FenceOp::Power => self.power().await,
-            FenceOp::PowerOff => self.reset("ForceOff").await,
-            FenceOp::PowerOn => self.reset("On").await,
+            FenceOp::PowerOff => self.reset(&["ForceOff"], FenceResult::Off).await,
+            FenceOp::PowerOn => self.reset(&["On", "ForceOn"], FenceResult::On).await,
         };
         match outcome {
             Ok(result) => FenceAnswer { result, detail: None },
@@ -155,19 +119,33 @@ impl RedfishClient {
         system.power(&known.system)
     }
 
-    /// Orders. That it was taken says nothing about what became of it.
-    async fn reset(&self, kind: &str) -> Result<FenceResult, RedfishError> {
+    /// Orders, in the first of these kinds that is offered. That it was taken says nothing about what became of it.
+    async fn reset(&self, kinds: &[&'static str], wanted: FenceResult) -> Result<FenceResult, RedfishError> {
         let known = match self.known() {
             Some(known) => known,
             None => self.read_system().await?.0,
         };
-        let order = serde_json::json!({ "ResetType": kind });
-        let answer = self.ask(Method::POST, &known.reset, Some(&order)).await;
-        if answer.is_err() {
-            // The next try looks anew where the action is.
-            self.remember(None);
+        let order = serde_json::json!({ "ResetType": known.kind(kinds)? });
+        let mut answer = self.ask(Method::POST, &known.reset, Some(&order), None).await;
+        if let Err(RedfishError::Status { status, .. }) = &answer
+            && matches!(*status, StatusCode::PRECONDITION_FAILED | StatusCode::PRECONDITION_REQUIRED)
+        {
+            // It wants to be shown that its state is known; what that is, is of no interest here.
+            let state = self.ask(Method::GET, &known.system, None, None).await?;
+            let tag = state.headers().get(header::ETAG).cloned();
+            answer = self.ask(Method::POST, &known.reset, Some(&order), tag.as_ref()).await;
         }
-        answer.map(|_| FenceResult::Taken)
+        let Err(error) = answer else { return Ok(FenceResult::Taken) };
+        // The next try looks anew where the action is.
+        self.remember(None);
+        if let RedfishError::Status { status, .. } = &error
+            && matches!(*status, StatusCode::BAD_REQUEST | StatusCode::CONFLICT)
+            && self.power().await.is_ok_and(|power| power == wanted)
+        {
+            // There is nothing to be done. Whether it is so is read back by whoever ordered.
+            return Ok(FenceResult::Taken);
+        }
+        Err(error)
     }
 
     /// Reads the system, from where it was found before, or else from where it is now.
@@ -189,9 +167,29 @@ impl RedfishClient {
     async fn read_system_at(&self, url: Url) -> Result<(Known, System), RedfishError> {
         let system: System = self.get(&url).await?;
         let reset = system.reset(&self.base, &url)?;
-        let known = Known { system: url, reset };
+        let kinds = match self.known() {
+            Some(known) if known.reset == reset => known.kinds,
+            _ => self.kinds(&system).await,
+        };
+        let known = Known { system: url, reset, kinds };
         self.remember(Some(known.clone()));
         Ok((known, system))
+    }
+
+    /// What its reset action can be told. A BMC that does not say so is tried.
+    async fn kinds(&self, system: &System) -> Vec<String> {
+        let Some(reset) = system.actions.as_ref().and_then(|actions| actions.reset.as_ref()) else { return Vec::new() };
+        match (&reset.kinds, &reset.info) {
+            (Some(kinds), _) => kinds.clone(),
+            (None, Some(path)) => {
+                let Ok(url) = local(&self.base, path, SYSTEMS) else { return Vec::new() };
+                let info: Result<ActionInfo, RedfishError> = self.get(&url).await;
+                let parameters = info.map(|info| info.parameters).unwrap_or_default();
+                let named = |parameter: &Parameter| parameter.name.as_deref() == Some("ResetType");
+                parameters.into_iter().find(named).and_then(|parameter| parameter.values).unwrap_or_default()
+            }
+            (None, None) => Vec::new(),
+        }
     }
 
     async fn only_system(&self) -> Result<Url, RedfishError> {
@@ -200,29 +198,71 @@ impl RedfishClient {
     }
 
     async fn get<T: DeserializeOwned>(&self, url: &Url) -> Result<T, RedfishError> {
-        let answer = self.ask(Method::GET, url, None).await?;
+        let mut answer = self.ask(Method::GET, url, None, None).await?;
+        let status = answer.status();
+        if status.is_redirection() {
+            // Some move a collection by a slash at its end. Nobody is sent further than that.
+            let place =
+                answer.headers().get(header::LOCATION).and_then(|place| place.to_str().ok()).unwrap_or_default();
+            let path = place.strip_prefix(self.device.address.as_str()).unwrap_or(place);
+            let refused = || RedfishError::Status { status, path: url.path().to_owned(), complaint: String::new() };
+            let moved = local(&self.base, path, url.path()).map_err(|_| refused())?;
+            answer = self.ask(Method::GET, &moved, None, None).await?;
+            if answer.status().is_redirection() {
+                return Err(refused());
+            }
+        }
         let body = read_bounded(answer, url).await?;
         read(&body, url)
     }
 
-    async fn ask(&self, method: Method, url: &Url, body: Option<&serde_json::Value>) -> Result<Response, RedfishError> {
-        let mut request = self
-            .http
-            .request(method, url.clone())
-            .basic_auth(&self.device.user, Some(self.device.password.expose()))
-            .header(header::ACCEPT, "application/json");
-        if let Some(body) = body {
-            request = request.json(body);
+    async fn ask(
+        &self,
+        method: Method,
+        url: &Url,
+        body: Option<&serde_json::Value>,
+        tag: Option<&HeaderValue>,
+    ) -> Result<Response, RedfishError> {
+        let mut answer = self.ask_once(&method, url, body, tag).await?;
+        // It may want to be logged in to, or the session may be over. Who takes a name and password with each request has
+        // refused these, and locks the account if that goes on.
+        let offered = answer.headers().get(header::WWW_AUTHENTICATE).and_then(|offered| offered.to_str().ok());
+        let refused = self.session.token().is_none() && offered.is_some_and(|offered| offered.contains("Basic"));
+        if answer.status() == StatusCode::UNAUTHORIZED
+            && !refused
+            && self.session.begin(&self.http, &self.base, &self.device).await
+        {
+            answer = self.ask_once(&method, url, body, tag).await?;
         }
-        let answer = request.send().await.map_err(|error| RedfishError::Transport(chain(&error.without_url())))?;
         match answer.status() {
-            status if status.is_success() => Ok(answer),
+            status if status.is_success() || (method == Method::GET && status.is_redirection()) => Ok(answer),
             status @ (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Err(RedfishError::Credentials(status)),
             status => {
                 let complaint = complaint(answer, url).await;
                 Err(RedfishError::Status { status, path: url.path().to_owned(), complaint })
             }
         }
+    }
+
+    async fn ask_once(
+        &self,
+        method: &Method,
+        url: &Url,
+        body: Option<&serde_json::Value>,
+        tag: Option<&HeaderValue>,
+    ) -> Result<Response, RedfishError> {
+        let request = self.http.request(method.clone(), url.clone()).header(header::ACCEPT, "application/json");
+        let mut request = match self.session.token() {
+            Some(token) => request.header(TOKEN, token),
+            None => request.basic_auth(&self.device.user, Some(self.device.password.expose())),
+        };
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(tag) = tag {
+            request = request.header(header::IF_MATCH, tag);
+        }
+        request.send().await.map_err(|error| RedfishError::Transport(chain(&error.without_url())))
     }
 
     fn known(&self) -> Option<Known> {
@@ -234,69 +274,25 @@ impl RedfishClient {
     }
 }
 
-impl Collection {
-    /// The one system that there is.
-    pub(super) fn only(&self, base: &Url) -> Result<Url, RedfishError> {
-        match self.members.as_slice() {
-            [] => Err(RedfishError::NoSystem),
-            [one] => local(base, &one.id, SYSTEMS),
-            several => {
-                let names: Vec<String> = several.iter().take(8).map(|link| printable(&link.id)).collect();
-                Err(RedfishError::SeveralSystems(names.join(", ")))
-            }
-        }
+impl Drop for RedfishClient {
+    fn drop(&mut self) {
+        self.session.close(&self.http);
     }
 }
 
-impl System {
-    pub(super) fn identity(&self, url: &Url) -> Result<FenceResult, RedfishError> {
-        let none = || RedfishError::NoUuid(url.path().to_owned());
-        let text = self.uuid.as_ref().ok_or_else(none)?;
-        let uuid = Uuid::parse_str(text.trim()).map_err(|error| garbage(url, &error))?;
-        // What a board reports that was never given one.
-        if uuid.is_nil() || uuid.is_max() { Err(none()) } else { Ok(FenceResult::Identity(uuid.as_u128())) }
-    }
-
-    pub(super) fn power(&self, url: &Url) -> Result<FenceResult, RedfishError> {
-        match self.power.as_deref() {
-            Some("Off") => Ok(FenceResult::Off),
-            // Until it is off, something may still run in it.
-            Some("On" | "PoweringOff" | "PoweringOn" | "Paused") => Ok(FenceResult::On),
-            other => {
-                let reported = other.map_or_else(|| "unknown".to_owned(), printable);
-                Err(RedfishError::NoPower { path: url.path().to_owned(), reported })
-            }
+impl Known {
+    /// The first of these kinds of resets that is offered.
+    fn kind(&self, wanted: &[&'static str]) -> Result<&'static str, RedfishError> {
+        let first = wanted.first().copied().unwrap_or_default();
+        if self.kinds.is_empty() {
+            return Ok(first);
         }
+        let found = wanted.iter().find(|kind| self.kinds.iter().any(|offered| offered == *kind));
+        found.copied().ok_or_else(|| {
+            let offered: Vec<String> = self.kinds.iter().take(16).map(|kind| printable(kind)).collect();
+            RedfishError::NoSuchReset { wanted: first, offered: offered.join(", ") }
+        })
     }
-
-    /// Where its power is switched.
-    pub(super) fn reset(&self, base: &Url, url: &Url) -> Result<Url, RedfishError> {
-        match self.actions.as_ref().and_then(|actions| actions.reset.as_ref()?.target.as_deref()) {
-            Some(target) => local(base, target, url.path()),
-            None => {
-                let path = format!("{}/Actions/ComputerSystem.Reset", url.path().trim_end_matches('/'));
-                local(base, &path, url.path())
-            }
-        }
-    }
-}
-
-/// A path that a BMC named in its answer to another, on this BMC and no other host.
-fn local(base: &Url, path: &str, named_by: &str) -> Result<Url, RedfishError> {
-    let url = device::is_local_path(path).then(|| base.join(path).ok()).flatten();
-    url.filter(|url| url.origin() == base.origin()).ok_or_else(|| RedfishError::Garbage {
-        path: named_by.to_owned(),
-        problem: format!("it names \"{}\", which is no path of its own", printable(path)),
-    })
-}
-
-/// Reads the body of an answer. It must be an object: a list would be read too, each value by its place, and by its
-/// place nothing is off.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8], url: &Url) -> Result<T, RedfishError> {
-    if body.trim_ascii_start().first() != Some(&b'{') {
-        return Err(RedfishError::Garbage { path: url.path().to_owned(), problem: "it is no JSON object".to_owned() });
-    }
-    serde_json::from_slice(body).map_err(|error| garbage(url, &error))
 }
 
 async fn read_bounded(mut answer: Response, url: &Url) -> Result<Vec<u8>, RedfishError> {
@@ -316,20 +312,6 @@ async fn read_bounded(mut answer: Response, url: &Url) -> Result<Vec<u8>, Redfis
 async fn complaint(answer: Response, url: &Url) -> String {
     let Ok(body) = read_bounded(answer, url).await else { return String::new() };
     complained(&body)
-}
-
-pub(super) fn complained(body: &[u8]) -> String {
-    let said = serde_json::from_slice::<Complaint>(body).ok().and_then(|complaint| complaint.error.message);
-    said.map_or_else(String::new, |message| format!(": {}", printable(&message)))
-}
-
-fn garbage(url: &Url, problem: &dyn Error) -> RedfishError {
-    RedfishError::Garbage { path: url.path().to_owned(), problem: printable(&problem.to_string()) }
-}
-
-/// Text from outside, as a person may see it.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_COMPLAINT).collect()
 }
 
 /// An error and its causes, each said once.

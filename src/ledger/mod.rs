@@ -17,7 +17,7 @@ pub use history::{Availability, Condition, History, Recovery, Span};
 pub use scribe::Scribe;
 
 use crate::core::command::{Said, Want};
-use crate::core::ids::{BootId, Epoch, HostId, LogIndex, VmId, VoterId};
+use crate::core::ids::{BootId, Epoch, FenceId, HostId, LogIndex, VmId, VoterId};
 use crate::core::message::Exit;
 use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::state::{Armed, HolderProof};
@@ -208,6 +208,20 @@ pub enum What {
         /// Which.
         dead: Vec<VoterId>,
     },
+    /// Devices that cannot say which machine they control were seen to control this one.
+    HostDrilled {
+        /// Which host.
+        host: HostId,
+        /// Which devices.
+        devices: Vec<FenceId>,
+    },
+    /// A person has a host switched off, or on.
+    HostSwitched {
+        /// Which.
+        host: HostId,
+        /// Whether it is on from now on.
+        on: bool,
+    },
 }
 
 impl What {
@@ -234,6 +248,8 @@ impl What {
             | What::HostJudged { host, .. }
             | What::HostProven { host, .. }
             | What::HostQuarantined { host, .. }
+            | What::HostSwitched { host, .. }
+            | What::HostDrilled { host, .. }
             | What::VmPlaced { host, .. }
             | What::VmUp { host, .. }
             | What::VmGone { host, .. }

@@ -3,6 +3,7 @@
 use crate::core::command::{Command, LogEntry};
 use crate::core::ids::{Epoch, HostId, VmId};
 use crate::core::message::{Exit, Presence};
+use crate::core::reason::JudgeCause;
 use crate::core::state::{Applied, Change, ClusterState, Policy, Registration, Role, Vm};
 use crate::ledger::{Decision, Entry, Key, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -75,6 +76,12 @@ impl Scribe {
                 planned: *planned,
             }),
             Command::Quarantine { host, on } => facts.push(What::HostQuarantined { host: *host, on: *on }),
+            Command::SwitchOff { target, .. } => facts.push(What::HostSwitched { host: target.host, on: false }),
+            Command::Drilled { host, devices } => {
+                let devices = devices.iter().map(|(device, _)| *device).collect();
+                facts.push(What::HostDrilled { host: *host, devices });
+            }
+            Command::SwitchOn { host } => facts.push(What::HostSwitched { host: *host, on: true }),
             Command::Arm | Command::Disarm => facts.push(What::Armed { armed: state.armed }),
             Command::Begin { host, blind_milliseconds } => {
                 facts.push(What::MasterBegan { host: *host, blind_milliseconds: *blind_milliseconds });
@@ -106,6 +113,9 @@ impl Scribe {
             Change::Admitted(life) => {
                 facts.push(What::HostUp { host: life.host, boot: life.boot });
                 self.seen_again(state, life.host, facts);
+            }
+            Change::Judged(target, cause @ JudgeCause::SwitchedOff) => {
+                facts.push(What::HostJudged { host: target.host, cause: *cause, silent_milliseconds: 0, planned: true })
             }
             Change::Proven(target, proof) => facts.push(What::HostProven { host: target.host, proof: *proof }),
             Change::Host(host) => match state.hosts.contains_key(host) {

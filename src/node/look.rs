@@ -2,8 +2,8 @@
 
 use super::Node;
 use crate::core::agent::Agent;
-use crate::core::ids::{Address, Authority, DatastoreId, HostId, VmId, VoterId};
-use crate::core::master::Forecast;
+use crate::core::ids::{Address, Authority, DatastoreId, FenceId, HostId, VmId, VoterId};
+use crate::core::master::{Forecast, Master, Verified};
 use crate::core::reason::{HostState, NoProof, StorageTrouble, Wait};
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
@@ -88,6 +88,12 @@ impl Node {
     pub fn storage(&self, now: Instant) -> BTreeMap<DatastoreId, StorageTrouble> {
         let Some(voter) = &self.voter else { return BTreeMap::new() };
         voter.master.as_ref().map(|master| master.storage(&voter.context(now))).unwrap_or_default()
+    }
+
+    /// What each fence device said when the master asked it last; nothing is known where this is not the master.
+    pub fn verified(&self) -> BTreeMap<(HostId, FenceId), Verified> {
+        let master = self.voter.as_ref().and_then(|voter| voter.master.as_ref());
+        master.map(Master::verified).unwrap_or_default()
     }
 
     /// The hosts whose voters take in nothing of what the others agree on, as the master knows it.

@@ -9,6 +9,7 @@ use super::storage::Search;
 use crate::core::action::{Action, Event, Note, WatchdogOp};
 use crate::core::ids::{Address, BootId, DatastoreId, FenceId, Ticket, VmId};
 use crate::core::message::{FenceOp, FenceResult, Known};
+use crate::core::reason::Alert;
 use crate::core::record::{DatastoreOp, DatastoreResult};
 use crate::core::state::FenceEntry;
 use crate::core::time::Instant;
@@ -23,7 +24,7 @@ use crate::store::{LedgerRow, Operation, Store, WriteError};
 use crate::transport::{Inbound, Transport};
 use crate::watchdog::{Watchdog, WatchdogError};
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
@@ -67,6 +68,8 @@ pub(super) struct Hands {
     pub(super) watchdog: Option<Box<dyn Watchdog>>,
     pub(super) fences: Arc<FenceClients>,
     pub(super) fence_timeout: Duration,
+    /// What went wrong with each fence device when this node asked it last, in its own words.
+    pub(super) fence_troubles: Arc<Mutex<BTreeMap<FenceId, String>>>,
     pub(super) calls_in: mpsc::Sender<Inbound>,
     pub(super) alerts: Alerts,
     pub(super) pings: Pings,
@@ -157,7 +160,7 @@ impl Hands {
     }
 
     /// Asks a fence device. Who does not vote has no settings, and reaches none.
-    pub(super) fn fence(&self, ticket: Ticket, device: FenceId, settings: Option<FenceEntry>, op: FenceOp) {
+    pub(super) fn fence(&self, ticket: Ticket, id: FenceId, settings: Option<FenceEntry>, op: FenceOp) {
         let answers = self.answers.clone();
         let done = move |result| {
             // A loop that has ended waits for nothing.
@@ -165,18 +168,25 @@ impl Hands {
         };
         let Some(entry) = settings else { return done(FenceResult::Unreachable) };
         let (fences, deadline) = (Arc::clone(&self.fences), self.fence_timeout);
+        let troubles = Arc::clone(&self.fence_troubles);
         tokio::spawn(async move {
             let device = match serde_json::from_slice::<FenceDevice>(&entry.settings.0) {
                 Ok(device) => device,
                 Err(error) => {
-                    tracing::error!(fence = entry.name, %device, %error, "the settings of a fence device cannot be read");
+                    tracing::error!(fence = entry.name, device = %id, %error, "the settings of a fence device cannot be read");
                     return done(FenceResult::Unreachable);
                 }
             };
             let answer = fences.perform(&device, op, deadline).await;
-            if let Some(detail) = &answer.detail {
-                tracing::warn!(fence = entry.name, ?op, detail, "a fence device did not do as asked");
+            let mut troubles = troubles.lock().unwrap_or_else(PoisonError::into_inner);
+            match &answer.detail {
+                Some(detail) => {
+                    tracing::warn!(fence = entry.name, ?op, detail, "a fence device did not do as asked");
+                    troubles.insert(id, detail.clone());
+                }
+                None => drop(troubles.remove(&id)),
             }
+            drop(troubles);
             done(answer.result);
         });
     }
@@ -311,6 +321,13 @@ impl Hands {
         }
     }
 
+    /// An alert with what the device itself said, as far as this node was told.
+    fn in_full(&self, alert: &Alert, text: String) -> String {
+        let (Alert::FenceFailed { device } | Alert::WrongMachine { device }) = alert else { return text };
+        let troubles = self.fence_troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.get(device).map_or(text.clone(), |detail| format!("{text}: {detail}"))
+    }
+
     /// Says what people will want to know.
     pub(super) fn note(&self, node: &Node, note: &Note, now: Instant) {
         if matches!(note, Note::Refused(_)) && !tracing::enabled!(tracing::Level::DEBUG) {
@@ -322,6 +339,7 @@ impl Hands {
         };
         match note {
             Note::Alert(alert) => {
+                let text = self.in_full(alert, text);
                 tracing::error!(alert = text, "alert");
                 self.alerts.raise(alert, &text);
             }

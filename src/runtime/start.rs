@@ -161,6 +161,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         watchdog,
         fences: Arc::new(FenceClients::new()),
         fence_timeout: timing.fence_timeout,
+        fence_troubles: Arc::default(),
         calls_in,
         pings,
         alerts: Alerts::start(config.alert_command.clone(), config.name.clone()),

@@ -153,7 +153,9 @@ fn no_proof(why: &NoProof, names: &NameList) -> Value {
         NoProof::Fencing(id) | NoProof::FenceUnreachable(id) | NoProof::FenceRefused(id) => {
             value["fence"] = json!(names.fence(*id));
         }
-        NoProof::WrongMachine(id) | NoProof::StillOn(id) => value["fence"] = json!(names.fence(*id)),
+        NoProof::WrongMachine(id) | NoProof::StillOn(id) | NoProof::NotDrilled(id) => {
+            value["fence"] = json!(names.fence(*id))
+        }
         NoProof::AskedToRelease
         | NoProof::NotJudged
         | NoProof::NotLeased

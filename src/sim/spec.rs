@@ -84,6 +84,10 @@ pub struct FenceSpec {
     pub controls: HostId,
     /// How long each operation takes.
     pub latency: Duration,
+    /// Whether it cannot say which machine it controls.
+    pub nameless: bool,
+    /// Whether a drill has shown before that it controls that machine.
+    pub drilled: bool,
 }
 
 /// A VM.

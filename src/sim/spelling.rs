@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// The word of every fault, in the order in which the scenarios' documentation lists them.
-pub const FAULT_KINDS: [&str; 63] = [
+pub const FAULT_KINDS: [&str; 65] = [
     "power-off",
     "power-on",
     "power-blip",
@@ -71,6 +71,8 @@ pub const FAULT_KINDS: [&str; 63] = [
     "disarm",
     "rearm-after",
     "drill",
+    "switch-off",
+    "switch-on",
     "confirm-dead",
     "resolve-conflict",
     "end-quarantine",
@@ -146,6 +148,8 @@ fn request_kind(request: &Request) -> &'static str {
         Request::Disarm => "disarm",
         Request::RearmAfter(_) => "rearm-after",
         Request::Drill(_) => "drill",
+        Request::SwitchOff { .. } => "switch-off",
+        Request::SwitchOn(_) => "switch-on",
         Request::ConfirmDead(_) => "confirm-dead",
         Request::ResolveConflict(_) => "resolve-conflict",
         Request::EndQuarantine(_) => "end-quarantine",
@@ -243,10 +247,12 @@ fn request_fields(request: &Request, names: &NameList) -> Value {
         Request::RearmAfter(Some(after)) => json!({ "takes": format_duration(*after) }),
         Request::ConfirmDead(host)
         | Request::Drill(host)
+        | Request::SwitchOn(host)
         | Request::ResolveConflict(host)
         | Request::EndQuarantine(host) => {
             json!({ "host": names.host(*host) })
         }
+        Request::SwitchOff { host, force } => json!({ "host": names.host(*host), "force": force }),
         Request::SetPolicy(policy) => json!({ "policy": policy }),
         Request::Recover { dead } => {
             let voters: Vec<u64> = dead.iter().map(|voter| voter.0).collect();

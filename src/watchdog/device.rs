@@ -23,6 +23,8 @@ use std::time::Duration;
 /// Any letter feeds it, except the one that allows the next close to stop it.
 const FOOD: &[u8] = b"\0";
 const MAGIC: &[u8] = b"V";
+/// So often in a row it must be the device that is slow, and not this process.
+const SLOW: u32 = 3;
 /// Time-outs of a device that cannot be stopped, of which the longest that it takes is set; in seconds.
 const LONG: [i32; 4] = [600, 300, 120, 30];
 
@@ -34,6 +36,8 @@ pub struct DeviceWatchdog {
     timeout: Duration,
     /// Open while this is there.
     device: Option<OwnedFd>,
+    /// How often in a row it took long to be fed.
+    slow: u32,
     /// Feeds one that cannot be stopped and that nobody counts on any more.
     keeper: Option<Keeper>,
 }
@@ -49,7 +53,7 @@ impl DeviceWatchdog {
     /// The watchdog at this path, which may count so long and no longer. What an earlier run of the agent left with the
     /// service manager is taken over.
     pub fn new(path: &Path, timeout: Duration) -> DeviceWatchdog {
-        DeviceWatchdog { path: path.to_owned(), timeout, device: kept::take(), keeper: None }
+        DeviceWatchdog { path: path.to_owned(), timeout, device: kept::take(), slow: 0, keeper: None }
     }
 
     /// What it is, in words, with what an operator should know.
@@ -105,17 +109,13 @@ impl DeviceWatchdog {
         }
     }
 
-    fn eat(&self, device: &OwnedFd) -> Result<(), WatchdogError> {
+    /// Feeds a device, and says how long it took. The count began anew some time in between.
+    fn eat(&self, device: &OwnedFd) -> Result<Duration, WatchdogError> {
         let began = boottime();
         if let Err(errno) = write(device, FOOD) {
             return Err(WatchdogError::Unreachable { path: self.name(), source: errno.into() });
         }
-        let took = boottime().since(began);
-        // The count began anew some time in between, so it may end by that much too late.
-        if took > self.timeout / 8 {
-            return Err(self.refused(format!("it took {took:?} to be fed: nobody knows when it would fire")));
-        }
-        Ok(())
+        Ok(boottime().since(began))
     }
 
     fn short_enough(&self, seconds: u64) -> Result<Duration, WatchdogError> {
@@ -220,7 +220,12 @@ impl Watchdog for DeviceWatchdog {
 
     fn feed(&mut self) -> Result<(), WatchdogError> {
         let Some(device) = &self.device else { return Err(WatchdogError::NotOpen { path: self.name() }) };
-        self.eat(device)
+        let took = self.eat(device)?;
+        self.slow = if took > self.timeout / 8 { self.slow + 1 } else { 0 };
+        if self.slow >= SLOW {
+            return Err(self.refused(format!("it takes {took:?} to be fed: nobody knows when it would fire")));
+        }
+        Ok(())
     }
 
     fn close(&mut self) -> Result<(), WatchdogError> {

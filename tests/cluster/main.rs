@@ -19,6 +19,7 @@ mod majority;
 mod measure;
 mod mounts;
 mod people;
+mod power;
 mod recover;
 mod rig;
 mod shutdowns;

@@ -6,6 +6,7 @@
 mod agents;
 mod strange;
 mod sushy;
+mod vendors;
 
 use std::io::Write;
 

@@ -1,7 +1,7 @@
 //! BMCs that lie, stall, and answer what was not asked. None of them may be believed to be off.
 
 use axum::extract::State;
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use holdfast::core::message::{FenceOp, FenceResult};
@@ -14,9 +14,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-const LONG: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(20);
 const ALL: [FenceOp; 4] = [FenceOp::Identity, FenceOp::Power, FenceOp::PowerOff, FenceOp::PowerOn];
-const UUID: &str = "6f2c0000-1111-2222-3333-444455556666";
+pub const UUID: &str = "6f2c0000-1111-2222-3333-444455556666";
 
 fn device(address: SocketAddr, system: Option<&str>) -> FenceDevice {
     let password = Secret::new("secret").expect("a password");
@@ -24,13 +24,14 @@ fn device(address: SocketAddr, system: Option<&str>) -> FenceDevice {
     FenceDevice::Redfish(device.expect("a device"))
 }
 
-type Answers = dyn Fn(&str, &str) -> Response + Send + Sync;
+type Answers = dyn Fn(&str, &str, &HeaderMap) -> Response + Send + Sync;
 
 /// A BMC that answers as a function does, and notes what it was asked.
-struct Bmc {
+pub struct Bmc {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
-    fences: FenceClients,
+    said: Arc<Mutex<Vec<String>>>,
+    fences: Mutex<Arc<FenceClients>>,
     server: JoinHandle<()>,
 }
 
@@ -38,17 +39,25 @@ struct Bmc {
 struct Script {
     answers: Arc<Answers>,
     asked: Arc<Mutex<Vec<String>>>,
+    said: Arc<Mutex<Vec<String>>>,
 }
 
 impl Bmc {
-    async fn start(answers: impl Fn(&str, &str) -> Response + Send + Sync + 'static) -> Bmc {
+    pub async fn start(answers: impl Fn(&str, &str) -> Response + Send + Sync + 'static) -> Bmc {
+        Bmc::start_with_headers(move |method, path, _| answers(method, path)).await
+    }
+
+    pub async fn start_with_headers(
+        answers: impl Fn(&str, &str, &HeaderMap) -> Response + Send + Sync + 'static,
+    ) -> Bmc {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let script = Script { answers: Arc::new(answers), asked: Arc::clone(&asked) };
+        let said = Arc::new(Mutex::new(Vec::new()));
+        let script = Script { answers: Arc::new(answers), asked: Arc::clone(&asked), said: Arc::clone(&said) };
         let router = Router::new().fallback(answer).with_state(script);
         let server = tokio::spawn(async move { axum::serve(listener, router).await.expect("it serves") });
-        Bmc { address, asked, fences: FenceClients::new(), server }
+        Bmc { address, asked, said, fences: Mutex::default(), server }
     }
 
     /// With one system, of which this is said.
@@ -61,20 +70,35 @@ impl Bmc {
         .await
     }
 
-    async fn perform(&self, op: FenceOp) -> FenceAnswer {
-        self.fences.perform(&device(self.address, None), op, LONG).await
+    pub async fn perform(&self, op: FenceOp) -> FenceAnswer {
+        self.perform_as(&device(self.address, None), op).await
+    }
+
+    async fn perform_as(&self, device: &FenceDevice, op: FenceOp) -> FenceAnswer {
+        let fences = Arc::clone(&self.fences.lock().expect("nobody panicked"));
+        fences.perform(device, op, LONG).await
+    }
+
+    /// Whoever asked it so far asks no more.
+    pub fn forget_clients(&self) {
+        *self.fences.lock().expect("nobody panicked") = Arc::default();
     }
 
     /// It cannot be said of it what was asked, for this reason.
-    async fn fails(&self, op: FenceOp, reason: &str) {
+    pub async fn fails(&self, op: FenceOp, reason: &str) {
         let answer = self.perform(op).await;
         assert_eq!(answer.result, FenceResult::Unreachable, "{op:?}: {answer:?}");
         let detail = answer.detail.expect("a reason");
         assert!(detail.contains(reason), "{op:?}: {detail}");
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().expect("nobody panicked"))
+    }
+
+    /// The bodies of all requests that had one.
+    pub fn said(&self) -> Vec<String> {
+        std::mem::take(&mut self.said.lock().expect("nobody panicked"))
     }
 }
 
@@ -84,12 +108,15 @@ impl Drop for Bmc {
     }
 }
 
-async fn answer(State(script): State<Script>, method: Method, uri: Uri) -> Response {
+async fn answer(State(script): State<Script>, method: Method, uri: Uri, headers: HeaderMap, body: String) -> Response {
     script.asked.lock().expect("nobody panicked").push(format!("{method} {}", uri.path()));
-    (script.answers)(method.as_str(), uri.path())
+    if !body.is_empty() {
+        script.said.lock().expect("nobody panicked").push(body);
+    }
+    (script.answers)(method.as_str(), uri.path(), &headers)
 }
 
-fn one_system(path: &str) -> Response {
+pub fn one_system(path: &str) -> Response {
     Json(json!({ "Members": [{ "@odata.id": path }] })).into_response()
 }
 
@@ -160,9 +187,9 @@ async fn several_systems_are_a_question() {
     }
     assert!(bmc.asked().iter().all(|asked| asked == "GET /redfish/v1/Systems"));
     let chosen = device(bmc.address, Some("/redfish/v1/Systems/b"));
-    assert_eq!(bmc.fences.perform(&chosen, FenceOp::Power, LONG).await.result, FenceResult::Off);
+    assert_eq!(bmc.perform_as(&chosen, FenceOp::Power).await.result, FenceResult::Off);
     let gone = device(bmc.address, Some("/redfish/v1/Systems/c"));
-    assert_eq!(bmc.fences.perform(&gone, FenceOp::Power, LONG).await.result, FenceResult::Unreachable);
+    assert_eq!(bmc.perform_as(&gone, FenceOp::Power).await.result, FenceResult::Unreachable);
     let none = Bmc::start(|_, _| Json(json!({ "Members": [] })).into_response()).await;
     none.fails(FenceOp::Power, "controls no system").await;
 }

@@ -83,6 +83,11 @@ fn nothing_is_left_over() -> Outcome {
 }
 
 #[test]
+fn unsafe_code_is_where_it_may_be() -> Outcome {
+    every_rust_file(rules::unsafe_findings)
+}
+
+#[test]
 fn exceptions_name_files_that_exist() {
     for path in rules::excepted_files() {
         assert!(root().join(path).exists(), "{path} is excepted from a rule and does not exist: take it off the list");

@@ -109,6 +109,27 @@ pub fn length_findings(path: &str, source: &str) -> Vec<String> {
     findings
 }
 
+/// Files that may hold unsafe code: the path, and which calls it wraps.
+const UNSAFE: [(&str, &str); 1] =
+    [("src/watchdog/raw.rs", "ioctl on a watchdog, and a descriptor from the service manager")];
+
+/// Unsafe code where it has no business, or without a word on why it is sound.
+pub fn unsafe_findings(path: &str, source: &str) -> Vec<String> {
+    let code = masked(source, Keep::CodeOnly);
+    let lines = lines_naming(&code, "unsafe");
+    if lines.is_empty() {
+        return Vec::new();
+    }
+    if !UNSAFE.iter().any(|(file, _)| *file == path) {
+        return vec![format!("{path}: unsafe code belongs into the files that UNSAFE in tests/tidy/rules.rs names")];
+    }
+    let text: Vec<&str> = source.lines().collect();
+    let argued =
+        |line: &usize| (1..=3).any(|up| text.get(line.wrapping_sub(1 + up)).is_some_and(|t| t.contains("SAFETY:")));
+    let bare = lines.iter().filter(|line| !argued(line));
+    bare.map(|line| format!("{path}:{line}: unsafe without a SAFETY comment right above")).collect()
+}
+
 /// Work that was put off, and tests that are switched off.
 pub fn leftover_findings(path: &str, source: &str) -> Vec<String> {
     let code = masked(source, Keep::CodeOnly);
@@ -246,6 +267,15 @@ mod tests {
             assert_eq!(leftover_findings("a.rs", source).len(), 1, "{source}");
         }
         assert!(leftover_findings("a.rs", "let word = \"TODO\"; // todo! is a macro").is_empty());
+    }
+
+    #[test]
+    fn unsafe_code_is_found() {
+        let argued = "// SAFETY: it is one int.\nlet x = unsafe { f() };";
+        assert_eq!(unsafe_findings("src/a.rs", argued).len(), 1);
+        assert!(unsafe_findings("src/a.rs", "// unsafe\nlet x = \"unsafe\";").is_empty());
+        assert!(unsafe_findings("src/watchdog/raw.rs", argued).is_empty());
+        assert_eq!(unsafe_findings("src/watchdog/raw.rs", "let x = unsafe { f() };").len(), 1);
     }
 
     #[test]

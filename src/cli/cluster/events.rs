@@ -95,7 +95,7 @@ fn passes(error: &anyhow::Error) -> bool {
     }
 }
 
-fn paged(session: &Session<'_>, start: &str, limit: usize) -> anyhow::Result<Vec<EventView>> {
+pub(super) fn paged(session: &Session<'_>, start: &str, limit: usize) -> anyhow::Result<Vec<EventView>> {
     let mut all: Vec<EventView> = Vec::new();
     let mut start = start.to_owned();
     while all.len() < limit {

@@ -1,8 +1,9 @@
 //! `holdfast fence`: the devices that switch hosts off.
 
 use super::flags::{Flags, Form, secret_line};
-use super::host::say;
+use super::host::{HostName, say};
 use super::policy::pair;
+use super::power;
 use super::session::{Answer, Session, Twice, Verb, ended, segment};
 use super::show::{Sheet, json};
 use crate::cli::Exit;
@@ -20,6 +21,9 @@ Examples:
   holdfast fence list
   holdfast fence add bmc-1 --redfish https://10.0.9.1 --user holdfast --password-file bmc-1.pw --fingerprint 28f4...
   holdfast host fence host-1 bmc-1
+  holdfast fence test host-1
+  holdfast fence off host-3 --reason \"new memory\"
+  holdfast fence history host-3
   holdfast doctor";
 
 const ADD_HELP: &str = "\
@@ -49,6 +53,25 @@ enum FenceVerb {
     /// Adds a fence device, or changes its settings
     #[command(after_help = ADD_HELP)]
     Add(Box<AddArgs>),
+    /// Asks devices now: who they are, whether their machine is on, and from which hosts they are reached
+    #[command(after_help = power::TEST_HELP)]
+    Test(power::TestArgs),
+    /// Shows what was ordered of fence devices, by whom, what came of it and how long it took
+    #[command(after_help = power::HISTORY_HELP)]
+    History(power::HistoryArgs),
+    /// Cuts the power of a host, which stays off
+    #[command(after_help = power::OFF_HELP)]
+    Off(power::OffArgs),
+    /// Switches a host on again
+    #[command(after_help = power::ON_HELP)]
+    On(HostName),
+    /// Shows the fence agents that are installed on the master's host, or the options of one
+    #[command(after_help = "Examples:\n  holdfast fence agents\n  holdfast fence agents fence_ipmilan")]
+    Agents {
+        /// Of which the options are shown
+        #[arg(value_name = "PROGRAM", value_parser = NonEmptyStringValueParser::new())]
+        name: Option<String>,
+    },
     /// Removes a fence device that fences no host
     #[command(after_help = "Examples:\n  holdfast fence remove pdu-a")]
     Remove {
@@ -101,6 +124,11 @@ struct AddArgs {
 pub fn fence(args: &FenceArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     match &args.verb {
         FenceVerb::List => list(session, output),
+        FenceVerb::Test(args) => power::test(args, session, output),
+        FenceVerb::History(args) => power::history(args, session, output),
+        FenceVerb::Off(args) => power::off(args, session, output),
+        FenceVerb::On(host) => power::on(host, session, output),
+        FenceVerb::Agents { name } => power::agents(name.as_deref(), session, output),
         FenceVerb::Add(add) => add_device(add, session, output),
         FenceVerb::Remove { name } => remove(name, session, output),
     }

@@ -37,6 +37,10 @@ Examples:
   holdfast host confirm-dead host-3 --reason \"rack 4 burnt\"";
 
 const DRILL_HELP: &str = "\
+A device that cannot say which machine it controls (any fence agent) proves nothing before a drill has shown that this very
+host goes off and comes up in a new boot. If such a device is plugged to another machine, that one is cut off instead: it
+is told, and the device stays without proof.
+
 The host must hold no VM. It is powered off by its fence devices, read back as off, and powered on again.
 
 Examples:

@@ -11,6 +11,7 @@ mod local;
 mod moment;
 mod names;
 mod policy;
+mod power;
 mod protect;
 mod report;
 mod session;

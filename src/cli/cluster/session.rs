@@ -4,6 +4,7 @@ use super::flags::{Flags, Form};
 use crate::api::ErrorBody;
 use crate::cli::Exit;
 use crate::cli::output::{Output, remark};
+pub use crate::client::segment;
 use crate::client::{Client, ClientError, Note};
 use crate::clock::boottime;
 use crate::core::time::Instant;
@@ -336,28 +337,9 @@ fn may_pass(error: &anyhow::Error) -> bool {
     }
 }
 
-/// A name as a part of a path.
-pub fn segment(name: &str) -> String {
-    let mut text = String::new();
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => text.push(char::from(byte)),
-            _ => text.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_cannot_leave_its_place_in_a_path() {
-        assert_eq!(segment("vm-1"), "vm-1");
-        assert_eq!(segment("a/b?c#d e%"), "a%2Fb%3Fc%23d%20e%25");
-        assert_eq!(segment("ä"), "%C3%A4");
-    }
 
     #[test]
     fn only_what_may_pass_is_asked_again() {

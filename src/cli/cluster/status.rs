@@ -124,6 +124,18 @@ pub fn doctor(session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<
         for line in &view.survives {
             output.line(&format!("  {}", tame(line)))?;
         }
+        if !view.devices.is_empty() {
+            output.line("\nFence devices, as they were last asked before they are needed:")?;
+        }
+        for check in &view.devices {
+            let asked = match (check.ago_milliseconds, &check.by) {
+                (Some(ago), Some(by)) => {
+                    format!("{}, {} ago by {by}", check.verdict, span(i64::try_from(ago).unwrap_or(0)))
+                }
+                _ => "not yet by this master".to_owned(),
+            };
+            output.line(&tame(&format!("  {} of {}: {asked}", check.device, check.host)))?;
+        }
     }
     let is_bad = view.findings.iter().any(|finding| finding.severity == Severity::Bad);
     Ok(if is_bad { Exit::Failed } else { Exit::Good })

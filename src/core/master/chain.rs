@@ -4,6 +4,7 @@ use super::Context;
 use crate::core::ids::{FenceId, Incarnation, LogIndex, Ticket};
 use crate::core::message::FenceOp;
 use crate::core::time::Instant;
+use std::time::Duration;
 
 /// The fencing of one host.
 #[derive(Debug)]
@@ -21,8 +22,18 @@ pub(super) struct Chain {
     pub(super) goal: Goal,
     pub(super) began: Instant,
     pub(super) proposed: Option<Instant>,
+    pub(super) occasion: Occasion,
+}
+
+/// What a chain is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// The host failed.
+    Failure,
     /// It is only to show that the devices work.
-    pub(super) is_drill: bool,
+    Drill,
+    /// A person wants it so.
+    Order,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +52,10 @@ pub(super) struct Device {
     pub(super) ordered: Option<Instant>,
     /// How often the power was read as off in a row.
     pub(super) off: u32,
+    /// When it was read as off last.
+    pub(super) off_at: Option<Instant>,
+    /// Whether it cannot say which machine it controls.
+    pub(super) nameless: bool,
     pub(super) confirmed: bool,
     pub(super) next: Instant,
     /// The operation that is waited for: a late answer to any other says nothing.
@@ -67,6 +82,37 @@ impl Chain {
     }
 }
 
+/// Whether what devices said of a machine without knowing which can be believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Belief {
+    Holds,
+    /// Not long enough was listened yet.
+    Wait,
+    /// The host was heard after this device read its machine as off.
+    Belied(FenceId),
+}
+
+impl Chain {
+    /// A device that cannot say which machine it controls may have switched off another one: then the host that was meant
+    /// goes on to be heard.
+    pub(super) fn belied_by_life(&self, cx: &Context<'_>, patience: Duration) -> Belief {
+        let heard = cx.ears.of_boot(self.target.host, self.target.boot).map(|heard| heard.at);
+        let nameless = self.devices.iter().filter(|device| device.nameless);
+        let mut belief = Belief::Holds;
+        for (id, off_at) in nameless.filter_map(|device| Some((device.id, device.off_at?))) {
+            // What it sent before it went off is still on its way for a moment.
+            let doubted = off_at + patience;
+            if heard.is_some_and(|heard| heard > doubted) {
+                return Belief::Belied(id);
+            }
+            if cx.now < doubted + patience {
+                belief = Belief::Wait;
+            }
+        }
+        belief
+    }
+}
+
 impl Device {
     pub(super) fn new(id: FenceId, now: Instant) -> Device {
         Device {
@@ -75,6 +121,8 @@ impl Device {
             fresh: false,
             ordered: None,
             off: 0,
+            off_at: None,
+            nameless: false,
             confirmed: false,
             next: now,
             asked: None,
@@ -127,7 +175,7 @@ mod tests {
             goal: Goal::Off,
             began: Instant::ZERO,
             proposed: None,
-            is_drill: false,
+            occasion: Occasion::Failure,
         };
         assert_eq!(confirmed(&mut state, vec![vec![FenceId(1)]], &mut chain), [(1, false)]);
         chain.devices[0].confirmed = true;

@@ -8,7 +8,7 @@
 //! The identity is read before the order and again after the power was seen to be off: a device that was re-plugged
 //! in between would otherwise prove the wrong machine dead.
 
-use super::chain::{Chain, Device, Goal};
+use super::chain::{Belief, Chain, Device, Goal, Occasion};
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Command;
@@ -49,7 +49,11 @@ impl Master {
             goal: Goal::Off,
             began: cx.now,
             proposed: None,
-            is_drill: matches!(host.standing, Standing::Judged { cause: JudgeCause::Drill }),
+            occasion: match host.standing {
+                Standing::Judged { cause: JudgeCause::Drill } => Occasion::Drill,
+                Standing::Judged { cause: JudgeCause::SwitchedOff } => Occasion::Order,
+                _ => Occasion::Failure,
+            },
         };
         chain.enter(0, cx.now);
         self.fencing.insert(target.host, chain);
@@ -61,11 +65,34 @@ impl Master {
         let was_fenced = matches!(host.standing, Standing::Proven { proof: Proof::Fenced { .. } });
         let leaving = cx.ears.newest(target.host).is_some_and(|heard| heard.heartbeat.leaving);
         if was_fenced && !leaving && cx.state.policy.power_on_after_fence && !host.quarantined {
+            self.power_on(cx, target, out);
+        }
+    }
+
+    fn power_on(&mut self, cx: &Context<'_>, target: Incarnation, out: &mut Output) {
+        self.open_chain(cx, target);
+        if let Some(chain) = self.fencing.get_mut(&target.host) {
+            chain.goal = Goal::On;
+        }
+        self.tend_chain(cx, target.host, out);
+    }
+
+    /// A person wants a host off that is judged already, or proven not to run what it held, which may be on all the same.
+    pub(super) fn switched_off(&mut self, cx: &Context<'_>, target: Incarnation, out: &mut Output) {
+        let is_under_way = self.fencing.get(&target.host).is_some_and(|chain| chain.goal == Goal::Off);
+        if !is_under_way {
             self.open_chain(cx, target);
-            if let Some(chain) = self.fencing.get_mut(&target.host) {
-                chain.goal = Goal::On;
-            }
-            self.tend_chain(cx, target.host, out);
+        }
+        if let Some(chain) = self.fencing.get_mut(&target.host) {
+            chain.occasion = Occasion::Order;
+        }
+        self.tend_chain(cx, target.host, out);
+    }
+
+    /// A person wants a host on. Whether it came up is seen when it is heard.
+    pub(super) fn switched_on(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
+        if let Some(entry) = cx.state.hosts.get(&host) {
+            self.power_on(cx, entry.incarnation(host), out);
         }
     }
 
@@ -119,9 +146,16 @@ impl Master {
         if cx.now < chain.resume || (coming_back && goal == Goal::Off && !begun) {
             return;
         }
+        // A machine with two supplies must not lose one of them as long as it is not known that the other can be cut, too.
+        let all_known = goal == Goal::On || braked || chain.devices.iter().all(|device| device.identified);
         let mut due = Vec::new();
         for device in &mut chain.devices {
             if device.confirmed || cx.now < device.next {
+                continue;
+            }
+            if device.identified && !all_known {
+                // It is asked again right before the order.
+                device.fresh = false;
                 continue;
             }
             let op = if goal == Goal::On { FenceOp::PowerOn } else { device.next_op(braked) };
@@ -184,6 +218,15 @@ impl Master {
                 device.identified = true;
                 device.fresh = true;
             }
+            FenceResult::Nameless => {
+                device.confirmed = device.is_off();
+                device.identified = true;
+                device.fresh = true;
+                device.nameless = true;
+                if !self.may_be_nameless(cx, host, id) {
+                    return self.device_failed(cx, host, NoProof::NotDrilled(id), out);
+                }
+            }
             FenceResult::Identity(_) => {
                 self.alert(Alert::WrongMachine { device: id }, out);
                 return self.device_failed(cx, host, NoProof::WrongMachine(id), out);
@@ -193,6 +236,7 @@ impl Master {
             FenceResult::Taken => {}
             FenceResult::Off => {
                 device.off += 1;
+                device.off_at = Some(cx.now);
                 device.next = cx.now + poll;
             }
             FenceResult::On => {
@@ -215,12 +259,19 @@ impl Master {
         self.tend_chain(cx, host, out);
     }
 
+    /// A device that cannot say which machine it controls is trusted by what a drill has shown; and in a drill, to show it.
+    fn may_be_nameless(&self, cx: &Context<'_>, host: HostId, id: FenceId) -> bool {
+        let drill = self.fencing.get(&host).is_some_and(|chain| chain.occasion == Occasion::Drill);
+        drill || cx.state.is_drilled(host, id)
+    }
+
     /// On to the next level, or, after the last one, to a new round later.
     fn device_failed(&mut self, cx: &Context<'_>, host: HostId, trouble: NoProof, out: &mut Output) {
         let device = match &trouble {
             NoProof::FenceUnreachable(id)
             | NoProof::FenceRefused(id)
             | NoProof::WrongMachine(id)
+            | NoProof::NotDrilled(id)
             | NoProof::StillOn(id) => *id,
             _ => return,
         };
@@ -245,7 +296,7 @@ impl Master {
     }
 
     fn conclude_chain(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
-        let resend = self.timing.resend;
+        let (resend, patience) = (self.timing.resend, self.timing.suspect);
         let Some(chain) = self.fencing.get_mut(&host) else { return };
         if chain.devices.is_empty() || !chain.devices.iter().all(|device| device.confirmed) {
             return;
@@ -256,6 +307,14 @@ impl Master {
         }
         if chain.proposed.is_some_and(|at| cx.now.since(at) < resend) {
             return;
+        }
+        match chain.belied_by_life(cx, patience) {
+            Belief::Wait => return,
+            Belief::Belied(device) => {
+                self.alert(Alert::WrongMachine { device }, out);
+                return self.device_failed(cx, host, NoProof::WrongMachine(device), out);
+            }
+            Belief::Holds => {}
         }
         let Some(first) = chain.devices.first() else { return };
         let device = first.id;
@@ -284,22 +343,40 @@ impl Master {
         for device in &chain.devices {
             self.device_troubles.remove(&device.id);
         }
-        let was_drill = chain.is_drill;
+        if chain.occasion == Occasion::Drill {
+            let nameless = chain.devices.iter().filter(|device| device.nameless);
+            let nameless: Vec<_> = nameless.map(|device| (device.id, cx.state.fence_set_up(device.id))).collect();
+            self.drills.insert(host, (chain.target.boot, nameless));
+        }
+        let occasion = chain.occasion;
+        // A person may have wanted it off while it was fenced for another reason.
+        let stays_off = leaving || cx.state.hosts.get(&host).is_none_or(|host| host.quarantined);
         let lately = self.fenced_lately.entry(host).or_default();
         lately.retain(|at| cx.now.since(*at) < window);
-        if !was_drill {
+        if occasion == Occasion::Failure {
             lately.push(cx.now);
         }
         if lately.len() > policy.max_fences as usize {
             out.propose(Command::Quarantine { host, on: true });
             out.note(Note::Alert(Alert::Quarantined { host }));
             self.fencing.remove(&host);
-        } else if was_drill || policy.power_on_after_fence && !leaving {
+        } else if occasion == Occasion::Drill || policy.power_on_after_fence && !stays_off {
             chain.goal = Goal::On;
             chain.enter(chain.level, cx.now);
             self.tend_chain(cx, host, out);
         } else {
             self.fencing.remove(&host);
+        }
+    }
+
+    /// A host is in again. If it was off for a drill, it has come up in another boot: then its devices are the right ones.
+    pub(super) fn drill_ends(&mut self, cx: &Context<'_>, life: Incarnation, out: &mut Output) {
+        let Some((boot, devices)) = self.drills.remove(&life.host) else { return };
+        let new: Vec<_> = devices.into_iter().filter(|(id, _)| !cx.state.is_drilled(life.host, *id)).collect();
+        if let (Some((device, _)), true) = (new.first(), boot == life.boot) {
+            self.alert(Alert::WrongMachine { device: *device }, out);
+        } else if !new.is_empty() {
+            out.propose(Command::Drilled { host: life.host, devices: new });
         }
     }
 

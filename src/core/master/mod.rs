@@ -27,13 +27,15 @@ mod recovery;
 mod reports;
 mod requests;
 mod tombstones;
+mod verify;
 
 pub use forecast::{Fate, Forecast, Way};
+pub use verify::{Verdict, Verified};
 
 use crate::core::action::{Action, Event, Note};
 use crate::core::command::{Command, Proposal};
 use crate::core::ears::Ears;
-use crate::core::ids::{Authority, HostId, Incarnation, LogIndex, Ticket, VmId, VoterId};
+use crate::core::ids::{Authority, BootId, FenceId, HostId, Incarnation, LogIndex, Ticket, VmId, VoterId};
 use crate::core::message::{Message, RemoteResult};
 use crate::core::reason::{Alert, HostState, Refusal};
 use crate::core::state::{Applied, Change, ClusterState, Standing};
@@ -107,7 +109,11 @@ pub struct Master {
     tombstones: BTreeMap<HostId, tombstones::Burial>,
     fencing: BTreeMap<HostId, chain::Chain>,
     fenced_lately: BTreeMap<HostId, Vec<Instant>>,
-    device_troubles: BTreeMap<crate::core::ids::FenceId, crate::core::reason::NoProof>,
+    device_troubles: BTreeMap<FenceId, crate::core::reason::NoProof>,
+    /// What fence devices said that were asked before they are needed.
+    verification: verify::Verification,
+    /// Hosts that were off for a drill: in which boot before, and by which devices that cannot say what they control.
+    drills: BTreeMap<HostId, (BootId, Vec<(FenceId, LogIndex)>)>,
     recovery: recovery::Recovery,
     alerted: BTreeSet<Alert>,
     rearm: requests::Rearm,
@@ -144,6 +150,8 @@ impl Master {
             fencing: BTreeMap::new(),
             fenced_lately: BTreeMap::new(),
             device_troubles: BTreeMap::new(),
+            drills: BTreeMap::new(),
+            verification: Default::default(),
             recovery: recovery::Recovery::default(),
             alerted: BTreeSet::new(),
             rearm: requests::Rearm::default(),
@@ -217,6 +225,7 @@ impl Master {
             self.scan(cx, out);
             self.tend_tombstones(cx, out);
             self.tend_fences(cx, out);
+            self.tend_verification(cx, out);
             self.tend_vms(cx, out);
             self.alert_waiting(cx, out);
             self.tend_rearm(cx, out);
@@ -268,6 +277,7 @@ impl Master {
             Change::Admitted(life) => {
                 self.refresh_host(cx, life.host);
                 self.admitted(cx, *life, out);
+                self.drill_ends(cx, *life, out);
             }
             Change::Judged(target, cause) => {
                 self.refresh_host(cx, target.host);
@@ -297,6 +307,8 @@ impl Master {
                 }
             }
             Change::Armed => self.inherit(cx, out),
+            Change::SwitchedOff(target) => self.switched_off(cx, *target, out),
+            Change::SwitchedOn(host) => self.switched_on(cx, *host, out),
             Change::Config | Change::Voters => {}
             Change::Recovered => self.inherit(cx, out),
         }

@@ -33,6 +33,8 @@ pub(super) enum Purpose {
     Fence(HostId, FenceId, FenceOp),
     /// A release order by mail.
     Mail(HostId, DatastoreId),
+    /// A question to a fence device that nothing hangs on.
+    Verify(HostId, FenceId),
 }
 
 impl Reach {
@@ -50,7 +52,7 @@ impl Reach {
     pub(super) fn give_up_late(&mut self, now: Instant, timing: &Timing) {
         self.under_way.retain(|_, call| {
             let patience = match call.purpose {
-                Purpose::Fence(..) => timing.fence_timeout * 2,
+                Purpose::Fence(..) | Purpose::Verify(..) => timing.fence_timeout * 2,
                 Purpose::Poll(_) | Purpose::Bury(..) | Purpose::Mail(..) => timing.storage_patience,
             };
             now.since(call.began) < patience
@@ -94,19 +96,35 @@ impl Master {
         attempt: usize,
         out: &mut Output,
     ) -> Ticket {
-        let ticket = self.begin(cx, Purpose::Fence(target, device, op));
+        self.ask_fence(cx, Purpose::Fence(target, device, op), (target, device, op), attempt, out).0
+    }
+
+    /// The same, for any purpose; with the host that asks.
+    pub(super) fn ask_fence(
+        &mut self,
+        cx: &Context<'_>,
+        purpose: Purpose,
+        (target, device, op): (HostId, FenceId, FenceOp),
+        attempt: usize,
+        out: &mut Output,
+    ) -> (Ticket, HostId) {
+        let ticket = self.begin(cx, purpose);
         let (index, set_up) = (self.warrant_index(cx, target, op), cx.state.fence_set_up(device));
         let warrant = Warrant { authority: self.authority, index, set_up };
         // Only voters know how to speak to a device: its password is in the log, and on no other host.
         let knows = |id: &HostId| *id != target && cx.state.voters.values().any(|home| home == id);
         match self.way(cx, attempt, knows) {
-            None => out.actions.push(Action::Fence { ticket, warrant, device, op }),
+            None => {
+                out.actions.push(Action::Fence { ticket, warrant, device, op });
+                (ticket, self.me)
+            }
             Some(to) => {
                 let op = RemoteOp::Fence(warrant, device, op);
                 out.send(to, Message::Remote { ticket, authority: self.authority, op });
+                let by = cx.state.hosts.iter().find(|(_, host)| host.address == to).map_or(self.me, |(id, _)| *id);
+                (ticket, by)
             }
         }
-        ticket
     }
 
     fn begin(&mut self, cx: &Context<'_>, purpose: Purpose) -> Ticket {
@@ -149,6 +167,9 @@ impl Master {
             }
             (Purpose::Fence(host, device, op), RemoteResult::Fence(result)) => {
                 self.fence_answered(cx, ticket, (host, device, op), result, out);
+            }
+            (Purpose::Verify(host, device), RemoteResult::Fence(result)) => {
+                self.device_verified(cx, ticket, (host, device), result, out);
             }
             // Mail that could not be written is written again with the next scan.
             _ => {}

@@ -67,6 +67,8 @@ impl Master {
             Request::RearmAfter(after) => Ok(Command::RearmAfter(after.map(milliseconds))),
             Request::Drill(host) => self.drill(cx, host),
             Request::ConfirmDead(host) => self.confirm_dead(cx, host, out),
+            Request::SwitchOff { host, force } => self.switch_off(cx, host, force),
+            Request::SwitchOn(host) => self.switch_on(cx, host),
             Request::ResolveConflict(host) => Ok(Command::ResolveConflict { host }),
             Request::EndQuarantine(host) => {
                 self.fenced_lately.remove(&host);
@@ -134,6 +136,41 @@ impl Master {
         }
         let target = entry.incarnation(host);
         Ok(Command::Judge { target, cause: JudgeCause::Drill, silent_milliseconds: 0, planned: true })
+    }
+
+    /// Has a host fenced because a person wants it off, whatever state it is in.
+    fn switch_off(&self, cx: &Context<'_>, host: HostId, force: bool) -> Result<Command, Refusal> {
+        let entry = cx.state.hosts.get(&host).ok_or(Refusal::NoSuchThing)?;
+        if cx.state.armed != Armed::Armed {
+            return Err(Refusal::NotArmed);
+        }
+        if !force && !cx.state.held_on(host).is_empty() {
+            return Err(Refusal::Held);
+        }
+        if entry.fences.is_empty() || host == self.me || self.brake.is_on {
+            return Err(Refusal::Busy);
+        }
+        // Without a majority nobody restarts what it held, and nobody can switch it on again.
+        let voters = cx.state.voters.values();
+        let left = voters.clone().filter(|home| **home != host && self.host_state(**home) == HostState::Alive).count();
+        if voters.clone().any(|home| *home == host) && left * 2 <= voters.len() {
+            return Err(Refusal::Votes);
+        }
+        Ok(Command::SwitchOff { target: entry.incarnation(host), force })
+    }
+
+    fn switch_on(&self, cx: &Context<'_>, host: HostId) -> Result<Command, Refusal> {
+        let entry = cx.state.hosts.get(&host).ok_or(Refusal::NoSuchThing)?;
+        if cx.state.armed != Armed::Armed {
+            return Err(Refusal::NotArmed);
+        }
+        if entry.standing == Standing::Admitted {
+            return Err(Refusal::NothingToDo);
+        }
+        if entry.fences.is_empty() || self.fencing.contains_key(&host) {
+            return Err(Refusal::Busy);
+        }
+        Ok(Command::SwitchOn { host })
     }
 
     /// Arms a cluster that was disarmed for a time.

@@ -110,6 +110,7 @@ fn host(memory_mib: u64, millicores: u64, domain: &str) -> Host {
         quarantined: false,
         accounted: true,
         leaving: false,
+        drilled: BTreeMap::new(),
     }
 }
 

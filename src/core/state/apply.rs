@@ -41,6 +41,10 @@ pub enum Change {
     Config,
     /// Who votes.
     Voters,
+    /// A person wants this host off, which was out of the cluster already.
+    SwitchedOff(Incarnation),
+    /// A person wants this host on.
+    SwitchedOn(HostId),
     /// A forced recovery took effect.
     Recovered,
 }
@@ -113,6 +117,9 @@ impl ClusterState {
             Command::RetireVoter { voter } => self.retire_voter(*voter, changes),
             Command::Recover { dead } => self.recover(dead, changes),
             Command::Register(change) => self.register(change, changes),
+            Command::SwitchOff { target, force } => self.switch_off(*target, *force, changes),
+            Command::Drilled { host, devices } => self.drilled(*host, devices, changes),
+            Command::SwitchOn { host } => self.switch_on(*host, changes),
             Command::Begin { .. } | Command::Alert(_) => Ok(()),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{ClusterState, Holder, HolderProof, Host, Life, PROOFS_KEPT, Role, Standing, Vm};
 use crate::core::command::Admission;
-use crate::core::ids::{BootId, ConfigVersion, DatastoreId, Generation, HostId, Incarnation, VmId};
+use crate::core::ids::{BootId, ConfigVersion, DatastoreId, FenceId, Generation, HostId, Incarnation, LogIndex, VmId};
 use crate::core::message::{Inventory, Presence};
 use crate::core::reason::{JudgeCause, Proof, Refusal};
 use crate::core::sabotage::{Sabotage, breaks};
@@ -146,6 +146,66 @@ impl ClusterState {
             }
         }
         changes.extend(held.into_iter().map(Change::Vm));
+        Ok(())
+    }
+
+    /// A person wants a host off. What it holds is restarted elsewhere once its power was read as off; it does not come
+    /// back into use by itself.
+    pub(super) fn switch_off(
+        &mut self,
+        target: Incarnation,
+        force: bool,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        let standing = self.host_mut(target.host)?.standing;
+        if !force && !self.held_on(target.host).is_empty() {
+            return Err(Refusal::Held);
+        }
+        match standing {
+            Standing::Admitted => self.judge(target, JudgeCause::SwitchedOff, changes)?,
+            Standing::Judged { .. } | Standing::Proven { .. } => {
+                if self.host_mut(target.host)?.incarnation(target.host) != target {
+                    return Err(Refusal::OtherIncarnation);
+                }
+                changes.push(Change::SwitchedOff(target));
+            }
+            Standing::New | Standing::Conflicted => return Err(Refusal::TargetGone),
+        }
+        self.host_mut(target.host)?.quarantined = true;
+        Ok(())
+    }
+
+    /// What was set up anew since is another device.
+    pub(super) fn drilled(
+        &mut self,
+        host: HostId,
+        devices: &[(FenceId, LogIndex)],
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Refusal> {
+        let same = devices.iter().all(|(device, set_up)| self.fence_set_up(*device) == *set_up);
+        let entry = self.host_mut(host)?;
+        let fences = |device: &FenceId| entry.fences.iter().flatten().any(|fence| fence == device);
+        if !same || !devices.iter().all(|(device, _)| fences(device)) {
+            return Err(Refusal::OldVersion);
+        }
+        entry.drilled.extend(devices.iter().copied());
+        changes.push(Change::Host(host));
+        Ok(())
+    }
+
+    /// Whether a device is known to switch a host although it cannot say which machine it controls.
+    pub fn is_drilled(&self, host: HostId, device: FenceId) -> bool {
+        let set_up = self.fence_set_up(device);
+        self.hosts.get(&host).is_some_and(|host| host.drilled.get(&device) == Some(&set_up))
+    }
+
+    pub(super) fn switch_on(&mut self, host: HostId, changes: &mut Vec<Change>) -> Result<(), Refusal> {
+        let entry = self.host_mut(host)?;
+        if !matches!(entry.standing, Standing::New | Standing::Proven { .. }) {
+            return Err(Refusal::Busy);
+        }
+        entry.quarantined = false;
+        changes.extend([Change::Host(host), Change::SwitchedOn(host)]);
         Ok(())
     }
 

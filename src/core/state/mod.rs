@@ -169,6 +169,9 @@ pub struct Host {
     pub accounted: bool,
     /// Whether it is about to go for good: no voter stays on it.
     pub leaving: bool,
+    /// The devices that were seen to switch this very machine off and on, each as it was set up then: the only ones that
+    /// prove anything although they cannot say which machine they control.
+    pub drilled: BTreeMap<FenceId, LogIndex>,
 }
 
 /// What the log holds of a host's present life (rule 3).

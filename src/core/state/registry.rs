@@ -318,6 +318,7 @@ impl Newcomer {
             quarantined: false,
             accounted: true,
             leaving: false,
+            drilled: BTreeMap::new(),
         }
     }
 }

@@ -77,6 +77,7 @@ fn example_host(number: u32, rack: u32) -> Host {
         quarantined: false,
         accounted: true,
         leaving: false,
+        drilled: BTreeMap::new(),
     }
 }
 

@@ -93,9 +93,11 @@ fn chain(
 ) -> Vec<Vec<FenceId>> {
     let mut device = |dice: &mut Dice| {
         let id = FenceId(fences.len() as u32 + 1);
-        let latency = Duration::from_millis(dice.range(20, 900));
-        let name = id.to_string();
-        fences.insert(id, FenceSpec { name, controls: host, latency });
+        let milliseconds = dice.range(20, 900);
+        let (name, latency) = (id.to_string(), Duration::from_millis(milliseconds));
+        // As chance has it, too, and no die more is cast for it.
+        let (nameless, drilled) = (milliseconds.is_multiple_of(6), well_guarded || !milliseconds.is_multiple_of(4));
+        fences.insert(id, FenceSpec { name, controls: host, latency, nameless, drilled });
         id
     };
     match dice.range(0, 99) {

@@ -351,6 +351,11 @@ impl Chooser<'_> {
     fn fence(&mut self, kind: Kind, host: HostId) -> Vec<Fault> {
         let (Some(device), Some(other)) = (self.device_of(host), self.device()) else { return Vec::new() };
         if kind == Kind::SwapFences {
+            // Whoever plugs cables anew drills anew what cannot say which machine it controls.
+            let nameless = |id: &FenceId| self.spec.fences.get(id).is_some_and(|fence| fence.nameless);
+            if nameless(&device) || nameless(&other) {
+                return Vec::new();
+            }
             // Nobody plugs cables to and fro within one order to switch off.
             return vec![Fault::SwapFences(device, other, self.span(30_000, 3))];
         }
@@ -391,7 +396,7 @@ impl Chooser<'_> {
                 6 | 7 => Fault::Request(Request::Unprotect(vm)),
                 _ => return vec![Fault::Request(Request::Unprotect(vm)), Fault::Request(Request::Remove(vm))],
             },
-            Kind::Arm => match self.dice.range(0, 103) {
+            Kind::Arm => match self.dice.range(0, 111) {
                 0..=49 => Fault::Request(Request::Arm),
                 50..=75 => Fault::Request(Request::Disarm),
                 76..=79 => {
@@ -404,6 +409,8 @@ impl Chooser<'_> {
                 96 => Fault::Request(Request::ResolveConflict(host)),
                 97 => Fault::Request(Request::ConfirmDead(host)),
                 98..=101 => Fault::Request(Request::Drill(host)),
+                104..=108 => Fault::Request(Request::SwitchOff { host, force: self.dice.chance(70) }),
+                109..=111 => Fault::Request(Request::SwitchOn(host)),
                 _ => Fault::Request(Request::Recover { dead: vec![VoterId(1), VoterId(2)] }),
             },
             _ => return Vec::new(),

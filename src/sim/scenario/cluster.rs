@@ -149,7 +149,9 @@ fn fences(file: &mut Reader<'_>, template: &Template, world: &mut WorldSpec) -> 
     if template.fences {
         for (id, host) in world.hosts.iter().filter(|(_, host)| host.memory_mib > 0) {
             let name = hosts::own_fence(&host.name);
-            world.fences.insert(FenceId(id.0), FenceSpec { name, controls: *id, latency });
+            world
+                .fences
+                .insert(FenceId(id.0), FenceSpec { name, controls: *id, latency, nameless: false, drilled: false });
         }
     }
     for mut entry in file.tables("fence")? {
@@ -160,7 +162,9 @@ fn fences(file: &mut Reader<'_>, template: &Template, world: &mut WorldSpec) -> 
             (Some(id), _) => id,
             (None, Some(controls)) => {
                 let id = world.fences.keys().last().map_or(0, |last| last.0).max(last_host(world)) + 1;
-                world.fences.insert(FenceId(id), FenceSpec { name, controls, latency });
+                world
+                    .fences
+                    .insert(FenceId(id), FenceSpec { name, controls, latency, nameless: false, drilled: false });
                 FenceId(id)
             }
             (None, None) => {
@@ -170,6 +174,8 @@ fn fences(file: &mut Reader<'_>, template: &Template, world: &mut WorldSpec) -> 
         };
         if let Some(fence) = world.fences.get_mut(&id) {
             fence.controls = controls.unwrap_or(fence.controls);
+            fence.nameless = entry.maybe("nameless", Found::boolean)?.unwrap_or(fence.nameless);
+            fence.drilled = entry.maybe("drilled", Found::boolean)?.unwrap_or(fence.drilled);
             fence.latency = entry.maybe("latency", Found::duration)?.unwrap_or(fence.latency);
         }
         entry.finish()?;

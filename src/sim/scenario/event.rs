@@ -191,6 +191,11 @@ impl Fields<'_, '_> {
             "disarm" => Request::Disarm,
             "rearm-after" => Request::RearmAfter(self.entry.maybe("takes", Found::duration)?),
             "drill" => Request::Drill(self.host()?),
+            "switch-off" => {
+                let force = self.entry.maybe("force", Found::boolean)?.unwrap_or(false);
+                Request::SwitchOff { host: self.host()?, force }
+            }
+            "switch-on" => Request::SwitchOn(self.host()?),
             "confirm-dead" => Request::ConfirmDead(self.host()?),
             "resolve-conflict" => Request::ResolveConflict(self.host()?),
             "end-quarantine" => Request::EndQuarantine(self.host()?),

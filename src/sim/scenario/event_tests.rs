@@ -73,7 +73,7 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
     faults
 }
 
-fn requests(definition: VmDefinition) -> [Request; 16] {
+fn requests(definition: VmDefinition) -> [Request; 18] {
     let (host, vm) = (HostId(1), VmId(2));
     let policy = Policy { brake_percent: 25, accept_software_guards: true, ..Policy::default() };
     [
@@ -88,6 +88,8 @@ fn requests(definition: VmDefinition) -> [Request; 16] {
         Request::Disarm,
         Request::RearmAfter(Some(Duration::from_secs(9))),
         Request::Drill(host),
+        Request::SwitchOff { host, force: true },
+        Request::SwitchOn(host),
         Request::ConfirmDead(host),
         Request::ResolveConflict(host),
         Request::EndQuarantine(host),

@@ -55,7 +55,13 @@ fn world(seed: u64, Storage(datastores): Storage, fenced: bool) -> WorldSpec {
     let stores: Vec<DatastoreId> = (1..=datastores).map(DatastoreId).collect();
     let datastore = |id: &DatastoreId| DatastoreSpec { name: id.to_string(), heartbeat: true, locks: false };
     let latency = Duration::from_millis(400);
-    let fence = |number: u32| FenceSpec { name: FenceId(number).to_string(), controls: HostId(number), latency };
+    let fence = |number: u32| FenceSpec {
+        name: FenceId(number).to_string(),
+        controls: HostId(number),
+        latency,
+        nameless: false,
+        drilled: false,
+    };
     let timeout = Timing::of(Profile::Lan).hard_deadline;
     let mut host = |number: u32| HostSpec {
         name: HostId(number).to_string(),

@@ -2,7 +2,7 @@
 
 use crate::core::action::AgentStore;
 use crate::core::command::Want;
-use crate::core::ids::{Address, BootId, ConfigVersion, Generation, HostId, VmId, VoterId};
+use crate::core::ids::{Address, BootId, ConfigVersion, FenceId, Generation, HostId, LogIndex, VmId, VoterId};
 use crate::core::message::{Known, Protection};
 use crate::core::state::{Armed, ClusterState, Host, Life, Response, Standing, Vm};
 use crate::core::timing::Timing;
@@ -106,7 +106,8 @@ impl World {
 
 /// The replicated state of a cluster that was set up just now.
 fn cluster(spec: &WorldSpec, machines: &[Machine]) -> ClusterState {
-    let hosts = machines.iter().enumerate().map(|(place, machine)| (machine.host, host(place, machine))).collect();
+    let hosts =
+        machines.iter().enumerate().map(|(place, machine)| (machine.host, host(place, machine, spec))).collect();
     let voters: BTreeMap<VoterId, HostId> = (1..).map(VoterId).zip(voting(machines)).collect();
     let protected = spec.vms.iter().filter(|vm| vm.protected);
     ClusterState {
@@ -127,7 +128,9 @@ fn voting(machines: &[Machine]) -> impl Iterator<Item = HostId> + '_ {
     machines.iter().filter(|machine| machine.spec.votes).map(|machine| machine.host)
 }
 
-fn host(place: usize, machine: &Machine) -> Host {
+fn host(place: usize, machine: &Machine, spec: &WorldSpec) -> Host {
+    let devices = machine.spec.fences.iter().flatten();
+    let drilled = |device: &&FenceId| spec.fences.get(device).is_some_and(|fence| fence.drilled);
     Host {
         name: machine.spec.name.clone(),
         uuid: machine.uuid,
@@ -147,6 +150,7 @@ fn host(place: usize, machine: &Machine) -> Host {
         quarantined: false,
         accounted: true,
         leaving: false,
+        drilled: devices.filter(|device| drilled(device)).map(|device| (*device, LogIndex(0))).collect(),
     }
 }
 

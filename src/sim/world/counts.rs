@@ -193,6 +193,7 @@ fn judged_name(cause: JudgeCause) -> &'static str {
         JudgeCause::Unanswered => "unanswered",
         JudgeCause::Operator => "operator",
         JudgeCause::Drill => "drill",
+        JudgeCause::SwitchedOff => "switched-off",
     }
 }
 

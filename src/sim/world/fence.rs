@@ -126,7 +126,13 @@ impl World {
         let lies = target.has(FenceFault::Lies, now);
         let other = target.swapped.filter(|(_, until)| *until > now).and_then(|(other, _)| self.fences.get(&other));
         let Some(machine) = self.place(other.unwrap_or(target).spec.controls) else { return FenceResult::Unreachable };
+        // Nobody can know that it controls another machine by now.
+        if target.spec.nameless && other.is_some() {
+            self.excuse();
+        }
+        let Some(target) = self.fences.get(&device) else { return FenceResult::Unreachable };
         match op {
+            FenceOp::Identity if target.spec.nameless => FenceResult::Nameless,
             FenceOp::Identity => FenceResult::Identity(self.machines[machine].uuid),
             FenceOp::PowerOff if lies => {
                 self.excuse();

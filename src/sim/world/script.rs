@@ -85,7 +85,13 @@ pub(super) fn spec() -> WorldSpec {
         bonds: Vec::new(),
         payload: Default::default(),
     };
-    let fence = |number| FenceSpec { name: "f".into(), controls: HostId(number), latency: s(1) };
+    let fence = |number| FenceSpec {
+        name: "f".into(),
+        controls: HostId(number),
+        latency: s(1),
+        nameless: false,
+        drilled: false,
+    };
     WorldSpec {
         seed: 1,
         profile: Profile::Lan,

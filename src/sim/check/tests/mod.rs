@@ -84,6 +84,7 @@ fn host(generation: u64, standing: Standing) -> Host {
         quarantined: false,
         accounted: true,
         leaving: false,
+        drilled: BTreeMap::new(),
     }
 }
 
