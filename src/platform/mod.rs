@@ -8,8 +8,11 @@
 //! - [`Platform::kill`] overtakes everything.
 //! - Each call is answered once, or never, if what it needs hangs: whoever calls sets the deadline.
 
+pub(crate) mod lanes;
 mod none;
+pub(crate) mod pid;
 mod survey;
+pub(crate) mod wait;
 
 pub use none::NoPlatform;
 pub use survey::{Found, Survey};

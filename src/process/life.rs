@@ -16,7 +16,8 @@
 
 use crate::core::action::Ended;
 use crate::core::ids::{Epoch, VmId};
-use crate::process::wait;
+pub use crate::platform::pid::ProcessName;
+use crate::platform::wait;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -56,15 +57,6 @@ pub enum Stage {
     Failed,
     /// The guest has powered itself off.
     PoweredOff,
-}
-
-/// A process, by more than its number, which is used again when it is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessName {
-    /// Its number.
-    pub pid: u32,
-    /// When it was started, in the kernel's ticks since the boot.
-    pub started: u64,
 }
 
 /// The newest start of a VM on this host.

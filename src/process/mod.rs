@@ -13,7 +13,6 @@ mod calls;
 pub mod definition;
 pub mod disk;
 pub mod hand;
-mod lanes;
 #[cfg(any(test, fuzzing))]
 mod law;
 pub mod life;
@@ -22,7 +21,6 @@ mod platform;
 mod signals;
 mod table;
 pub mod vm;
-mod wait;
 mod watch;
 
 #[cfg(any(test, fuzzing))]

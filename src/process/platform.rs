@@ -4,11 +4,10 @@ use crate::core::action::{Outcome, PlatformCall, PlatformEvent, ProcessSeen, Pro
 use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::core::message::Known;
 use crate::core::reason::Refusal;
-use crate::platform::{Platform, Tell};
+use crate::platform::lanes::{Lane, Lanes};
+use crate::platform::{Platform, Tell, pid};
 use crate::process::calls::Calls;
-use crate::process::lanes::{Lane, Lanes};
 use crate::process::life::{LifeDirectory, LifeError, vms_in};
-use crate::process::table;
 use crate::process::watch::Watcher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -228,5 +227,5 @@ fn state(calls: &Calls, vm: VmId) -> Option<ProcessState> {
         return None;
     }
     let name = file.read().ok().flatten().and_then(|record| record.process);
-    Some(if name.is_some_and(table::is_dying) { ProcessState::Dying } else { ProcessState::Executing })
+    Some(if name.is_some_and(pid::is_dying) { ProcessState::Dying } else { ProcessState::Executing })
 }

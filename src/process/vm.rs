@@ -9,12 +9,12 @@
 //! ```
 
 use crate::clock::boottime;
+use crate::platform::pid;
 use crate::process::definition::{Definition, DefinitionError, StopRequest};
 use crate::process::disk::{self, DiskError, Takeover, Writer, WriterName};
 use crate::process::life::{Life, LifeError, LifeRecord, Stage};
 use crate::process::load::Load;
 use crate::process::signals::{self, Order, SignalError};
-use crate::process::table;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -95,7 +95,7 @@ pub fn run(setup: &VmSetup) -> Result<(), VmError> {
     let mut record = record.ok_or_else(|| VmError::NoStart(setup.life.clone()))?;
     // Who finds its number in the life file may send signals: they must be received by then.
     let orders = signals::receive()?;
-    record.process = Some(table::own_name().ok_or(VmError::NoProc)?);
+    record.process = Some(pid::own_name().ok_or(VmError::NoProc)?);
     record.stage = Stage::Starting;
     life.write(&record)?;
 

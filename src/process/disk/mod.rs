@@ -37,8 +37,8 @@ pub use journal::{Predecessor, Start};
 pub use slot::Trace;
 pub(super) use writer::{Takeover, Writer, WriterName};
 
+use crate::platform::wait;
 use crate::process::definition::DiskLock;
-use crate::process::wait;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io;

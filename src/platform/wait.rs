@@ -10,12 +10,12 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 /// A lock that is not free is tried again after so long.
-pub(super) const LOCK_RETRY: Duration = Duration::from_millis(1);
+pub(crate) const LOCK_RETRY: Duration = Duration::from_millis(1);
 /// A probe holds a lock for microseconds; what is held for longer than this is held by somebody who means it.
 const PROBES_ARE_OVER: Duration = Duration::from_millis(50);
 
 /// Waits until a descriptor can be read or its other end is gone. Whether that came before the deadline.
-pub(super) fn readable(descriptor: impl AsFd, deadline: Instant) -> io::Result<bool> {
+pub(crate) fn readable(descriptor: impl AsFd, deadline: Instant) -> io::Result<bool> {
     let mut descriptors = [PollFd::new(&descriptor, PollFlags::IN)];
     loop {
         let left = deadline.since(boottime());
@@ -27,7 +27,7 @@ pub(super) fn readable(descriptor: impl AsFd, deadline: Instant) -> io::Result<b
 }
 
 /// Waits until one of the descriptors is ready, at most for so long. A signal may end the wait early.
-pub(super) fn wait(descriptors: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<bool> {
+pub(crate) fn wait(descriptors: &mut [PollFd<'_>], limit: Option<Duration>) -> io::Result<bool> {
     let limit = limit.map(|limit| Timespec::try_from(limit).unwrap_or(Timespec { tv_sec: 3_600, tv_nsec: 0 }));
     match poll(descriptors, limit.as_ref()) {
         Ok(ready) => Ok(ready > 0),
@@ -37,14 +37,14 @@ pub(super) fn wait(descriptors: &mut [PollFd<'_>], limit: Option<Duration>) -> i
 }
 
 /// Waits a moment for what tells no one when it changes.
-pub(super) fn pause(duration: Duration) {
+pub(crate) fn pause(duration: Duration) {
     // That it ends early, or at once, costs a turn of the caller's loop, which has a deadline.
     let _early = wait(&mut [], Some(duration));
 }
 
 /// Tries to take a file's exclusive lock; `false` if another holds it. Probes of other processes, which hold it shared
 /// for a moment, never make it fail.
-pub(super) fn take_lock(file: &File) -> io::Result<bool> {
+pub(crate) fn take_lock(file: &File) -> io::Result<bool> {
     let deadline = boottime() + PROBES_ARE_OVER;
     loop {
         match file.try_lock() {
@@ -58,7 +58,7 @@ pub(super) fn take_lock(file: &File) -> io::Result<bool> {
 
 /// Whether somebody holds a file's exclusive lock. The file was opened for this question alone: the shared lock that
 /// is taken for a moment ends with it, and does not look like life to another probe.
-pub(super) fn is_locked(file: File) -> io::Result<bool> {
+pub(crate) fn is_locked(file: File) -> io::Result<bool> {
     match file.try_lock_shared() {
         Ok(()) => file.unlock().map(|()| false),
         Err(TryLockError::WouldBlock) => Ok(true),

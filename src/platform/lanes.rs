@@ -13,11 +13,11 @@ const LONGEST: usize = 64;
 const STACK: usize = 512 * 1_024;
 
 /// What waits for its turn. What it returns is told when its lane counts it as done.
-pub(super) type Work = Box<dyn FnOnce() -> Option<PlatformEvent> + Send>;
+pub(crate) type Work = Box<dyn FnOnce() -> Option<PlatformEvent> + Send>;
 
 /// Which lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Lane {
+pub(crate) enum Lane {
     /// What is done with one VM.
     Vm(VmId),
     /// Looking, for which there is always a thread.
@@ -26,7 +26,7 @@ pub(super) enum Lane {
 
 /// All lanes. Each in which there is work has a thread, as far as the limit allows.
 #[derive(Clone)]
-pub(super) struct Lanes {
+pub(crate) struct Lanes {
     state: Arc<Mutex<State>>,
     limit: usize,
     tell: Tell,
@@ -43,12 +43,12 @@ struct State {
 
 impl Lanes {
     /// Lanes with at most so many threads for VMs.
-    pub(super) fn new(limit: usize, tell: Tell) -> Lanes {
+    pub(crate) fn new(limit: usize, tell: Tell) -> Lanes {
         Lanes { state: Arc::default(), limit, tell }
     }
 
     /// Adds work to a lane; `false` if that is not possible, and the work is dropped.
-    pub(super) fn add(&self, lane: Lane, work: Work) -> bool {
+    pub(crate) fn add(&self, lane: Lane, work: Work) -> bool {
         let mut state = self.state();
         if let Some(queue) = state.lanes.get_mut(&lane) {
             let fits = queue.len() < LONGEST;
@@ -69,7 +69,7 @@ impl Lanes {
     }
 
     /// The VMs with which something is being done, or is to be.
-    pub(super) fn busy(&self) -> Vec<VmId> {
+    pub(crate) fn busy(&self) -> Vec<VmId> {
         let state = self.state();
         let vm = |lane: &Lane| match lane {
             Lane::Vm(vm) => Some(*vm),
