@@ -24,6 +24,8 @@ pub mod fence;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 pub mod ledger;
+#[cfg(feature = "libvirt")]
+pub mod libvirt;
 pub mod machine;
 pub mod member;
 pub mod node;

@@ -8,6 +8,8 @@ mod cluster;
 mod datastore;
 mod demo;
 mod figure;
+#[cfg(feature = "libvirt")]
+mod libvirt;
 mod machine;
 mod output;
 mod process;
@@ -121,6 +123,10 @@ enum Command {
     /// Is a VM of the embedded hypervisor
     #[command(hide = true)]
     ProcessVm(process::ProcessVmArgs),
+    /// Answers libvirt's hook for QEMU
+    #[cfg(feature = "libvirt")]
+    #[command(hide = true)]
+    LibvirtHook(libvirt::LibvirtHookArgs),
     /// Stands in for the hardware of one simulated host: power, BMC and watchdog
     #[command(hide = true, after_help = machine::HELP)]
     Machine(machine::MachineArgs),
@@ -219,6 +225,8 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::BenchCluster(args) => bench_cluster::run(args, &mut output),
         Command::ProcessDisk(args) => process::process_disk(args),
         Command::ProcessVm(args) => Ok(process::process_vm(args)),
+        #[cfg(feature = "libvirt")]
+        Command::LibvirtHook(args) => Ok(libvirt::hook(args)),
         Command::Machine(args) => machine::machine(args),
         Command::MachineInit(args) => machine::init(args),
     };

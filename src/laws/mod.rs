@@ -16,13 +16,15 @@ mod samples;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "libvirt")]
+use crate::libvirt::law as libvirt;
 use std::fmt::Debug;
 
 /// Whether a decoder took the bytes.
 pub type Law = fn(&[u8]) -> bool;
 
 /// All laws, by the names of their fuzz targets.
-pub const ALL: [(&str, Law); 15] = [
+pub const ALL: [(&str, Law); 16] = [
     ("api", crate::api::law),
     ("certificates", people::certificates),
     ("config", people::config),
@@ -31,6 +33,7 @@ pub const ALL: [(&str, Law); 15] = [
     ("fence-answer", crate::fence::law),
     ("fence-device", people::fence_device),
     ("hello", peers::hello),
+    ("libvirt", libvirt),
     ("node", node::node),
     ("process", crate::process::law),
     ("scenario", people::scenario),
@@ -39,6 +42,12 @@ pub const ALL: [(&str, Law); 15] = [
     ("token", people::token),
     ("watchdog", peers::watchdog),
 ];
+
+/// A build without libvirt reads nothing of it.
+#[cfg(not(feature = "libvirt"))]
+fn libvirt(_bytes: &[u8]) -> bool {
+    true
+}
 
 /// Tries one law.
 pub fn check(name: &str, bytes: &[u8]) -> bool {

@@ -66,6 +66,26 @@ pub(crate) fn is_locked(file: File) -> io::Result<bool> {
     }
 }
 
+/// Work that may hang for ever, on a thread of its own.
+#[cfg(feature = "libvirt")]
+pub(crate) struct Late;
+
+#[cfg(feature = "libvirt")]
+impl Late {
+    /// Does work and waits for its end until the deadline. After that the thread is left to itself.
+    pub(crate) fn run<T: Send + 'static>(
+        name: &str,
+        deadline: Instant,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let (tell, told) = std::sync::mpsc::sync_channel(1);
+        // Whoever waited may have given up.
+        let work = move || drop(tell.send(work()));
+        std::thread::Builder::new().name(name.to_owned()).spawn(work).ok()?;
+        told.recv_timeout(deadline.since(boottime())).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

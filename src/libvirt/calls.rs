@@ -1,0 +1,287 @@
+//! The calls on a VM: each waits for its end, in a thread of the VM's lane.
+
+use crate::clock::boottime;
+use crate::core::action::Outcome;
+use crate::core::command::Want;
+use crate::core::ids::{HostId, VmId};
+use crate::core::time::Instant;
+use crate::libvirt::activity::Activity;
+use crate::libvirt::books::Books;
+use crate::libvirt::daemon::{Daemon, Trouble};
+use crate::libvirt::definition::payload::{PayloadError, unpack};
+use crate::libvirt::definition::{DescribeError, describe};
+use crate::libvirt::nvram::{self, NvramError};
+use crate::libvirt::processes::Processes;
+use crate::libvirt::raw;
+use crate::libvirt::watch::Watcher;
+use crate::libvirt::{Names, image_lock};
+use crate::platform::pid::{Process, ProcessName};
+use crate::platform::wait;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tracing::{info, warn};
+use uuid::Uuid;
+use virt::connect::Connect;
+use virt::domain::{Domain, MigrateParameters};
+use virt::error::{Error as LibvirtError, ErrorNumber};
+use virt::sys;
+
+/// A stop at once gives the daemon so long, then the process is killed past it.
+const DAEMON_DESTROYS: Duration = Duration::from_secs(2);
+/// A live migration that is to give up gets so long for it.
+const GIVES_UP: Duration = Duration::from_secs(10);
+/// What the daemon, QEMU and lock managers say of an image that another process has locked.
+const LOCKED: [&str; 3] = ["Failed to get \"write\" lock", "Is another process using the image", "already locked"];
+/// What our hook's refusals begin with.
+pub(super) const REFUSED: &str = "holdfast refuses";
+
+/// Why a call failed.
+#[derive(Debug, Error)]
+pub(super) enum CallError {
+    #[error("this host was never told which VM that is")]
+    Stranger,
+    #[error("it has a process already")]
+    HasProcess,
+    #[error("it has no process")]
+    HasNoProcess,
+    #[error("nobody asks a hypervisor to stop a VM that should run")]
+    NoStop,
+    #[error("it is not known how {0} is reached")]
+    NoSuchHost(HostId),
+    #[error("the definition that came for it cannot be used: {0}")]
+    Payload(#[from] PayloadError),
+    #[error("its definition cannot be read: {0}")]
+    Definition(#[from] DescribeError),
+    #[error("the definition that came for it is that of {0}")]
+    OtherVm(Uuid),
+    #[error("{0} is no file of this host, so its lock cannot be seen")]
+    NoFile(String),
+    #[error(transparent)]
+    Nvram(#[from] NvramError),
+    #[error("the processes of this host cannot be seen: {0}; mount /proc")]
+    Processes(#[source] io::Error),
+    #[error("the lock of {path} cannot be seen: {source}")]
+    Lock {
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error(transparent)]
+    Trouble(#[from] Trouble),
+}
+
+/// What every call needs.
+pub(super) struct Calls {
+    pub(super) daemon: Arc<Daemon>,
+    pub(super) processes: Arc<Processes>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) books: Arc<Books>,
+    pub(super) watcher: Arc<Watcher>,
+    pub(super) names: Names,
+    pub(super) migration: String,
+    pub(super) deadline: Duration,
+    pub(super) move_deadline: Duration,
+}
+
+impl Calls {
+    /// What a call comes to. Its failure is told here, as the core wants to know no more than that.
+    pub(super) fn settle(vm: VmId, what: &str, result: Result<Outcome, CallError>) -> Outcome {
+        result.unwrap_or_else(|error| {
+            warn!("{vm} could not be {what}: {error}");
+            match error {
+                CallError::Trouble(Trouble::TimedOut) => Outcome::TimedOut,
+                CallError::Trouble(Trouble::Lost(_)) => Outcome::ConnectionLost,
+                CallError::Trouble(Trouble::Refused { number, message }) => refused(number, &message),
+                _ => Outcome::Failed,
+            }
+        })
+    }
+
+    /// Brings a definition to this host. It changes nothing of a VM that runs, and never what its firmware keeps.
+    pub(super) fn define(&self, vm: VmId, payload: &[u8]) -> Result<(), CallError> {
+        let uuid = self.uuid(vm)?;
+        let package = unpack(payload)?;
+        let described = describe(&package.xml)?;
+        if described.uuid != uuid {
+            return Err(CallError::OtherVm(Uuid::from_u128(described.uuid)));
+        }
+        if let (Some(path), Some(content)) = (&described.nvram, &package.nvram) {
+            nvram::bring(path, content)?;
+        }
+        self.ask(move |connect| connect.define_domain_xml(&package.xml).map(|_| ()))?;
+        self.books.describe(vm, &described);
+        Ok(())
+    }
+
+    /// Starts a VM.
+    pub(super) fn start(&self, vm: VmId) -> Result<Outcome, CallError> {
+        let uuid = self.uuid(vm)?;
+        self.watcher.spare(vm);
+        let found = self.processes.scan().map_err(CallError::Processes)?;
+        if found.qemus.iter().any(|qemu| qemu.uuid == uuid) {
+            return Err(CallError::HasProcess);
+        }
+        // It lasts as long as libvirt has the call, however long somebody waits for it here.
+        let under_way = self.activity.begin(vm);
+        let result = self.with_domain(uuid, boottime() + self.deadline, move |domain| {
+            let result = domain.create();
+            drop(under_way);
+            result
+        });
+        if let Err(CallError::Trouble(Trouble::Lost(_))) = &result {
+            self.activity.lose(vm, found.daemons);
+        }
+        result.map(|()| Outcome::Done)
+    }
+
+    /// Stops a VM, and waits until it is gone.
+    pub(super) fn stop(&self, vm: VmId, want: Want) -> Result<Outcome, CallError> {
+        let uuid = self.uuid(vm)?;
+        let deadline = boottime() + self.deadline;
+        let processes = self.processes.of(uuid).map_err(CallError::Processes)?;
+        if processes.is_empty() {
+            return Err(CallError::HasNoProcess);
+        }
+        match want {
+            Want::Running => return Err(CallError::NoStop),
+            // Without a flag the daemon asks the agent in the guest if there is one, else it presses the power button.
+            Want::Stopped => self.with_domain(uuid, deadline, |domain| domain.shutdown())?,
+            Want::Killed => {
+                self.books.ends_by_us(vm);
+                let patience = boottime() + DAEMON_DESTROYS;
+                if let Err(error) = self.with_domain(uuid, patience, |domain| domain.destroy()) {
+                    info!("{vm}: its process is killed past the daemon: {error}");
+                }
+                self.watcher.kill(vm, uuid);
+            }
+        }
+        Ok(if all_end(&processes, deadline) { Outcome::Done } else { Outcome::TimedOut })
+    }
+
+    /// Moves a VM alive. What it is moved from and to are both left whole if that fails.
+    pub(super) fn move_to(&self, vm: VmId, to: HostId) -> Result<Outcome, CallError> {
+        let uuid = self.uuid(vm)?;
+        let host = (self.names)(to).ok_or(CallError::NoSuchHost(to))?;
+        let uri = self.migration.replace("{host}", &host);
+        let flags = sys::VIR_MIGRATE_LIVE
+            | sys::VIR_MIGRATE_PEER2PEER
+            | sys::VIR_MIGRATE_PERSIST_DEST
+            | sys::VIR_MIGRATE_UNDEFINE_SOURCE
+            | sys::VIR_MIGRATE_ABORT_ON_ERROR;
+        let work = move |domain: &Domain| domain.migrate_to_uri3(Some(&uri), MigrateParameters::default(), flags);
+        let result = self.with_domain(uuid, boottime() + self.move_deadline, work);
+        if let Err(CallError::Trouble(Trouble::TimedOut)) = &result
+            && let Err(error) = self.with_domain(uuid, boottime() + GIVES_UP, raw::abort)
+        {
+            warn!("{vm}: its live migration is too slow, and does not give up: {error}");
+        }
+        result.map(|()| Outcome::Done)
+    }
+
+    /// Removes a definition, and nothing else: what libvirt would have to delete with it keeps it from being removed.
+    pub(super) fn undefine(&self, vm: VmId) -> Result<Outcome, CallError> {
+        let uuid = self.uuid(vm)?;
+        if !self.processes.of(uuid).map_err(CallError::Processes)?.is_empty() {
+            return Err(CallError::HasProcess);
+        }
+        let work = |domain: &Domain| {
+            if domain.is_active()? {
+                return Ok(false);
+            }
+            match domain.undefine_flags(sys::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM | sys::VIR_DOMAIN_UNDEFINE_KEEP_TPM) {
+                // Before 8.9 libvirt did not know the second flag, and kept no TPM's state from being found again.
+                Err(error) if error.code().known() == Some(ErrorNumber::InvalidArg) => {
+                    domain.undefine_flags(sys::VIR_DOMAIN_UNDEFINE_KEEP_NVRAM)?;
+                }
+                result => result?,
+            }
+            Ok(true)
+        };
+        match self.with_domain(uuid, boottime() + self.deadline, work) {
+            Ok(true) => Ok(Outcome::Done),
+            Ok(false) => Err(CallError::HasProcess),
+            Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => Ok(Outcome::Done),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether another process has the image of one of the VM's own disks locked for writing.
+    pub(super) fn probe_lock(&self, vm: VmId) -> Result<Outcome, CallError> {
+        let uuid = self.uuid(vm)?;
+        let flags = sys::VIR_DOMAIN_XML_INACTIVE;
+        let xml = self.with_domain(uuid, boottime() + self.deadline, move |domain| domain.xml_desc(flags))?;
+        let described = describe(&xml)?;
+        let mut is_locked = false;
+        for disk in described.disks.iter().filter(|disk| disk.is_own()) {
+            let Some(path) = disk.path() else { return Err(CallError::NoFile(disk.target.clone())) };
+            let seen = |source| CallError::Lock { path: path.display().to_string(), source };
+            is_locked |= image_lock::is_held(path, boottime() + self.deadline).map_err(seen)?;
+        }
+        Ok(if is_locked { Outcome::Locked } else { Outcome::Done })
+    }
+
+    fn uuid(&self, vm: VmId) -> Result<u128, CallError> {
+        self.books.uuid(vm).ok_or(CallError::Stranger)
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connect) -> Result<T, LibvirtError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        Ok(self.daemon.ask(boottime() + self.deadline, work)?)
+    }
+
+    fn with_domain<T: Send + 'static>(
+        &self,
+        uuid: u128,
+        deadline: Instant,
+        work: impl FnOnce(&Domain) -> Result<T, LibvirtError> + Send + 'static,
+    ) -> Result<T, CallError> {
+        let work = move |connect: &Connect| work(&connect.lookup_domain_by_uuid(Uuid::from_u128(uuid))?);
+        Ok(self.daemon.ask(deadline, work)?)
+    }
+}
+
+/// What a refusal of the daemon means.
+fn refused(number: Option<ErrorNumber>, message: &str) -> Outcome {
+    if number == Some(ErrorNumber::ResourceBusy) || LOCKED.iter().any(|words| message.contains(words)) {
+        Outcome::Locked
+    } else if message.contains(REFUSED) {
+        Outcome::Refused
+    } else {
+        Outcome::Failed
+    }
+}
+
+fn all_end(processes: &[(ProcessName, Process)], deadline: Instant) -> bool {
+    // A wait that fails is no end: a look tells.
+    processes.iter().all(|(_, process)| wait::readable(process, deadline).unwrap_or(false))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_apart() {
+        let locked = "internal error: process exited while connecting to monitor: Failed to get \"write\" lock\n\
+                      Is another process using the image [/ds/a.qcow2]?";
+        assert_eq!(refused(Some(ErrorNumber::InternalError), locked), Outcome::Locked);
+        assert_eq!(refused(Some(ErrorNumber::ResourceBusy), "resource busy: lease"), Outcome::Locked);
+        let hook = "Hook script execution failed: internal error: holdfast refuses the start: no permit";
+        assert_eq!(refused(Some(ErrorNumber::HookScriptFailed), hook), Outcome::Refused);
+        assert_eq!(refused(Some(ErrorNumber::HookScriptFailed), "another hook"), Outcome::Failed);
+        assert_eq!(refused(None, "no such file"), Outcome::Failed);
+    }
+
+    #[test]
+    fn what_may_still_happen_is_never_called_failed() {
+        let settled = |trouble| Calls::settle(VmId(1), "started", Err(CallError::Trouble(trouble)));
+        assert_eq!(settled(Trouble::TimedOut), Outcome::TimedOut);
+        assert_eq!(settled(Trouble::Lost(String::new())), Outcome::ConnectionLost);
+        assert_eq!(settled(Trouble::Unreachable(String::new())), Outcome::Failed);
+        assert_eq!(settled(Trouble::Crowded), Outcome::Failed);
+    }
+}

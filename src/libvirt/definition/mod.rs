@@ -1,0 +1,15 @@
+//! What a VM is made of: libvirt's XML, read at the border into what Holdfast must know of it.
+//!
+//! - [`describe`] reads the XML into a [`Described`].
+//! - [`obstacles`] says why a VM could not be started on another host, or not safely.
+//! - [`needs`] says what a host lacks for it.
+//! - [`payload`] is the form in which a definition travels to the voters and to the next host.
+
+mod described;
+mod needs;
+mod obstacles;
+pub mod payload;
+
+pub use described::{Attachment, Cpu, DescribeError, Described, Disk, Source, Tpm, describe, uuid_of};
+pub use needs::{HostFacts, needs};
+pub use obstacles::{Circumstances, Obstacle, ObstacleKind, obstacles};

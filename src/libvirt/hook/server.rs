@@ -1,0 +1,213 @@
+//! The agent's side: it has each question decided, and keeps the list of protected VMs.
+
+use super::{LONGEST, Question, Step, answer_line, list, socket};
+use crate::core::action::PlatformEvent;
+use crate::core::ids::{Epoch, Ticket, VmId};
+use crate::core::reason::Refusal;
+use crate::explain::{self, NameList};
+use crate::libvirt::activity::Activity;
+use crate::libvirt::books::Books;
+use crate::libvirt::keeper;
+use crate::platform::Tell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, Permissions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+use thiserror::Error;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+
+/// So many questions may wait at once: as many as there can be starts under way.
+const QUESTIONS: usize = 256;
+/// Who connects asks at once.
+const ASKS: Duration = Duration::from_secs(2);
+/// What a question needs of a stack is little.
+const STACK: usize = 256 * 1_024;
+
+/// Why nobody can be asked.
+#[derive(Debug, Error)]
+#[error("the hook's socket {path:?} cannot be made: {source}; see whether another agent runs on this host")]
+pub struct HookError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Answers hooks.
+pub(in crate::libvirt) struct HookServer {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    books: Arc<Books>,
+    activity: Arc<Activity>,
+    tell: Tell,
+    list: PathBuf,
+    /// How long an answer may take.
+    patience: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    waiting: BTreeMap<Ticket, SyncSender<Result<Epoch, Refusal>>>,
+    /// VMs whose next process waits for a live migration.
+    migrating: BTreeSet<VmId>,
+    connections: usize,
+    /// What the list holds; nothing: not known.
+    listed: Option<BTreeSet<Uuid>>,
+}
+
+impl HookServer {
+    /// Starts to listen, on a thread of its own.
+    pub(in crate::libvirt) fn start(
+        run: &Path,
+        state: &Path,
+        patience: Duration,
+        (books, activity): (Arc<Books>, Arc<Activity>),
+        tell: Tell,
+    ) -> Result<HookServer, HookError> {
+        let path = socket(run);
+        let failed = |source| HookError { path: path.clone(), source };
+        let listener = bind(&path).map_err(failed)?;
+        let shared = Shared { books, activity, tell, list: list(state), patience, state: Mutex::default() };
+        let server = HookServer { shared: Arc::new(shared) };
+        // The listener's thread must not keep the agent's parts alive: it ends with the process.
+        let shared = Arc::downgrade(&server.shared);
+        let run = move || {
+            for stream in listener.incoming() {
+                match (shared.upgrade(), stream) {
+                    (None, _) => return,
+                    (Some(shared), Ok(stream)) => shared.take(stream),
+                    (_, Err(error)) => warn!("a hook cannot be heard: {error}"),
+                }
+            }
+        };
+        thread::Builder::new().name("hook".to_owned()).spawn(run).map_err(failed)?;
+        Ok(server)
+    }
+
+    /// The node has decided.
+    pub(in crate::libvirt) fn answer(&self, ticket: Ticket, answer: Result<Epoch, Refusal>) {
+        if let Some(waiting) = self.shared.state().waiting.remove(&ticket) {
+            // Who does not wait any more has been refused.
+            let _ = waiting.try_send(answer);
+        }
+    }
+
+    /// Writes down who is protected, for hooks that find no agent. It waits for a disk.
+    pub(in crate::libvirt) fn list(&self) {
+        let protected: BTreeSet<Uuid> = self.shared.books.protected().into_values().map(Uuid::from_u128).collect();
+        let mut state = self.shared.state();
+        if state.listed.as_ref() == Some(&protected)
+            || (state.listed.is_none() && is_listed(&self.shared.list, &protected))
+        {
+            return;
+        }
+        match keeper::write(&self.shared.list, &protected) {
+            Ok(()) => state.listed = Some(protected),
+            Err(error) => error!(
+                "{:?} cannot be written: {error}; a hook that finds no agent may let a protected VM pass",
+                self.shared.list
+            ),
+        }
+    }
+}
+
+fn is_listed(list: &Path, protected: &BTreeSet<Uuid>) -> bool {
+    // Where nothing was ever protected there is no list.
+    protected.is_empty() && !list.exists()
+}
+
+/// A socket that an earlier agent left is in the way; that of one that lives is not taken from it.
+fn bind(path: &Path) -> io::Result<UnixListener> {
+    if UnixStream::connect(path).is_ok() {
+        return Err(io::Error::from(io::ErrorKind::AddrInUse));
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it has the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(self: Arc<Self>, stream: UnixStream) {
+        {
+            let mut state = self.state();
+            if state.connections >= QUESTIONS {
+                // Its end tells the hook that nobody answers.
+                return warn!("more than {QUESTIONS} starts ask at once: one of them is not heard");
+            }
+            state.connections += 1;
+        }
+        let shared = Arc::clone(&self);
+        let work = move || {
+            if let Err(error) = shared.serve(stream) {
+                info!("a hook went away: {error}");
+            }
+            shared.state().connections -= 1;
+        };
+        if thread::Builder::new().name("hook-question".to_owned()).stack_size(STACK).spawn(work).is_err() {
+            self.state().connections -= 1;
+            warn!("there is no thread for a hook's question: it is not heard");
+        }
+    }
+
+    fn serve(&self, stream: UnixStream) -> io::Result<()> {
+        stream.set_read_timeout(Some(ASKS))?;
+        stream.set_write_timeout(Some(ASKS))?;
+        let mut line = String::new();
+        BufReader::new((&stream).take(LONGEST)).read_line(&mut line)?;
+        let Some(question) = Question::parse(&line) else {
+            return Err(io::Error::other("it does not speak as this build does"));
+        };
+        let Some(vm) = self.books.vm(question.uuid.as_u128()) else {
+            return (&stream).write_all(answer_line(&Ok(())).as_bytes());
+        };
+        if question.step == Step::Migrate {
+            self.state().migrating.insert(vm);
+            return (&stream).write_all(answer_line(&Ok(())).as_bytes());
+        }
+        // As long as this lasts, the daemon has the start under way; and a look that began before does not count.
+        let _under_way = self.activity.begin(vm);
+        let answer = self.decide(vm).map_err(|reason| {
+            warn!("{vm} is kept from coming up: {reason}");
+            reason
+        });
+        (&stream).write_all(answer_line(&answer).as_bytes())
+    }
+
+    fn decide(&self, vm: VmId) -> Result<(), String> {
+        let (tell, told) = sync_channel(1);
+        let (ticket, incoming) = {
+            let mut state = self.state();
+            state.next += 1;
+            let ticket = Ticket(state.next);
+            state.waiting.insert(ticket, tell);
+            (ticket, state.migrating.remove(&vm))
+        };
+        (self.tell)(PlatformEvent::Asks { ticket, vm, incoming });
+        let answer = told.recv_timeout(self.patience);
+        self.state().waiting.remove(&ticket);
+        match answer {
+            Ok(Ok(_epoch)) => Ok(()),
+            Ok(Err(refusal)) => Err(explain::refusal(&refusal, &NameList::default())),
+            Err(_) => Err("the agent did not decide in time".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! Keeps up with definitions: it sees those of protected VMs change, and takes over who starts them with the host.
+//!
+//! A VM that the daemon starts by itself when its host comes up would be started by two: so that is set off, and written
+//! down before, to be given back when the VM is not protected any more.
+
+use crate::clock::boottime;
+use crate::core::ids::VmId;
+use crate::libvirt::books::Books;
+use crate::libvirt::daemon::{Daemon, Trouble};
+use crate::libvirt::definition::payload::{Package, pack};
+use crate::libvirt::definition::{Circumstances, Described, Obstacle, describe, obstacles};
+use crate::libvirt::nvram;
+use crate::libvirt::survey;
+use crate::platform::wait::Late;
+use crate::trust::fingerprint;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+use tracing::{error, info, warn};
+use uuid::Uuid;
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::{Error as LibvirtError, ErrorNumber};
+use virt::sys;
+
+/// All definitions are looked at so often, whatever the daemon tells.
+const EVERY: Duration = Duration::from_secs(60);
+/// Each of them may take so long.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The file that names, a line each, whose start with the host was taken over.
+const TAKEN_OVER: &str = "autostart";
+
+/// A protected VM's definition, as it is or has become.
+#[derive(Debug, Clone)]
+pub struct Definition {
+    /// Which.
+    pub vm: VmId,
+    /// Whether it has a process here: where it has none, the definition may be an old one.
+    pub is_active: bool,
+    /// What it says.
+    pub described: Described,
+    /// Why it could not be restarted elsewhere.
+    pub obstacles: Vec<Obstacle>,
+    /// What travels.
+    pub payload: Arc<[u8]>,
+}
+
+/// Where definitions are told.
+pub type Definitions = Arc<dyn Fn(Definition) + Send + Sync>;
+
+/// The way to the thread that keeps up. The thread ends with the last of them.
+#[derive(Clone)]
+pub(super) struct Keeper {
+    work: Sender<Work>,
+}
+
+enum Work {
+    All,
+    One(VmId),
+    /// This is the definition that was brought here: it is no news.
+    Brought(VmId),
+}
+
+impl Keeper {
+    /// Starts the thread.
+    pub(super) fn start(
+        daemon: Arc<Daemon>,
+        books: Arc<Books>,
+        state: &Path,
+        datastores: Vec<PathBuf>,
+        tell: Definitions,
+    ) -> io::Result<Keeper> {
+        let (work, todo) = channel();
+        let path = state.join(TAKEN_OVER);
+        let taken_over = read(&path)?;
+        let thread = Thread { daemon, books, path, taken_over, datastores, tell, known: BTreeMap::new() };
+        thread::Builder::new().name("definitions".to_owned()).spawn(move || thread.run(&todo))?;
+        Ok(Keeper { work })
+    }
+
+    /// Has all looked at.
+    pub(super) fn wake(&self) {
+        // A thread that has ended has said why.
+        let _ = self.work.send(Work::All);
+    }
+
+    /// Has one looked at.
+    pub(super) fn look_at(&self, vm: VmId) {
+        let _ = self.work.send(Work::One(vm));
+    }
+
+    /// A definition was brought to this host: what the daemon makes of it is no news.
+    pub(super) fn brought(&self, vm: VmId) {
+        let _ = self.work.send(Work::Brought(vm));
+    }
+}
+
+/// What the daemon has of a VM.
+struct Read {
+    xml: String,
+    is_active: bool,
+    starts_with_host: bool,
+    circumstances: Circumstances,
+}
+
+struct Thread {
+    daemon: Arc<Daemon>,
+    books: Arc<Books>,
+    path: PathBuf,
+    taken_over: BTreeSet<Uuid>,
+    datastores: Vec<PathBuf>,
+    tell: Definitions,
+    /// What was told last, or was brought here.
+    known: BTreeMap<VmId, [u8; 32]>,
+}
+
+impl Thread {
+    fn run(mut self, todo: &Receiver<Work>) {
+        loop {
+            match todo.recv_timeout(EVERY) {
+                Ok(Work::One(vm)) => self.one(vm, News::Told),
+                Ok(Work::Brought(vm)) => self.one(vm, News::Kept),
+                Ok(Work::All) | Err(RecvTimeoutError::Timeout) => self.all(),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn all(&mut self) {
+        let protected = self.books.protected();
+        self.known.retain(|vm, _| protected.contains_key(vm));
+        for vm in protected.keys() {
+            self.one(*vm, News::ToldIfActive);
+        }
+        let uuids: BTreeSet<Uuid> = protected.into_values().map(Uuid::from_u128).collect();
+        for uuid in self.taken_over.difference(&uuids).copied().collect::<Vec<_>>() {
+            self.give_back(uuid);
+        }
+    }
+
+    fn one(&mut self, vm: VmId, news: News) {
+        let Some(uuid) = self.books.protected().get(&vm).copied() else { return };
+        let read = match self.read(uuid) {
+            Ok(Some(read)) => read,
+            Ok(None) => return,
+            Err(trouble) => return warn!("{vm}: its definition cannot be read: {trouble}"),
+        };
+        if read.starts_with_host {
+            self.take_over(Uuid::from_u128(uuid));
+        }
+        let print = fingerprint(read.xml.as_bytes()).0;
+        let is_known = self.known.get(&vm) == Some(&print);
+        if is_known || (news == News::ToldIfActive && !read.is_active) {
+            return;
+        }
+        match self.definition(vm, &read) {
+            Ok(definition) => {
+                self.known.insert(vm, print);
+                if news != News::Kept {
+                    (self.tell)(definition);
+                }
+            }
+            Err(error) => warn!("{vm}: its definition cannot be told: {error}"),
+        }
+    }
+
+    fn read(&self, uuid: u128) -> Result<Option<Read>, Trouble> {
+        let datastores = self.datastores.clone();
+        let work = move |connect: &Connect| {
+            let domain = connect.lookup_domain_by_uuid(Uuid::from_u128(uuid))?;
+            let is_active = domain.is_active()?;
+            let is_persistent = domain.is_persistent()?;
+            Ok(Read {
+                xml: domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE)?,
+                is_active,
+                starts_with_host: is_persistent && domain.autostart()?,
+                circumstances: survey::circumstances(connect, &domain, datastores)?,
+            })
+        };
+        match self.daemon.ask(boottime() + PATIENCE, work) {
+            Ok(read) => Ok(Some(read)),
+            Err(trouble) if trouble.is_no_domain() => Ok(None),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
+    fn definition(&self, vm: VmId, read: &Read) -> Result<Definition, String> {
+        let described = describe(&read.xml).map_err(|error| error.to_string())?;
+        self.books.describe(vm, &described);
+        let nvram = match described.nvram.clone().filter(|path| !is_under(path, &self.datastores)) {
+            None => None,
+            Some(path) => Late::run("nvram", boottime() + PATIENCE, move || nvram::read(&path))
+                .ok_or_else(|| "what its firmware keeps cannot be read in time".to_owned())?
+                .map_err(|error| error.to_string())?,
+        };
+        let payload = pack(&Package { xml: read.xml.clone(), nvram }).map_err(|error| error.to_string())?;
+        let obstacles = obstacles(&described, &read.circumstances);
+        Ok(Definition { vm, is_active: read.is_active, described, obstacles, payload: payload.into() })
+    }
+
+    /// Written down first: who ends in between gives back what was never taken, which changes nothing.
+    fn take_over(&mut self, uuid: Uuid) {
+        let mut taken_over = self.taken_over.clone();
+        taken_over.insert(uuid);
+        if let Err(error) = write(&self.path, &taken_over) {
+            return error!("{uuid} still starts with this host: {:?} cannot be written: {error}", self.path);
+        }
+        self.taken_over = taken_over;
+        match self.set(uuid, false) {
+            Ok(()) => info!("{uuid} does not start with this host any more: Holdfast starts it"),
+            Err(trouble) => error!("{uuid} still starts with this host: {trouble}"),
+        }
+    }
+
+    fn give_back(&mut self, uuid: Uuid) {
+        match self.set(uuid, true) {
+            Ok(()) => info!("{uuid} starts with this host again"),
+            Err(trouble) if trouble.is_no_domain() => {}
+            Err(trouble) => return error!("{uuid} cannot be made to start with this host again: {trouble}"),
+        }
+        self.taken_over.remove(&uuid);
+        if let Err(error) = write(&self.path, &self.taken_over) {
+            error!("{:?} cannot be written: {error}", self.path);
+        }
+    }
+
+    fn set(&self, uuid: Uuid, starts_with_host: bool) -> Result<(), Trouble> {
+        self.daemon.ask(boottime() + PATIENCE, move |connect| {
+            connect.lookup_domain_by_uuid(uuid).and_then(|domain| domain.set_autostart(starts_with_host))
+        })
+    }
+}
+
+/// What is done with a definition that was not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum News {
+    Told,
+    ToldIfActive,
+    Kept,
+}
+
+fn is_under(path: &Path, folders: &[PathBuf]) -> bool {
+    folders.iter().any(|folder| path.starts_with(folder))
+}
+
+fn read(path: &Path) -> io::Result<BTreeSet<Uuid>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces a list of UUIDs. It is the old or the new one, whatever happens meanwhile.
+pub(super) fn write(path: &Path, uuids: &BTreeSet<Uuid>) -> io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    for uuid in uuids {
+        writeln!(file, "{uuid}")?;
+    }
+    file.sync_all()?;
+    fs::rename(&new, path)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+/// A domain that cannot have such a thing has none.
+pub(super) fn unless_unsupported<T: Default>(result: Result<T, LibvirtError>) -> Result<T, LibvirtError> {
+    match result {
+        Err(error) if matches!(error.code().known(), Some(ErrorNumber::NoSupport | ErrorNumber::OperationInvalid)) => {
+            Ok(T::default())
+        }
+        result => result,
+    }
+}
+
+/// Whether the state of a domain was saved on this host.
+pub(super) fn has_managed_save(domain: &Domain) -> Result<bool, LibvirtError> {
+    unless_unsupported(domain.has_managed_save(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_replaced_as_a_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("list");
+        assert!(read(&path).unwrap().is_empty());
+        let uuids = BTreeSet::from([Uuid::new_v4(), Uuid::new_v4()]);
+        write(&path, &uuids).unwrap();
+        assert_eq!(read(&path).unwrap(), uuids);
+        write(&path, &BTreeSet::new()).unwrap();
+        assert!(read(&path).unwrap().is_empty());
+    }
+}

@@ -1,0 +1,199 @@
+//! What the crate `virt` has no safe way for: events, the reason of a state, and jobs. The only `unsafe` of the product.
+
+#![allow(
+    unsafe_code,
+    reason = "the functions called here have no safe counterpart in the crate; each use says why it is sound"
+)]
+
+use std::os::fd::AsRawFd;
+use std::os::raw::{c_char, c_int, c_void};
+use std::sync::Arc;
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt::error::Error;
+use virt::sys;
+
+/// What the daemon tells of a domain without being asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Happening {
+    /// It was defined or edited.
+    Defined,
+    /// Its definition was removed.
+    Undefined,
+    /// Its process powers off, because the guest wants to.
+    PoweredOff,
+    /// Its process powers off, because it was told to from outside the guest.
+    ToldToEnd,
+    /// Another step of its life.
+    Changed,
+    /// A disk cannot be read or written.
+    IoError,
+    /// The guest's own watchdog has fired.
+    Watchdog,
+    /// The agent in the guest came or went.
+    Agent,
+}
+
+/// Where events go, with the UUID of the domain. It is called on the thread of the event loop and must not wait.
+pub(super) type Sink = Arc<dyn Fn(u128, Happening) + Send + Sync>;
+
+/// A domain's state and its reason, as libvirt numbers them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct State {
+    pub(super) state: u32,
+    pub(super) reason: u32,
+}
+
+/// Has the events of all domains told to `sink`, for as long as the connection lives.
+pub(super) fn subscribe(connect: &Connect, sink: &Sink) -> Result<(), Error> {
+    let generic = |callback: *const c_void| {
+        // SAFETY: libvirt declares callbacks of every event as this one type of function and calls each with the
+        // arguments of its event: the pointers below are of functions with exactly those.
+        unsafe { std::mem::transmute::<*const c_void, sys::virConnectDomainEventGenericCallback>(callback) }
+    };
+    for (event, callback) in [
+        (sys::VIR_DOMAIN_EVENT_ID_LIFECYCLE, lifecycle as *const c_void),
+        (sys::VIR_DOMAIN_EVENT_ID_IO_ERROR, io_error as *const c_void),
+        (sys::VIR_DOMAIN_EVENT_ID_WATCHDOG, watchdog as *const c_void),
+        (sys::VIR_DOMAIN_EVENT_ID_AGENT_LIFECYCLE, agent as *const c_void),
+    ] {
+        let opaque = Box::into_raw(Box::new(Arc::clone(sink)));
+        // SAFETY: the connection lives during the call. `opaque` stays valid until libvirt gives it to `forget`.
+        let registered = unsafe {
+            sys::virConnectDomainEventRegisterAny(
+                connect.as_ptr(),
+                std::ptr::null_mut(),
+                event as c_int,
+                generic(callback),
+                opaque.cast(),
+                Some(forget),
+            )
+        };
+        if registered < 0 {
+            let error = Error::last_error();
+            // SAFETY: libvirt keeps nothing of a registration that failed, and frees nothing either.
+            drop(unsafe { Box::from_raw(opaque) });
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// A domain's state. The crate's own function takes an error for a state.
+pub(super) fn state(domain: &Domain) -> Result<State, Error> {
+    let (mut state, mut reason): (c_int, c_int) = (0, 0);
+    // SAFETY: the domain and both numbers live during the call.
+    match unsafe { sys::virDomainGetState(domain.as_ptr(), &mut state, &mut reason, 0) } {
+        0 => Ok(State { state: state.cast_unsigned(), reason: reason.cast_unsigned() }),
+        _ => Err(Error::last_error()),
+    }
+}
+
+/// Which long operation is under way on a domain, if any, as libvirt numbers them.
+pub(super) fn operation(domain: &Domain) -> Result<Option<i32>, Error> {
+    let (mut kind, mut count): (c_int, c_int) = (0, 0);
+    let mut parameters: sys::virTypedParameterPtr = std::ptr::null_mut();
+    // SAFETY: the domain and the places for the answer live during the call.
+    if unsafe { sys::virDomainGetJobStats(domain.as_ptr(), &mut kind, &mut parameters, &mut count, 0) } != 0 {
+        return Err(Error::last_error());
+    }
+    let mut operation: c_int = 0;
+    // SAFETY: libvirt has set `parameters` to `count` entries, or to null and zero, and both functions take either. They
+    // are freed once, and not used afterwards.
+    let found = unsafe {
+        let name = sys::VIR_DOMAIN_JOB_OPERATION.as_ptr().cast::<c_char>();
+        let found = sys::virTypedParamsGetInt(parameters, count, name, &mut operation);
+        sys::virTypedParamsFree(parameters, count);
+        found
+    };
+    Ok((found == 1 && kind.cast_unsigned() != sys::VIR_DOMAIN_JOB_NONE).then_some(operation))
+}
+
+/// Has the long operation that is under way on a domain given up.
+pub(super) fn abort(domain: &Domain) -> Result<(), Error> {
+    // SAFETY: the domain lives during the call.
+    match unsafe { sys::virDomainAbortJob(domain.as_ptr()) } {
+        0 => Ok(()),
+        _ => Err(Error::last_error()),
+    }
+}
+
+unsafe extern "C" fn forget(opaque: *mut c_void) {
+    // SAFETY: libvirt calls this once for each registration, with the box that was made for it, and never uses it again.
+    drop(unsafe { Box::from_raw(opaque.cast::<Sink>()) });
+}
+
+/// Tells the sink behind `opaque`.
+///
+/// # Safety
+///
+/// `domain` must be a domain of libvirt, and `opaque` what [`subscribe`] made.
+unsafe fn tell(domain: sys::virDomainPtr, opaque: *mut c_void, happening: Happening) {
+    let mut uuid = [0_u8; sys::VIR_UUID_BUFLEN as usize];
+    // SAFETY: by this function's contract; the buffer is as long as libvirt says that it must be.
+    if unsafe { sys::virDomainGetUUID(domain, uuid.as_mut_ptr()) } == 0 {
+        // SAFETY: by this function's contract the sink lives until `forget`, which libvirt calls after the last event.
+        let sink = unsafe { &*opaque.cast::<Sink>() };
+        sink(u128::from_be_bytes(uuid), happening);
+    }
+}
+
+extern "C" fn lifecycle(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    event: c_int,
+    detail: c_int,
+    opaque: *mut c_void,
+) -> c_int {
+    let happening = match (event.cast_unsigned(), detail.cast_unsigned()) {
+        (sys::VIR_DOMAIN_EVENT_DEFINED, _) => Happening::Defined,
+        (sys::VIR_DOMAIN_EVENT_UNDEFINED, _) => Happening::Undefined,
+        (sys::VIR_DOMAIN_EVENT_SHUTDOWN, sys::VIR_DOMAIN_EVENT_SHUTDOWN_GUEST) => Happening::PoweredOff,
+        (sys::VIR_DOMAIN_EVENT_SHUTDOWN, sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST) => Happening::ToldToEnd,
+        _ => Happening::Changed,
+    };
+    // SAFETY: libvirt calls this with a domain, and with what was registered.
+    unsafe { tell(domain, opaque, happening) };
+    0
+}
+
+extern "C" fn io_error(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _path: *const c_char,
+    _alias: *const c_char,
+    _action: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: libvirt calls this with a domain, and with what was registered.
+    unsafe { tell(domain, opaque, Happening::IoError) };
+}
+
+extern "C" fn watchdog(_: sys::virConnectPtr, domain: sys::virDomainPtr, _action: c_int, opaque: *mut c_void) {
+    // SAFETY: libvirt calls this with a domain, and with what was registered.
+    unsafe { tell(domain, opaque, Happening::Watchdog) };
+}
+
+extern "C" fn agent(
+    _: sys::virConnectPtr,
+    domain: sys::virDomainPtr,
+    _state: c_int,
+    _reason: c_int,
+    opaque: *mut c_void,
+) {
+    // SAFETY: libvirt calls this with a domain, and with what was registered.
+    unsafe { tell(domain, opaque, Happening::Agent) };
+}
+
+/// Whether another process has a byte of a file locked, in whatever way. The crate `rustix` cannot be asked: it takes the
+/// owner of a lock for a process number, which this kind of lock has not.
+pub(super) fn is_byte_locked(file: &std::fs::File, byte: i64) -> std::io::Result<bool> {
+    let kind = |kind: c_int| libc::c_short::try_from(kind).unwrap_or_default();
+    let mut lock =
+        libc::flock { l_type: kind(libc::F_WRLCK), l_whence: kind(libc::SEEK_SET), l_start: byte, l_len: 1, l_pid: 0 };
+    // SAFETY: the file and the lock live during the call, which takes no lock and writes to this one only.
+    match unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &mut lock) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(lock.l_type != kind(libc::F_UNLCK)),
+    }
+}

@@ -1,0 +1,84 @@
+//! The hook: who asks, who is refused, who passes.
+
+use crate::host::inside;
+use crate::rig::{Adapter, Host, ONE, TWO, fail, pass, process, succeed};
+use holdfast::clock::boottime;
+use holdfast::core::action::Outcome;
+use holdfast::core::ids::{Epoch, VmId};
+use holdfast::core::reason::Refusal;
+use std::sync::Arc;
+use std::time::Duration;
+
+const STRANGER: VmId = VmId(3);
+
+#[test]
+fn a_protected_vm_comes_up_only_by_leave_and_others_always_do() {
+    inside("hooks::a_protected_vm_comes_up_only_by_leave_and_others_always_do", |folder| {
+        let host = Host::start(folder);
+        for vm in [ONE, TWO, STRANGER] {
+            host.define(vm);
+        }
+        let answers = Arc::new(|vm, _| Some(if vm == ONE { Err(Refusal::Held) } else { Ok(Epoch::NONE) }));
+        let mut adapter = Adapter::new(&host, answers);
+        let (one, two, stranger) = (ONE.to_string(), TWO.to_string(), STRANGER.to_string());
+        let refused = fail(&["start", &one]);
+        assert!(refused.contains("holdfast refuses to let vm-1 come up"), "{refused}");
+        assert_eq!(adapter.start(ONE), Outcome::Refused);
+        assert_eq!(adapter.start(TWO), Outcome::Done);
+        succeed(&["start", &stranger]);
+        for name in [&two, &stranger] {
+            succeed(&["destroy", name]);
+        }
+        // Without an agent: what is protected stays down, the rest does not notice.
+        drop(adapter);
+        std::fs::remove_file(host.run().join("libvirt-hook.sock")).unwrap();
+        let refused = fail(&["start", &two]);
+        assert!(refused.contains("does not answer"), "{refused}");
+        succeed(&["start", &stranger]);
+        assert!(process(TWO).is_none() && process(STRANGER).is_some());
+    });
+}
+
+#[test]
+fn an_agent_that_hangs_holds_up_protected_vms_only() {
+    inside("hooks::an_agent_that_hangs_holds_up_protected_vms_only", |folder| {
+        let host = Host::start(folder);
+        host.define(ONE);
+        host.define(STRANGER);
+        let _adapter = Adapter::new(&host, Arc::new(|_, _| None));
+        let began = boottime();
+        let refused = fail(&["start", &ONE.to_string()]);
+        assert!(refused.contains("did not decide in time"), "{refused}");
+        assert!(boottime().since(began) < Duration::from_secs(6));
+        succeed(&["start", &STRANGER.to_string()]);
+    });
+}
+
+#[test]
+fn the_hook_costs_milliseconds() {
+    inside("hooks::the_hook_costs_milliseconds", |folder| {
+        let host = Host::start(folder);
+        host.define(ONE);
+        let _adapter = Adapter::new(&host, pass());
+        let xml = host.xml(ONE, "");
+        let mut times: Vec<Duration> = (0..20).map(|_| hook(&xml)).collect();
+        times.sort_unstable();
+        println!("the hook: median {:?}, worst {:?}", times[10], times[19]);
+        assert!(times[10] < Duration::from_millis(100), "{times:?}");
+    });
+}
+
+/// Calls the hook as libvirt does.
+fn hook(xml: &str) -> Duration {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let began = boottime();
+    let mut hook = Command::new("/etc/libvirt/hooks/qemu.d/holdfast")
+        .args(["vm-1", "prepare", "begin", "-"])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    hook.stdin.take().unwrap().write_all(xml.as_bytes()).unwrap();
+    assert!(hook.wait().unwrap().success());
+    boottime().since(began)
+}
