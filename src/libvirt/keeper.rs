@@ -4,13 +4,16 @@
 //! down before, to be given back when the VM is not protected any more.
 
 use crate::clock::boottime;
-use crate::core::ids::VmId;
+use crate::core::action::PlatformEvent;
+use crate::core::ids::{FeatureId, VmId};
+use crate::core::state::Shape;
 use crate::libvirt::books::Books;
 use crate::libvirt::daemon::{Daemon, Trouble};
 use crate::libvirt::definition::payload::{Package, pack};
-use crate::libvirt::definition::{Circumstances, Described, Obstacle, describe, obstacles};
+use crate::libvirt::definition::{Circumstances, Datastore, describe, obstacles, offers, shape};
 use crate::libvirt::nvram;
 use crate::libvirt::survey;
+use crate::platform::Tell;
 use crate::platform::wait::Late;
 use crate::trust::fingerprint;
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,24 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The file that names, a line each, whose start with the host was taken over.
 const TAKEN_OVER: &str = "autostart";
 
-/// A protected VM's definition, as it is or has become.
-#[derive(Debug, Clone)]
-pub struct Definition {
-    /// Which.
-    pub vm: VmId,
-    /// Whether it has a process here: where it has none, the definition may be an old one.
-    pub is_active: bool,
-    /// What it says.
-    pub described: Described,
-    /// Why it could not be restarted elsewhere.
-    pub obstacles: Vec<Obstacle>,
-    /// What travels.
-    pub payload: Arc<[u8]>,
-}
-
-/// Where definitions are told.
-pub type Definitions = Arc<dyn Fn(Definition) + Send + Sync>;
-
 /// The way to the thread that keeps up. The thread ends with the last of them.
 #[derive(Clone)]
 pub(super) struct Keeper {
@@ -72,13 +57,22 @@ impl Keeper {
         daemon: Arc<Daemon>,
         books: Arc<Books>,
         state: &Path,
-        datastores: Vec<PathBuf>,
-        tell: Definitions,
+        datastores: Vec<Datastore>,
+        tell: Tell,
     ) -> io::Result<Keeper> {
         let (work, todo) = channel();
         let path = state.join(TAKEN_OVER);
         let taken_over = read(&path)?;
-        let thread = Thread { daemon, books, path, taken_over, datastores, tell, known: BTreeMap::new() };
+        let thread = Thread {
+            daemon,
+            books,
+            path,
+            taken_over,
+            datastores,
+            tell,
+            known: BTreeMap::new(),
+            offered: BTreeSet::new(),
+        };
         thread::Builder::new().name("definitions".to_owned()).spawn(move || thread.run(&todo))?;
         Ok(Keeper { work })
     }
@@ -103,7 +97,6 @@ impl Keeper {
 /// What the daemon has of a VM.
 struct Read {
     xml: String,
-    is_active: bool,
     starts_with_host: bool,
     circumstances: Circumstances,
 }
@@ -113,10 +106,12 @@ struct Thread {
     books: Arc<Books>,
     path: PathBuf,
     taken_over: BTreeSet<Uuid>,
-    datastores: Vec<PathBuf>,
-    tell: Definitions,
+    datastores: Vec<Datastore>,
+    tell: Tell,
     /// What was told last, or was brought here.
     known: BTreeMap<VmId, [u8; 32]>,
+    /// What this host was last said to have.
+    offered: BTreeSet<FeatureId>,
 }
 
 impl Thread {
@@ -135,8 +130,9 @@ impl Thread {
         let protected = self.books.protected();
         self.known.retain(|vm, _| protected.contains_key(vm));
         for vm in protected.keys() {
-            self.one(*vm, News::ToldIfActive);
+            self.one(*vm, News::Told);
         }
+        self.offer();
         let uuids: BTreeSet<Uuid> = protected.into_values().map(Uuid::from_u128).collect();
         for uuid in self.taken_over.difference(&uuids).copied().collect::<Vec<_>>() {
             self.give_back(uuid);
@@ -153,31 +149,37 @@ impl Thread {
         if read.starts_with_host {
             self.take_over(Uuid::from_u128(uuid));
         }
-        let print = fingerprint(read.xml.as_bytes()).0;
-        let is_known = self.known.get(&vm) == Some(&print);
-        if is_known || (news == News::ToldIfActive && !read.is_active) {
-            return;
+        let shape = match self.shape(vm, &read) {
+            Ok(shape) => Arc::new(shape),
+            Err(error) => return warn!("{vm}: its definition cannot be told: {error}"),
+        };
+        let print = fingerprint(&shape.payload).0;
+        if self.known.insert(vm, print) != Some(print) && news == News::Told {
+            (self.tell)(PlatformEvent::Defined { vm, shape });
         }
-        match self.definition(vm, &read) {
-            Ok(definition) => {
-                self.known.insert(vm, print);
-                if news != News::Kept {
-                    (self.tell)(definition);
+    }
+
+    /// Tells what this host has, if that has changed.
+    fn offer(&mut self) {
+        match self.daemon.ask(boottime() + PATIENCE, offers) {
+            Ok(names) => {
+                let features: BTreeSet<FeatureId> = names.iter().map(|name| FeatureId::of(name)).collect();
+                if self.offered != features {
+                    self.offered.clone_from(&features);
+                    (self.tell)(PlatformEvent::Offers(features));
                 }
             }
-            Err(error) => warn!("{vm}: its definition cannot be told: {error}"),
+            Err(trouble) => warn!("what this host has for VMs cannot be told: {trouble}"),
         }
     }
 
     fn read(&self, uuid: u128) -> Result<Option<Read>, Trouble> {
-        let datastores = self.datastores.clone();
+        let datastores = self.paths();
         let work = move |connect: &Connect| {
             let domain = connect.lookup_domain_by_uuid(Uuid::from_u128(uuid))?;
-            let is_active = domain.is_active()?;
             let is_persistent = domain.is_persistent()?;
             Ok(Read {
                 xml: domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE)?,
-                is_active,
                 starts_with_host: is_persistent && domain.autostart()?,
                 circumstances: survey::circumstances(connect, &domain, datastores)?,
             })
@@ -189,10 +191,10 @@ impl Thread {
         }
     }
 
-    fn definition(&self, vm: VmId, read: &Read) -> Result<Definition, String> {
+    fn shape(&self, vm: VmId, read: &Read) -> Result<Shape, String> {
         let described = describe(&read.xml).map_err(|error| error.to_string())?;
         self.books.describe(vm, &described);
-        let nvram = match described.nvram.clone().filter(|path| !is_under(path, &self.datastores)) {
+        let nvram = match described.nvram.clone().filter(|path| !is_under(path, &self.paths())) {
             None => None,
             Some(path) => Late::run("nvram", boottime() + PATIENCE, move || nvram::read(&path))
                 .ok_or_else(|| "what its firmware keeps cannot be read in time".to_owned())?
@@ -200,7 +202,11 @@ impl Thread {
         };
         let payload = pack(&Package { xml: read.xml.clone(), nvram }).map_err(|error| error.to_string())?;
         let obstacles = obstacles(&described, &read.circumstances);
-        Ok(Definition { vm, is_active: read.is_active, described, obstacles, payload: payload.into() })
+        Ok(shape(&described, &obstacles, &self.datastores, payload.into()))
+    }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        self.datastores.iter().map(|datastore| datastore.path.clone()).collect()
     }
 
     /// Written down first: who ends in between gives back what was never taken, which changes nothing.
@@ -239,8 +245,9 @@ impl Thread {
 /// What is done with a definition that was not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum News {
+    /// It is told.
     Told,
-    ToldIfActive,
+    /// It came from the log, which knows it.
     Kept,
 }
 

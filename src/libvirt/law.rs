@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken law is told by a panic")]
 
 use super::definition::payload::{Package, pack, unpack};
-use super::definition::{Circumstances, HostFacts, describe, needs, obstacles};
+use super::definition::{Circumstances, describe, obstacles, shape};
 use super::hook;
 use crate::laws::{is_plain, settles};
 
@@ -12,10 +12,9 @@ pub(crate) fn law(bytes: &[u8]) -> bool {
     let described = std::str::from_utf8(bytes).is_ok_and(|xml| {
         let Ok(described) = describe(xml) else { return false };
         assert!(is_plain(&described.name));
-        for obstacle in obstacles(&described, &Circumstances::default()) {
-            assert!(!obstacle.text.is_empty());
-        }
-        needs(&described, &HostFacts::default());
+        let obstacles = obstacles(&described, &Circumstances::default());
+        let shape = shape(&described, &obstacles, &[], Vec::new().into());
+        assert!(shape.bonds.iter().chain(&shape.needs).all(|text| is_plain(text)));
         let package = Package { xml: xml.to_owned(), nvram: None };
         assert_eq!(unpack(&pack(&package).unwrap()).unwrap(), package);
         true

@@ -49,7 +49,6 @@ mod reboot;
 mod survey;
 mod watch;
 
-pub use keeper::{Definition, Definitions};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
 pub use platform::{LibvirtError, LibvirtPlatform, LibvirtSetup};

@@ -8,10 +8,11 @@ use crate::libvirt::activity::Activity;
 use crate::libvirt::books::Books;
 use crate::libvirt::calls::Calls;
 use crate::libvirt::daemon::Daemon;
+use crate::libvirt::definition::Datastore;
 use crate::libvirt::events::Listener;
 use crate::libvirt::hook::{HookError, HookServer};
 use crate::libvirt::inquiry::Inquiry;
-use crate::libvirt::keeper::{Definitions, Keeper};
+use crate::libvirt::keeper::Keeper;
 use crate::libvirt::look::Looker;
 use crate::libvirt::processes::Processes;
 use crate::libvirt::watch::Watcher;
@@ -48,7 +49,7 @@ pub struct LibvirtSetup {
     /// Where its lists are, which outlive boots.
     pub state: PathBuf,
     /// Where the shared datastores are on this host.
-    pub datastores: Vec<PathBuf>,
+    pub datastores: Vec<Datastore>,
     /// After so long a call is given up: what it began may still happen.
     pub call_deadline: Duration,
     /// After so long a live migration is told to give up.
@@ -93,7 +94,7 @@ pub struct LibvirtPlatform {
 
 impl LibvirtPlatform {
     /// Takes over a host, with the VMs that run there. The daemon need not be there yet.
-    pub fn new(setup: LibvirtSetup, tell: Tell, definitions: Definitions) -> Result<LibvirtPlatform, LibvirtError> {
+    pub fn new(setup: LibvirtSetup, tell: Tell) -> Result<LibvirtPlatform, LibvirtError> {
         for path in [&setup.run, &setup.state] {
             fs::create_dir_all(path).map_err(|source| LibvirtError::Directory { path: path.clone(), source })?;
         }
@@ -110,9 +111,14 @@ impl LibvirtPlatform {
             Arc::clone(&tell),
         )?;
         let hooks = Arc::new(hooks);
-        let keeper =
-            Keeper::start(Arc::clone(&daemon), Arc::clone(&books), &setup.state, setup.datastores.clone(), definitions)
-                .map_err(|source| LibvirtError::Directory { path: setup.state.clone(), source })?;
+        let keeper = Keeper::start(
+            Arc::clone(&daemon),
+            Arc::clone(&books),
+            &setup.state,
+            setup.datastores.clone(),
+            Arc::clone(&tell),
+        )
+        .map_err(|source| LibvirtError::Directory { path: setup.state.clone(), source })?;
         let listener = Listener::start(Arc::clone(&daemon), Arc::clone(&books), keeper.clone(), Arc::clone(&tell));
         let calls = Calls {
             daemon: Arc::clone(&daemon),

@@ -2,7 +2,7 @@
 
 use crate::clock::boottime;
 use crate::libvirt::daemon::{Daemon, Trouble};
-use crate::libvirt::definition::{Circumstances, DescribeError, Described, Obstacle, describe, obstacles};
+use crate::libvirt::definition::{Circumstances, Datastore, DescribeError, Described, Obstacle, describe, obstacles};
 use crate::libvirt::keeper::{has_managed_save, unless_unsupported};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,7 +42,8 @@ pub struct Surveyor {
 }
 
 impl Surveyor {
-    pub(super) fn new(daemon: Arc<Daemon>, datastores: Vec<PathBuf>) -> Surveyor {
+    pub(super) fn new(daemon: Arc<Daemon>, datastores: Vec<Datastore>) -> Surveyor {
+        let datastores = datastores.into_iter().map(|datastore| datastore.path).collect();
         Surveyor { daemon, datastores }
     }
 

@@ -4,8 +4,9 @@ use crate::host::inside;
 use crate::rig::{Adapter, Host, ONE, TWO, pass, succeed, until};
 use holdfast::core::action::Outcome;
 use holdfast::core::command::Want;
-use holdfast::libvirt::definition::ObstacleKind;
+use holdfast::core::ids::{DatastoreId, FeatureId};
 use holdfast::platform::Platform;
+use std::sync::Arc;
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -17,23 +18,25 @@ fn a_definition_is_told_travels_and_is_started_from() {
         host.define(ONE);
         succeed(&["start", &ONE.to_string()]);
         let mut adapter = Adapter::new(&host, pass());
-        let told = adapter.definitions.recv_timeout(SOON).unwrap();
-        assert_eq!((told.vm, told.is_active, told.described.memory_mib), (ONE, true, 8));
-        assert!(told.obstacles.is_empty(), "{:?}", told.obstacles);
+        let (vm, told) = adapter.definitions.recv_timeout(SOON).unwrap();
+        assert_eq!((vm, told.memory_mib, told.millicores), (ONE, 8, 1_000));
+        assert_eq!((told.datastores.clone(), told.bonds.clone()), ([DatastoreId(7)].into(), vec![]));
+        let offers = adapter.offers();
+        let missing: Vec<&String> = told.needs.iter().filter(|need| !offers.contains(&FeatureId::of(need))).collect();
+        assert!(told.needs.len() >= 3 && missing.is_empty(), "{:?}: {missing:?}", told.needs);
         // An edit is told, and its like is not.
         host.define_as(ONE, &host.xml(ONE, "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"));
-        let edited = adapter.definitions.recv_timeout(SOON).unwrap();
+        let (_, edited) = adapter.definitions.recv_timeout(SOON).unwrap();
         assert_ne!(edited.payload, told.payload);
-        let local = host.xml(ONE, "").replace("cache='none'", "").replace(host.datastore().to_str().unwrap(), "/root");
+        let local = host.xml(ONE, "").replace(host.datastore().to_str().unwrap(), "/root");
         host.define_as(ONE, &local);
-        let local = adapter.definitions.recv_timeout(SOON).unwrap();
-        let kinds: Vec<ObstacleKind> = local.obstacles.iter().map(|obstacle| obstacle.kind).collect();
-        assert_eq!(kinds, [ObstacleKind::LocalFile, ObstacleKind::UnsafeCache]);
+        let (_, local) = adapter.definitions.recv_timeout(SOON).unwrap();
+        assert!(local.bonds.len() == 1 && local.bonds[0].contains("not on a shared datastore"), "{:?}", local.bonds);
         // Elsewhere it would begin like this.
         assert_eq!(adapter.stop(ONE, Want::Killed), Outcome::Done);
         adapter.ended(ONE);
         succeed(&["undefine", &ONE.to_string()]);
-        adapter.platform.lock().unwrap().define(ONE, edited.payload);
+        adapter.platform.lock().unwrap().define(ONE, Arc::clone(&edited.payload));
         assert_eq!(adapter.start(ONE), Outcome::Done);
         assert!(succeed(&["dumpxml", "--inactive", &ONE.to_string()]).contains("/dev/urandom"));
         adapter.platform.lock().unwrap().define(ONE, told.payload.iter().copied().rev().collect());

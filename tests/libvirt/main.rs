@@ -3,6 +3,13 @@
 //! Each test runs in a host of its own: namespaces of processes, mounts and networks with a libvirtd that nobody else
 //! has. That needs root; elsewhere the tests are skipped, and say so.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where what it stands on is missing"
+)]
+
 #[cfg(feature = "libvirt")]
 mod calls;
 #[cfg(feature = "libvirt")]

@@ -3,12 +3,14 @@
 use holdfast::clock::boottime;
 use holdfast::core::action::{Ended, Outcome, PlatformCall, PlatformEvent, ProcessState, View};
 use holdfast::core::command::Want;
-use holdfast::core::ids::{Epoch, Ticket, VmId};
+use holdfast::core::ids::{DatastoreId, Epoch, FeatureId, Ticket, VmId};
 use holdfast::core::message::{Known, Protection};
 use holdfast::core::reason::Refusal;
-use holdfast::libvirt::{Definition, LibvirtPlatform, LibvirtSetup};
+use holdfast::core::state::Shape;
+use holdfast::libvirt::definition::Datastore;
+use holdfast::libvirt::{LibvirtPlatform, LibvirtSetup};
 use holdfast::platform::Platform;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -170,7 +172,7 @@ pub type Answers = Arc<dyn Fn(VmId, bool) -> Option<Result<Epoch, Refusal>> + Se
 pub struct Adapter {
     pub platform: Arc<Mutex<LibvirtPlatform>>,
     events: Receiver<PlatformEvent>,
-    pub definitions: Receiver<Definition>,
+    pub definitions: Receiver<(VmId, Arc<Shape>)>,
     tickets: u64,
 }
 
@@ -192,19 +194,17 @@ impl Adapter {
             names: Arc::new(|_| None),
             run: host.run(),
             state: host.state(),
-            datastores: vec![host.datastore()],
+            datastores: vec![Datastore { id: Some(DatastoreId(7)), path: host.datastore() }],
             call_deadline: Duration::from_secs(10),
             move_deadline: Duration::from_secs(10),
             hook_deadline: Duration::from_secs(3),
         };
         let hear = move |event| match event {
-            PlatformEvent::Asks { ticket, vm, incoming } => drop(send(&questions, (ticket, vm, incoming))),
-            event => drop(send(&tell, event)),
+            PlatformEvent::Asks { ticket, vm, incoming } => send(&questions, (ticket, vm, incoming)),
+            PlatformEvent::Defined { vm, shape } => send(&told, (vm, shape)),
+            event => send(&tell, event),
         };
-        let definition = move |definition| {
-            let _ = send(&told, definition);
-        };
-        let platform = LibvirtPlatform::new(setup, Arc::new(hear), Arc::new(definition)).unwrap();
+        let platform = LibvirtPlatform::new(setup, Arc::new(hear)).unwrap();
         let platform = Arc::new(Mutex::new(platform));
         let mut adapter = Adapter { platform: Arc::clone(&platform), events, definitions, tickets: 0 };
         let answer = move || {
@@ -276,6 +276,14 @@ impl Adapter {
         })
     }
 
+    /// Waits until it is told what the host has.
+    pub fn offers(&self) -> BTreeSet<FeatureId> {
+        self.event(|event| match event {
+            PlatformEvent::Offers(features) => Some(features),
+            _ => None,
+        })
+    }
+
     /// Waits until a change of a VM is told.
     pub fn changed(&self, vm: VmId) {
         self.event(|event| (event == PlatformEvent::Changed { vm }).then_some(()));
@@ -302,6 +310,7 @@ pub fn state(view: &View, vm: VmId) -> Option<ProcessState> {
     view.processes.iter().find(|seen| seen.vm == vm).map(|seen| seen.state)
 }
 
-fn send<T>(sender: &Mutex<Sender<T>>, value: T) -> bool {
-    sender.lock().unwrap().send(value).is_ok()
+/// Tells a test, which may have ended.
+fn send<T>(sender: &Mutex<Sender<T>>, value: T) {
+    let _ = sender.lock().unwrap().send(value);
 }

@@ -159,6 +159,14 @@ pub enum Tpm {
     Host,
 }
 
+impl Described {
+    /// The paths of this host that it is made of.
+    pub fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        let sources = self.disks.iter().flat_map(|disk| std::iter::once(&disk.source).chain(&disk.backing));
+        sources.filter_map(Source::path).chain(&self.files)
+    }
+}
+
 impl Disk {
     /// The path on this host, if it has one.
     pub fn path(&self) -> Option<&PathBuf> {

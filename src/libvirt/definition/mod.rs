@@ -2,14 +2,18 @@
 //!
 //! - [`describe`] reads the XML into a [`Described`].
 //! - [`obstacles`] says why a VM could not be started on another host, or not safely.
-//! - [`needs`] says what a host lacks for it.
+//! - [`needs`] says what a host must have for it, by names by which hosts tell what they have.
+//! - [`shape`] is what of all this the cluster keeps.
 //! - [`payload`] is the form in which a definition travels to the voters and to the next host.
 
 mod described;
 mod needs;
 mod obstacles;
 pub mod payload;
+mod shape;
 
 pub use described::{Attachment, Cpu, DescribeError, Described, Disk, Source, Tpm, describe, uuid_of};
-pub use needs::{HostFacts, needs};
+pub use needs::needs;
+pub(super) use needs::offers;
 pub use obstacles::{Circumstances, Obstacle, ObstacleKind, obstacles};
+pub use shape::{Datastore, shape};
