@@ -8,6 +8,7 @@
 //! [`platform`] calls hypervisors, [`ping`] asks kernels, [`fence`] and [`watchdog`] stop hosts. [`runtime`] joins a node with all of these, and
 //! [`api`] lets people in.
 //!
+//! `libvirt` is the hypervisor of KVM hosts, in builds with that feature.
 //! [`process`] and [`machine`] are an embedded hypervisor and an embedded machine, of real processes, for any Linux.
 
 pub mod api;

@@ -14,6 +14,12 @@ use thiserror::Error;
 /// Where the configuration is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/holdfast/holdfast.toml";
 
+/// Where libvirt's daemon is if nobody says otherwise, and where that of another host is.
+const LIBVIRT: &str = "qemu:///system";
+const LIBVIRT_OF_OTHERS: &str = "qemu+tls://{host}/system";
+/// Where the hook's socket is if nobody says otherwise.
+const RUN: &str = "/run/holdfast";
+
 /// Where the mark of a shutdown is if nobody says otherwise.
 const SHUTDOWN_MARK: &str = "/run/holdfast/shutting-down";
 
@@ -85,6 +91,15 @@ pub enum PlatformConfig {
     /// The embedded one, whose VMs are processes.
     Process {
         /// Where the machine keeps what lasts as long as one boot of it, its boot id too.
+        run: PathBuf,
+    },
+    /// KVM, by libvirt.
+    Libvirt {
+        /// Where its daemon is.
+        uri: String,
+        /// Where the daemon of another host is, for live migration; `{host}` stands for that host's name.
+        migration: String,
+        /// Where the hook's socket is.
         run: PathBuf,
     },
 }

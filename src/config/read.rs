@@ -1,8 +1,8 @@
 //! Reading the file, key by key.
 
 use super::{
-    Capacity, Config, DatastoreConfig, LogConfig, LogFormat, PlatformConfig, SHUTDOWN_MARK, WATCHDOG_DEVICE,
-    WatchdogConfig,
+    Capacity, Config, DatastoreConfig, LIBVIRT, LIBVIRT_OF_OTHERS, LogConfig, LogFormat, PlatformConfig, RUN,
+    SHUTDOWN_MARK, WATCHDOG_DEVICE, WatchdogConfig,
 };
 use crate::core::ids::SocketAddr;
 use crate::reader::{Found, Problem, Reader, Source};
@@ -102,7 +102,7 @@ fn capacity(reader: &mut Reader<'_>, platform: &PlatformConfig) -> Result<Capaci
 
 fn shutdown_mark(reader: &mut Reader<'_>, platform: &PlatformConfig) -> Result<PathBuf, Problem> {
     let usual = match platform {
-        PlatformConfig::None => PathBuf::from(SHUTDOWN_MARK),
+        PlatformConfig::None | PlatformConfig::Libvirt { .. } => PathBuf::from(SHUTDOWN_MARK),
         PlatformConfig::Process { run } => run.join(crate::machine::SHUTDOWN_MARK),
     };
     Ok(reader.maybe("shutdown_mark", absolute)?.unwrap_or(usual))
@@ -133,14 +133,46 @@ fn platform(mut reader: Reader<'_>) -> Result<PlatformConfig, Problem> {
     enum Kind {
         None,
         Process,
+        Libvirt,
     }
-    let kind = reader.must("kind", |found| found.word(&[("none", Kind::None), ("process", Kind::Process)]))?;
+    let kinds = [("none", Kind::None), ("process", Kind::Process), ("libvirt", Kind::Libvirt)];
+    let kind = reader.must("kind", |found| found.word(&kinds))?;
     let platform = match kind {
+        Kind::Libvirt if cfg!(not(feature = "libvirt")) => {
+            return Err(reader
+                .problem("this build of Holdfast cannot call libvirt")
+                .hint("install the usual build, or build it with the feature `libvirt`"));
+        }
+        Kind::Libvirt => PlatformConfig::Libvirt {
+            uri: reader.maybe("uri", uri)?.unwrap_or_else(|| LIBVIRT.to_owned()),
+            migration: reader.maybe("migration", template)?.unwrap_or_else(|| LIBVIRT_OF_OTHERS.to_owned()),
+            run: reader.maybe("run", absolute)?.unwrap_or_else(|| PathBuf::from(RUN)),
+        },
         Kind::None => PlatformConfig::None,
         Kind::Process => PlatformConfig::Process { run: reader.must("run", absolute)? },
     };
     reader.finish()?;
     Ok(platform)
+}
+
+fn uri(found: &Found<'_>) -> Result<String, Problem> {
+    let text = found.text()?;
+    if text.contains("://") && !text.contains(|letter: char| letter.is_control() || letter.is_whitespace()) {
+        return Ok(text.to_owned());
+    }
+    Err(found
+        .problem(format!("\"{}\" is no URI of libvirt", text.escape_debug()))
+        .hint(format!("such as \"{LIBVIRT}\"")))
+}
+
+fn template(found: &Found<'_>) -> Result<String, Problem> {
+    let text = uri(found)?;
+    match text.contains("{host}") {
+        true => Ok(text),
+        false => Err(found
+            .problem("`migration` names the same host for all")
+            .hint(format!("write {{host}} where the name of a host is to stand, such as \"{LIBVIRT_OF_OTHERS}\""))),
+    }
 }
 
 fn watchdog(mut reader: Reader<'_>) -> Result<WatchdogConfig, Problem> {
@@ -316,6 +348,21 @@ format = "json"
             let found = wrong(&WHOLE.replace(from, to));
             assert!(found.contains(expected), "{from} -> {to}: {found}");
         }
+    }
+
+    #[cfg(feature = "libvirt")]
+    #[test]
+    fn libvirt_needs_no_more_than_its_name() {
+        let text = |more: &str| {
+            WHOLE.replace("kind = \"process\"\nrun = \"/run/holdfast\"", &format!("kind = \"libvirt\"{more}"))
+        };
+        let read = config(Path::new("x"), &text("")).unwrap();
+        assert_eq!(read.shutdown_mark, Path::new("/run/holdfast/shutting-down"));
+        let PlatformConfig::Libvirt { uri, migration, run } = read.platform else { panic!("{:?}", read.platform) };
+        assert_eq!((uri.as_str(), migration.as_str()), (LIBVIRT, LIBVIRT_OF_OTHERS));
+        assert_eq!(run, Path::new(RUN));
+        assert!(wrong(&text("\nuri = \"qemu\"")).contains("no URI of libvirt"));
+        assert!(wrong(&text("\nmigration = \"qemu+tls://kvm1/system\"")).contains("{host}"));
     }
 
     #[test]

@@ -64,6 +64,12 @@ fn config_as_toml(config: &Config) -> String {
         PlatformConfig::Process { run } => {
             text.push_str(&format!("[platform]\nkind = \"process\"\nrun = {}\n", said(run.display())));
         }
+        PlatformConfig::Libvirt { uri, migration, run } => {
+            let (uri, migration, run) = (said(uri), said(migration), said(run.display()));
+            text.push_str(&format!(
+                "[platform]\nkind = \"libvirt\"\nuri = {uri}\nmigration = {migration}\nrun = {run}\n"
+            ));
+        }
     }
     match &config.watchdog {
         WatchdogConfig::None => {}

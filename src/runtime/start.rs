@@ -18,6 +18,8 @@ use crate::core::ids::{Address, BootId, HostId, NetworkId};
 use crate::core::message::Watchdog as Guard;
 use crate::core::timing::{Timing, UnsafeTiming};
 use crate::fence::FenceClients;
+#[cfg(feature = "libvirt")]
+use crate::libvirt::{LibvirtError, LibvirtPlatform, LibvirtSetup, definition::Datastore};
 use crate::member::{MemberError, Membership, Places};
 use crate::node::{Machine, NodeEvent, Setup};
 use crate::platform::{NoPlatform, Platform};
@@ -36,6 +38,9 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
+/// A live migration that takes longer is told to give up.
+#[cfg(feature = "libvirt")]
+const MOVE: Duration = Duration::from_secs(600);
 /// So many requests of people may wait for the loop.
 const CALLS: usize = 256;
 /// So many requests that peers have passed on may wait.
@@ -73,6 +78,10 @@ pub enum StartError {
     /// The hypervisor cannot be used.
     #[error(transparent)]
     Platform(#[from] HostError),
+    /// Libvirt cannot be used.
+    #[cfg(feature = "libvirt")]
+    #[error(transparent)]
+    Libvirt(#[from] LibvirtError),
     /// Which boot of the machine this is cannot be told.
     #[error("the boot id cannot be read from {}: {source}; see `run` in the configuration", path.display())]
     Boot {
@@ -129,7 +138,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let setup = setup(&config, &member, &opened, (boot.id, guard), &storage, &timing);
     let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
     let shutdown = Arc::new(ShutdownMark::new(config.shutdown_mark.clone()));
-    let mut platform = platform(&config, &timing, &shutdown, &answers)?;
+    let mut platform = platform(&config, &timing, (&storage, &transport), &shutdown, &answers)?;
     platform.know(&opened.agent.protected);
     let (calls, called) = mpsc::channel(CALLS);
     let (calls_in, passed_on) = mpsc::channel(PASSED_ON);
@@ -255,7 +264,7 @@ struct Boot {
 /// Which boot of the machine this is.
 fn boot(platform: &PlatformConfig) -> Result<Boot, StartError> {
     let path = match platform {
-        PlatformConfig::None => PathBuf::from("/proc/sys/kernel/random/boot_id"),
+        PlatformConfig::None | PlatformConfig::Libvirt { .. } => PathBuf::from("/proc/sys/kernel/random/boot_id"),
         PlatformConfig::Process { run } => run.join("boot-id"),
     };
     let failed = |source| StartError::Boot { path: path.clone(), source };
@@ -267,7 +276,9 @@ fn boot(platform: &PlatformConfig) -> Result<Boot, StartError> {
 /// A print of the machine's parts: another machine under the same UUID has another one.
 fn hardware(config: &Config) -> u64 {
     let machine = match &config.platform {
-        PlatformConfig::None => fs::read_to_string("/etc/machine-id").unwrap_or_default(),
+        PlatformConfig::None | PlatformConfig::Libvirt { .. } => {
+            fs::read_to_string("/etc/machine-id").unwrap_or_default()
+        }
         PlatformConfig::Process { run } => run.display().to_string(),
     };
     let print = fingerprint(format!("{}\n{machine}", Uuid::from_u128(config.uuid)).as_bytes());
@@ -319,6 +330,7 @@ fn pings(config: &Config, answers: &mpsc::UnboundedSender<Answer>) -> Pings {
 fn platform(
     config: &Config,
     timing: &Timing,
+    (storage, transport): (&Storage, &Arc<Transport>),
     shutdown: &Arc<ShutdownMark>,
     answers: &mpsc::UnboundedSender<Answer>,
 ) -> Result<Box<dyn Platform>, StartError> {
@@ -339,5 +351,30 @@ fn platform(
             },
             tell,
         )?),
+        #[cfg(not(feature = "libvirt"))]
+        PlatformConfig::Libvirt { .. } => {
+            let _unused = (storage, transport);
+            Box::new(NoPlatform::new(tell))
+        }
+        #[cfg(feature = "libvirt")]
+        PlatformConfig::Libvirt { uri, migration, run } => {
+            let place = |(id, path): &(_, PathBuf)| Datastore { id: *id, path: path.clone() };
+            let transport = Arc::clone(transport);
+            let name = move |host: HostId| transport.roster().member(Address(host.0)).map(|member| member.name.clone());
+            Box::new(LibvirtPlatform::new(
+                LibvirtSetup {
+                    uri: uri.clone(),
+                    migration: migration.clone(),
+                    names: Arc::new(name),
+                    run: run.clone(),
+                    state: config.state.clone(),
+                    datastores: storage.places.iter().map(place).collect(),
+                    call_deadline: timing.call_deadline,
+                    move_deadline: MOVE,
+                    hook_deadline: timing.hook_deadline,
+                },
+                tell,
+            )?)
+        }
     })
 }

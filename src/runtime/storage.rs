@@ -12,6 +12,7 @@ use crate::core::ids::DatastoreId;
 use crate::datastore::{Attached, DatastoreThread, Expected, Header, open};
 use crate::node::NodeEvent;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -29,6 +30,8 @@ pub(super) struct Storage {
     pub(super) heartbeat: BTreeSet<DatastoreId>,
     /// What its guests can use.
     pub(super) reached: BTreeSet<DatastoreId>,
+    /// Where they are on this host, those that could not be reached too.
+    pub(super) places: Vec<(Option<DatastoreId>, PathBuf)>,
     /// Which formatting each of them is.
     pub(super) formattings: BTreeMap<DatastoreId, u128>,
     /// Those that could not be reached.
@@ -60,6 +63,7 @@ pub(super) fn attach(
             Err(why) => {
                 let (name, path) = (&config.name, config.path.display());
                 tracing::error!(datastore = name, %path, why, "a datastore is left out until it is found");
+                storage.places.push((None, config.path.clone()));
                 storage.absent.push(config.clone());
             }
         }
@@ -145,6 +149,7 @@ impl Storage {
             }
         }
         self.reached.insert(id);
+        self.places.push((Some(id), config.path.clone()));
         self.formattings.insert(id, header.uuid);
         match (config.heartbeat, direct) {
             (true, true) => {
