@@ -29,7 +29,19 @@ use std::sync::Arc;
 pub(super) type Sample = (&'static str, &'static str, Vec<u8>);
 
 pub(super) fn all() -> Vec<Sample> {
-    [wire(), datastore(), store(), trust(), node()].into_iter().flatten().collect()
+    [wire(), datastore(), store(), trust(), node(), libvirt()].into_iter().flatten().collect()
+}
+
+#[cfg(feature = "libvirt")]
+fn libvirt() -> Vec<Sample> {
+    use crate::libvirt::definition::payload::{Package, pack};
+    let xml = include_str!("../../tests/fuzz/seeds/libvirt/domain.xml").to_owned();
+    vec![("libvirt", "payload", pack(&Package { xml, nvram: Some(vec![0xff; 256]) }).unwrap())]
+}
+
+#[cfg(not(feature = "libvirt"))]
+fn libvirt() -> Vec<Sample> {
+    Vec::new()
 }
 
 fn packed(format: u8, value: &impl Serialize) -> Vec<u8> {

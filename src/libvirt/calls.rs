@@ -123,17 +123,18 @@ impl Calls {
         if found.qemus.iter().any(|qemu| qemu.uuid == uuid) {
             return Err(CallError::HasProcess);
         }
-        // It lasts as long as libvirt has the call, however long somebody waits for it here.
-        let under_way = self.activity.begin(vm);
-        let result = self.with_domain(uuid, boottime() + self.deadline, move |domain| {
-            let result = domain.create();
+        // It lasts as long as libvirt has the call, however long somebody waits for it here. If the connection breaks
+        // meanwhile, these daemons may still have it.
+        let (activity, under_way, daemons) = (Arc::clone(&self.activity), self.activity.begin(vm), found.daemons);
+        self.ask(move |connect| {
+            let result = connect.lookup_domain_by_uuid(Uuid::from_u128(uuid))?.create();
+            if result.is_err() && !connect.is_alive().unwrap_or(false) {
+                activity.lose(vm, daemons);
+            }
             drop(under_way);
             result
-        });
-        if let Err(CallError::Trouble(Trouble::Lost(_))) = &result {
-            self.activity.lose(vm, found.daemons);
-        }
-        result.map(|()| Outcome::Done)
+        })?;
+        Ok(Outcome::Done)
     }
 
     /// Stops a VM, and waits until it is gone.

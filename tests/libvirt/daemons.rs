@@ -2,11 +2,13 @@
 
 use crate::host::inside;
 use crate::rig::{Adapter, Host, ONE, TWO, pass, process, signal_to, state, until};
+use holdfast::clock::boottime;
 use holdfast::core::action::{Ended, Outcome, ProcessState};
 use holdfast::core::ids::Epoch;
 use holdfast::platform::Platform;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 #[test]
 fn what_runs_is_seen_whatever_the_daemon_does() {
@@ -63,6 +65,33 @@ fn a_start_in_a_daemon_that_hangs_is_under_way_until_it_is_over() {
         });
         assert!(process(ONE).is_none());
         assert_eq!(adapter.start(ONE), Outcome::Done, "starts that come later are not hindered");
+    });
+}
+
+/// Longer than a connection to a daemon that is silent lasts.
+const BREAKS: Duration = Duration::from_secs(22);
+
+#[test]
+fn a_start_is_not_forgotten_with_the_connection_that_it_was_ordered_by() {
+    inside("daemons::a_start_is_not_forgotten_with_the_connection_that_it_was_ordered_by", |folder| {
+        let host = Host::start(folder);
+        host.define(ONE);
+        let mut adapter = Adapter::new(&host, pass());
+        adapter.ended(ONE);
+        host.signal_daemon("STOP");
+        assert_eq!(adapter.start(ONE), Outcome::TimedOut);
+        let began = boottime();
+        while boottime().since(began) < BREAKS {
+            assert!(adapter.look().busy.contains(&ONE));
+        }
+        host.signal_daemon("CONT");
+        // Whether the daemon still makes it is its own affair; but it is not called settled before.
+        let view = until("it is settled", || {
+            let view = adapter.look();
+            (view.daemon && (state(&view, ONE).is_some() || !view.busy.contains(&ONE))).then_some(view)
+        });
+        assert_eq!(process(ONE).is_some(), state(&view, ONE).is_some(), "{view:?}");
+        println!("the daemon made it all the same: {}", process(ONE).is_some());
     });
 }
 

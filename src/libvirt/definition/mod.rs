@@ -11,6 +11,8 @@ mod needs;
 mod obstacles;
 pub mod payload;
 mod shape;
+#[cfg(test)]
+mod tests;
 
 pub use described::{Attachment, Cpu, DescribeError, Described, Disk, Source, Tpm, describe, uuid_of};
 pub use needs::needs;
