@@ -177,6 +177,16 @@ fn refusal(error: &virt::error::Error) -> Trouble {
     Trouble::Refused { number: error.code().known(), message: error.message().to_owned() }
 }
 
+/// What a daemon or a domain cannot have, it has none of.
+pub(super) fn unless_unsupported<T: Default>(result: Result<T, virt::error::Error>) -> Result<T, virt::error::Error> {
+    match result {
+        Err(error) if matches!(error.code().known(), Some(ErrorNumber::NoSupport | ErrorNumber::OperationInvalid)) => {
+            Ok(T::default())
+        }
+        result => result,
+    }
+}
+
 /// Counts a call for as long as its thread is not back.
 struct Abroad(Arc<Daemon>);
 

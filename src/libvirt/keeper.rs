@@ -6,15 +6,11 @@
 use crate::clock::boottime;
 use crate::core::action::PlatformEvent;
 use crate::core::ids::{FeatureId, VmId};
-use crate::core::state::Shape;
 use crate::libvirt::books::Books;
 use crate::libvirt::daemon::{Daemon, Trouble};
-use crate::libvirt::definition::payload::{Package, pack};
-use crate::libvirt::definition::{Circumstances, Datastore, describe, obstacles, offers, shape};
-use crate::libvirt::nvram;
-use crate::libvirt::survey;
+use crate::libvirt::definition::{Datastore, offers};
+use crate::libvirt::survey::Read;
 use crate::platform::Tell;
-use crate::platform::wait::Late;
 use crate::trust::fingerprint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -27,9 +23,6 @@ use std::time::Duration;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 use virt::connect::Connect;
-use virt::domain::Domain;
-use virt::error::{Error as LibvirtError, ErrorNumber};
-use virt::sys;
 
 /// All definitions are looked at so often, whatever the daemon tells.
 const EVERY: Duration = Duration::from_secs(60);
@@ -94,13 +87,6 @@ impl Keeper {
     }
 }
 
-/// What the daemon has of a VM.
-struct Read {
-    xml: String,
-    starts_with_host: bool,
-    circumstances: Circumstances,
-}
-
 struct Thread {
     daemon: Arc<Daemon>,
     books: Arc<Books>,
@@ -149,8 +135,11 @@ impl Thread {
         if read.starts_with_host {
             self.take_over(Uuid::from_u128(uuid));
         }
-        let shape = match self.shape(vm, &read) {
-            Ok(shape) => Arc::new(shape),
+        let shape = match read.shape(&self.datastores) {
+            Ok((described, shape)) => {
+                self.books.describe(vm, &described);
+                Arc::new(shape)
+            }
             Err(error) => return warn!("{vm}: its definition cannot be told: {error}"),
         };
         let print = fingerprint(&shape.payload).0;
@@ -174,39 +163,15 @@ impl Thread {
     }
 
     fn read(&self, uuid: u128) -> Result<Option<Read>, Trouble> {
-        let datastores = self.paths();
+        let datastores = self.datastores.clone();
         let work = move |connect: &Connect| {
-            let domain = connect.lookup_domain_by_uuid(Uuid::from_u128(uuid))?;
-            let is_persistent = domain.is_persistent()?;
-            Ok(Read {
-                xml: domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE)?,
-                starts_with_host: is_persistent && domain.autostart()?,
-                circumstances: survey::circumstances(connect, &domain, datastores)?,
-            })
+            Read::of(connect, &connect.lookup_domain_by_uuid(Uuid::from_u128(uuid))?, &datastores)
         };
         match self.daemon.ask(boottime() + PATIENCE, work) {
             Ok(read) => Ok(Some(read)),
             Err(trouble) if trouble.is_no_domain() => Ok(None),
             Err(trouble) => Err(trouble),
         }
-    }
-
-    fn shape(&self, vm: VmId, read: &Read) -> Result<Shape, String> {
-        let described = describe(&read.xml).map_err(|error| error.to_string())?;
-        self.books.describe(vm, &described);
-        let nvram = match described.nvram.clone().filter(|path| !is_under(path, &self.paths())) {
-            None => None,
-            Some(path) => Late::run("nvram", boottime() + PATIENCE, move || nvram::read(&path))
-                .ok_or_else(|| "what its firmware keeps cannot be read in time".to_owned())?
-                .map_err(|error| error.to_string())?,
-        };
-        let payload = pack(&Package { xml: read.xml.clone(), nvram }).map_err(|error| error.to_string())?;
-        let obstacles = obstacles(&described, &read.circumstances);
-        Ok(shape(&described, &obstacles, &self.datastores, payload.into()))
-    }
-
-    fn paths(&self) -> Vec<PathBuf> {
-        self.datastores.iter().map(|datastore| datastore.path.clone()).collect()
     }
 
     /// Written down first: who ends in between gives back what was never taken, which changes nothing.
@@ -251,10 +216,6 @@ enum News {
     Kept,
 }
 
-fn is_under(path: &Path, folders: &[PathBuf]) -> bool {
-    folders.iter().any(|folder| path.starts_with(folder))
-}
-
 fn read(path: &Path) -> io::Result<BTreeSet<Uuid>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect()),
@@ -273,21 +234,6 @@ pub(super) fn write(path: &Path, uuids: &BTreeSet<Uuid>) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(&new, path)?;
     File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
-}
-
-/// A domain that cannot have such a thing has none.
-pub(super) fn unless_unsupported<T: Default>(result: Result<T, LibvirtError>) -> Result<T, LibvirtError> {
-    match result {
-        Err(error) if matches!(error.code().known(), Some(ErrorNumber::NoSupport | ErrorNumber::OperationInvalid)) => {
-            Ok(T::default())
-        }
-        result => result,
-    }
-}
-
-/// Whether the state of a domain was saved on this host.
-pub(super) fn has_managed_save(domain: &Domain) -> Result<bool, LibvirtError> {
-    unless_unsupported(domain.has_managed_save(0))
 }
 
 #[cfg(test)]

@@ -52,7 +52,6 @@ mod watch;
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
 pub use platform::{LibvirtError, LibvirtPlatform, LibvirtSetup};
-pub use survey::{SurveyError, Surveyed, Surveyor};
 
 use crate::core::ids::HostId;
 use std::sync::Arc;

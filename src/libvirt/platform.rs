@@ -15,10 +15,11 @@ use crate::libvirt::inquiry::Inquiry;
 use crate::libvirt::keeper::Keeper;
 use crate::libvirt::look::Looker;
 use crate::libvirt::processes::Processes;
+use crate::libvirt::survey::Surveyor;
 use crate::libvirt::watch::Watcher;
-use crate::libvirt::{Names, Surveyor, reboot};
+use crate::libvirt::{Names, reboot};
 use crate::platform::lanes::{Lane, Lanes};
-use crate::platform::{Platform, Tell};
+use crate::platform::{Platform, Survey, Tell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -148,11 +149,6 @@ impl LibvirtPlatform {
         })
     }
 
-    /// What tells all domains of this host.
-    pub fn surveyor(&self) -> Arc<Surveyor> {
-        Arc::clone(&self.surveyor)
-    }
-
     fn call_vm(&self, ticket: Ticket, vm: VmId, call: PlatformCall) {
         let (calls, undefined) = (Arc::clone(&self.calls), Arc::clone(&self.undefined));
         let work = move || {
@@ -248,6 +244,10 @@ impl Platform for LibvirtPlatform {
 
     fn reboot(&mut self) {
         reboot::force();
+    }
+
+    fn survey(&self) -> Option<Arc<dyn Survey>> {
+        Some(Arc::clone(&self.surveyor) as Arc<dyn Survey>)
     }
 }
 

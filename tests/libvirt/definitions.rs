@@ -59,9 +59,9 @@ fn a_protected_vm_does_not_start_with_its_host_and_does_so_again_afterwards() {
         assert!(starts());
         let mut adapter = Adapter::new(&host, pass());
         until("it is taken over", || (!starts()).then_some(()));
-        let surveyor = adapter.platform.lock().unwrap().surveyor();
-        let all = surveyor.survey(SOON).unwrap();
-        assert!(all.len() == 1 && all[0].name == "vm-1" && !all[0].starts_with_host && !all[0].is_active, "{all:?}");
+        let survey = adapter.platform.lock().unwrap().survey().unwrap();
+        let all = survey.found().unwrap();
+        assert!(all.len() == 1 && all[0].shape.name == "vm-1" && !all[0].runs, "{all:?}");
         adapter.know(&[TWO]);
         until("it is given back", || starts().then_some(()));
     });

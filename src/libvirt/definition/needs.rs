@@ -1,6 +1,7 @@
 //! What a VM needs of a host besides its disks, and what of that a host has: both by the same names.
 
 use super::described::{Attachment, Described, Source};
+use crate::libvirt::daemon::unless_unsupported;
 use roxmltree::{Document, Node};
 use std::collections::BTreeSet;
 use std::fs;
@@ -51,17 +52,17 @@ pub fn needs(described: &Described) -> BTreeSet<String> {
 /// What this host has, by the same names. It asks the daemon, and never storage.
 pub(in crate::libvirt) fn offers(connect: &Connect) -> Result<BTreeSet<String>, Error> {
     let mut offers = BTreeSet::new();
-    for network in connect.list_all_networks(sys::VIR_CONNECT_LIST_NETWORKS_ACTIVE)? {
+    for network in unless_unsupported(connect.list_all_networks(sys::VIR_CONNECT_LIST_NETWORKS_ACTIVE))? {
         let name = network.name()?;
         if let Ok(xml) = network.xml_desc(0) {
             offers.extend(portgroups(&xml).iter().map(|group| portgroup_name(&name, group)));
         }
         offers.insert(format!("network {name}"));
     }
-    for pool in connect.list_all_storage_pools(sys::VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE)? {
+    for pool in unless_unsupported(connect.list_all_storage_pools(sys::VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE))? {
         offers.insert(format!("storage pool {}", pool.name()?));
     }
-    for secret in connect.list_all_secrets(0)? {
+    for secret in unless_unsupported(connect.list_all_secrets(0))? {
         offers.insert(format!("secret {}", secret.uuid_string()?));
         offers.insert(format!("secret {}", secret.usage_id()?));
     }
