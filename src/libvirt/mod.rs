@@ -25,7 +25,8 @@
 //! | the daemon is restarted after a domain ended           | unknown     | unknown         |
 //!
 //! The first two differ only in the event that comes before: "finished after guest request", or "after host request".
-//! While a hook runs the daemon answers no question on that domain, nor one for the list of all.
+//! What it says after a live migration out was not tried. While a hook runs the daemon answers no question on that
+//! domain, nor one for the list of all.
 
 mod activity;
 mod books;

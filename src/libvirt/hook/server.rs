@@ -1,9 +1,11 @@
 //! The agent's side: it has each question decided, and keeps the list of protected VMs.
 
 use super::{LONGEST, Question, Step, answer_line, list, socket};
+use crate::clock::boottime;
 use crate::core::action::PlatformEvent;
 use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::core::reason::Refusal;
+use crate::core::time::Instant;
 use crate::explain::{self, NameList};
 use crate::libvirt::activity::Activity;
 use crate::libvirt::books::Books;
@@ -27,6 +29,8 @@ use uuid::Uuid;
 const QUESTIONS: usize = 256;
 /// Who connects asks at once.
 const ASKS: Duration = Duration::from_secs(2);
+/// The process of a live migration follows its announcement at once. One that never came is not waited for for ever.
+const MIGRATES: Duration = Duration::from_secs(20);
 /// What a question needs of a stack is little.
 const STACK: usize = 256 * 1_024;
 
@@ -58,8 +62,8 @@ struct Shared {
 struct State {
     next: u64,
     waiting: BTreeMap<Ticket, SyncSender<Result<Epoch, Refusal>>>,
-    /// VMs whose next process waits for a live migration.
-    migrating: BTreeSet<VmId>,
+    /// VMs whose next process waits for a live migration, if it comes before this.
+    migrating: BTreeMap<VmId, Instant>,
     connections: usize,
     /// What the list holds; nothing: not known.
     listed: Option<BTreeSet<Uuid>>,
@@ -180,7 +184,7 @@ impl Shared {
             return (&stream).write_all(answer_line(&Ok(())).as_bytes());
         };
         if question.step == Step::Migrate {
-            self.state().migrating.insert(vm);
+            self.state().migrating.insert(vm, boottime() + MIGRATES);
             return (&stream).write_all(answer_line(&Ok(())).as_bytes());
         }
         // As long as this lasts, the daemon has the start under way; and a look that began before does not count.
@@ -199,7 +203,7 @@ impl Shared {
             state.next += 1;
             let ticket = Ticket(state.next);
             state.waiting.insert(ticket, tell);
-            (ticket, state.migrating.remove(&vm))
+            (ticket, state.migrating.remove(&vm).is_some_and(|until| boottime() < until))
         };
         (self.tell)(PlatformEvent::Asks { ticket, vm, incoming });
         let answer = told.recv_timeout(self.patience);
