@@ -386,6 +386,11 @@ pub enum Alert {
         /// What is wrong with it.
         trouble: StorageTrouble,
     },
+    /// The agent of a host ended in good order and does not come back, though its machine lives.
+    AgentAway {
+        /// Which host.
+        host: HostId,
+    },
 }
 
 /// What is wrong with a heartbeat datastore.

@@ -32,6 +32,9 @@ pub struct Timing {
     /// A host whose kernel answers pings is judged only after so long without a sign from its agent: a stalled agent
     /// is no dead host, and a watchdog ends it sooner if there is one.
     pub agent_patience: Duration,
+    /// An agent that said it would end is taken for dead no sooner, as long as nothing tells that its machine is: it is
+    /// being replaced by another one, and its VMs run on.
+    pub agent_absence: Duration,
     /// The master looks over all hosts this often.
     pub scan: Duration,
     /// An operation on a datastore that takes longer is tried another way.
@@ -137,6 +140,7 @@ impl Timing {
             fence_after: ms(1_500),
             ping_after: ms(500),
             agent_patience: ms(10_000),
+            agent_absence: ms(120_000),
             scan: ms(100),
             storage_patience: ms(1_000),
             record_interval: ms(500),
@@ -181,6 +185,7 @@ impl Timing {
             fence_after: ms(300),
             ping_after: ms(110),
             agent_patience: ms(5_000),
+            agent_absence: ms(30_000),
             scan: ms(20),
             storage_patience: ms(250),
             record_interval: ms(100),
@@ -250,6 +255,9 @@ impl Timing {
             ("election_tick ≤ round_interval", self.election_tick, self.round_interval),
             ("heartbeat ≤ oldest_ack", self.heartbeat, self.oldest_ack),
             ("suspect ≤ reboot_watch", self.suspect, self.reboot_watch),
+            ("fence_after ≤ agent_patience", self.fence_after, self.agent_patience),
+            // Less would make it worse for an agent to say that it ends than to die.
+            ("agent_patience ≤ agent_absence", self.agent_patience, self.agent_absence),
         ];
         for (rule, left, right) in rules {
             if left > right {

@@ -155,6 +155,11 @@ pub fn alert(alert: &Alert, names: &dyn Names) -> String {
             format!("{} lives and does not answer for {}", names.host(*host), names.vm(*vm))
         }
         Alert::Quarantined { host } => format!("{} was fenced too often and gets no VMs", names.host(*host)),
+        Alert::AgentAway { host } => format!(
+            "the agent of {host} was stopped and has not come back: its VMs run on there, and nobody restarts one that \
+             ends; start the agent of {host}",
+            host = names.host(*host)
+        ),
         Alert::GaveUp { vm } => format!("{} was started too often without success", names.vm(*vm)),
         Alert::DeadShowsLife { host } => format!("{} was called dead by a person and shows life", names.host(*host)),
         Alert::StoreLost => "a voter's store cannot be used".to_owned(),

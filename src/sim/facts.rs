@@ -200,7 +200,7 @@ pub fn alert(alert: &Alert, names: &NameList) -> Value {
         Alert::TwoMachines { host } | Alert::Isolated { host } | Alert::Quarantined { host } => {
             value["host"] = json!(names.host(*host));
         }
-        Alert::DeadShowsLife { host } => value["host"] = json!(names.host(*host)),
+        Alert::DeadShowsLife { host } | Alert::AgentAway { host } => value["host"] = json!(names.host(*host)),
         Alert::WrongMachine { device } | Alert::FenceFailed { device } => value["fence"] = json!(names.fence(*device)),
         Alert::Brake { suspects, hosts } => {
             value["suspects"] = json!(suspects);

@@ -25,8 +25,9 @@ pub enum Fault {
     AgentCrash(HostId, Duration),
     /// The agent's process stands still; the VMs run on.
     AgentHang(HostId, Duration),
-    /// The agent is upgraded: it asks for its guards to be disarmed, closes its watchdog, ends, and a new one starts.
-    AgentUpgrade(HostId),
+    /// The agent is upgraded: it asks for its guards to be disarmed, closes its watchdog, ends, and a new one starts: soon,
+    /// or after so long.
+    AgentUpgrade(HostId, Option<Duration>),
     /// The hypervisor's daemon answers nothing; what was asked waits inside.
     DaemonHang(HostId, Duration),
     /// The hypervisor's daemon is restarted; of the starts queued inside, each may have become a process already.

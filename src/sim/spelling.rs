@@ -164,14 +164,14 @@ pub fn fault_fields(fault: &Fault, names: &NameList) -> Map<String, Value> {
     let host = |id: &HostId| names.host(*id);
     let value = match fault {
         Fault::PowerOff(id) | Fault::PowerOn(id) | Fault::Reboot(id) => json!({ "host": host(id) }),
-        Fault::AgentUpgrade(id) | Fault::DaemonRestart(id) | Fault::ConfirmDead(id) => json!({ "host": host(id) }),
+        Fault::DaemonRestart(id) | Fault::ConfirmDead(id) => json!({ "host": host(id) }),
         Fault::PowerBlip(id, time) | Fault::Freeze(id, time) | Fault::Suspend(id, time) => lasting(host(id), *time),
         Fault::AgentCrash(id, time) | Fault::AgentHang(id, time) | Fault::DaemonHang(id, time) => {
             lasting(host(id), *time)
         }
         Fault::Isolate(id, time) | Fault::VoterDiskFull(id, time) | Fault::Twin(id, time) => lasting(host(id), *time),
-        Fault::Shutdown(id, Some(time)) => lasting(host(id), *time),
-        Fault::Shutdown(id, None) => json!({ "host": host(id) }),
+        Fault::Shutdown(id, Some(time)) | Fault::AgentUpgrade(id, Some(time)) => lasting(host(id), *time),
+        Fault::Shutdown(id, None) | Fault::AgentUpgrade(id, None) => json!({ "host": host(id) }),
         Fault::FailStarts(vm, count) => json!({ "vm": names.vm(*vm), "count": count }),
         Fault::SlowStarts(id, takes, time) | Fault::VoterDiskSlow(id, takes, time) => {
             json!({ "host": host(id), "takes": format_duration(*takes), "for": format_duration(*time) })

@@ -346,9 +346,11 @@ impl Agent {
         if patient && self.generation.0 > 0 && !self.has_told_all_gone() {
             return self.look(now, actions);
         }
-        // Where the log has no life of this run, or counts on nothing of it, nobody is to be told.
+        // Where the log counts on nothing of this run, that it is told is a courtesy: its silence is no death. Where it has
+        // no life of this run, there is nobody to tell.
         let is_counted_on = self.lease.is_watchdog_open() || self.lease_counts();
-        if self.generation.0 == 0 || !is_counted_on {
+        let is_heard = self.admitted && self.master.is_some() && now.since(since) < self.timing.hook_deadline;
+        if self.generation.0 == 0 || !(is_counted_on || is_heard) {
             return actions.push(Action::UpgradeReady);
         }
         if crate::core::sabotage::breaks(crate::core::sabotage::Sabotage::GuardsDisarmedFirst) {

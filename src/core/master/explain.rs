@@ -138,6 +138,11 @@ impl Master {
         Wait::Retry { attempts: vm.attempts, milliseconds }
     }
 
+    /// Whether it is said of the host, and not of each of its VMs, that nobody hears of them.
+    fn is_missed(&self, wait: &Wait) -> bool {
+        matches!(wait, Wait::Unknown { host } if self.watched(*host).is_some_and(|watched| watched.is_away))
+    }
+
     /// Says what VMs wait for when that changes, and loudly when it lasts.
     pub(super) fn alert_waiting(&mut self, cx: &Context<'_>, out: &mut Output) {
         if breaks(Sabotage::Silent) {
@@ -161,7 +166,8 @@ impl Master {
                 chase.noted = Some(shape);
                 out.note(Note::Waits(vm, wait.clone()));
             }
-            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected);
+            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected) && !self.is_missed(&wait);
+            let Some(chase) = self.recovery.chases.get_mut(&vm) else { continue };
             if matters && !chase.alerted && cx.now.since(chase.since) > late {
                 chase.alerted = true;
                 out.note(Note::Alert(Alert::Waiting { vm, wait }));

@@ -29,6 +29,8 @@ pub(super) struct Watched {
     pinged_since: Option<Instant>,
     /// Whether a person is shutting its machine down.
     pub(super) is_leaving: bool,
+    /// Whether it is silent because its agent has ended in good order, and nothing tells that more than that is gone.
+    pub(super) is_away: bool,
     pub(super) hypervisor: bool,
     pub(super) admission: super::admission::Progress,
     pub(super) reports: super::reports::Known,
@@ -36,6 +38,17 @@ pub(super) struct Watched {
 
 /// So many pings are sent at a time.
 const PINGS: u32 = 3;
+
+/// What pings say of a machine whose agent is silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Echo {
+    /// Its kernel answers.
+    Answers,
+    /// It has answered, and does so no more.
+    Ceased,
+    /// It has never answered this master: pings may not get through to it at all.
+    Never,
+}
 
 /// How many hosts are silent at once.
 #[derive(Debug)]
@@ -78,6 +91,7 @@ impl Master {
                 last_pong: None,
                 pinged_since: None,
                 is_leaving: false,
+                is_away: false,
                 hypervisor: true,
                 admission: Default::default(),
                 reports: Default::default(),
@@ -105,7 +119,9 @@ impl Master {
                 continue;
             }
             hosts += 1;
-            if matches!(self.see(cx, *id, out), HostState::Suspect | HostState::Judged) {
+            let is_silent = matches!(self.see(cx, *id, out), HostState::Suspect | HostState::Judged);
+            // Where it is known why a host is silent, the fault is not here.
+            if is_silent && !self.watched(*id).is_some_and(|watched| watched.is_away) {
                 suspects += 1;
             }
         }
@@ -144,6 +160,11 @@ impl Master {
                 out.note(Note::Alert(Alert::Isolated { host: id }));
             }
             self.recovery.try_again();
+        }
+        let is_away = state == HostState::Suspect && self.is_missed_by_agreement(cx, id);
+        if let Some(watched) = self.watched_mut(id).filter(|watched| watched.is_away != is_away) {
+            watched.is_away = is_away;
+            self.alerted.remove(&Alert::AgentAway { host: id });
         }
         state
     }
@@ -228,11 +249,66 @@ impl Master {
         if self.writes_records(cx, id) {
             return;
         }
-        let answers = watched.last_pong.is_some_and(|pong| cx.now.since(pong) < self.timing.suspect);
-        if answers && quiet < self.timing.agent_patience {
+        let echo = self.echo(cx, watched);
+        if self.has_announced_its_end(cx, id) && echo != Echo::Ceased {
+            return self.miss_agent(cx, life, (echo, quiet), out);
+        }
+        if echo == Echo::Answers && quiet < self.timing.agent_patience {
             return;
         }
         self.propose_judgement(cx, life, JudgeCause::Silent, out);
+    }
+
+    fn echo(&self, cx: &Context<'_>, watched: &Watched) -> Echo {
+        match watched.last_pong {
+            Some(pong) if cx.now.since(pong) < self.timing.suspect => Echo::Answers,
+            Some(_) => Echo::Ceased,
+            None => Echo::Never,
+        }
+    }
+
+    /// Whether the last run of a host's agent was asked to end in good order, by the log, with no shutdown of its machine.
+    fn has_announced_its_end(&self, cx: &Context<'_>, id: HostId) -> bool {
+        let Some(host) = cx.state.hosts.get(&id) else { return false };
+        let heard = cx.ears.of_boot(id, host.life.boot).map(|heard| heard.heartbeat);
+        // A later run has announced nothing, though the log does not know of it yet.
+        let is_last = heard.is_none_or(|beat| beat.session == host.life.session && !beat.leaving);
+        host.standing == Standing::Admitted && host.life.disarmed && is_last
+    }
+
+    fn is_missed_by_agreement(&self, cx: &Context<'_>, id: HostId) -> bool {
+        let Some(watched) = self.watched(id) else { return false };
+        self.has_announced_its_end(cx, id)
+            && match self.echo(cx, watched) {
+                Echo::Answers => true,
+                Echo::Never => self.quiet(cx, id) < self.timing.agent_absence,
+                Echo::Ceased => false,
+            }
+    }
+
+    /// An agent has ended in good order, and no other one has begun. What runs on its machine runs on as long as that is
+    /// known to live: nobody watches over it any more, which a person must hear, but to fence it would end it.
+    fn miss_agent(&mut self, cx: &Context<'_>, life: Incarnation, (echo, quiet): (Echo, Duration), out: &mut Output) {
+        if quiet > self.timing.alert_after {
+            self.alert(Alert::AgentAway { host: life.host }, out);
+        }
+        if quiet < self.timing.agent_absence {
+            return;
+        }
+        if echo == Echo::Never {
+            self.propose_judgement(cx, life, JudgeCause::Silent, out);
+        } else if cx.state.policy.fence_unanswered && !self.brake.is_on {
+            self.propose_judgement(cx, life, JudgeCause::Unanswered, out);
+        }
+    }
+
+    /// Whether pings get through to a host is found out while it is known to live: then their end says something.
+    pub(super) fn ping_before_its_end(&self, host: HostId, out: &mut Output) {
+        if let Some(watched) = self.watched(host).filter(|_| host != self.me) {
+            for _ in 0..PINGS {
+                out.actions.push(Action::Ping { to: watched.address });
+            }
+        }
     }
 
     /// Proposes a judgement. From here on that generation gets no acknowledgement and no permit (rule 7).

@@ -305,6 +305,7 @@ impl Master {
                 if let Some(host) = cx.state.hosts.get(&target.host) {
                     out.send(host.address, Message::GuardsDisarmed(*target));
                 }
+                self.ping_before_its_end(target.host, out);
             }
             Change::Armed => self.inherit(cx, out),
             Change::SwitchedOff(target) => self.switched_off(cx, *target, out),

@@ -4,7 +4,7 @@ use super::Found;
 use super::processes::Processes;
 use super::shadow::Shadow;
 use crate::core::command::Want;
-use crate::core::ids::{Authority, VmId};
+use crate::core::ids::{Authority, HostId, VmId};
 use crate::core::reason::{Alert, Wait};
 use crate::core::state::Armed;
 use crate::core::timing::Timing;
@@ -22,6 +22,8 @@ pub(super) struct Doubt {
     armed_since: Option<u64>,
     down_since: BTreeMap<VmId, u64>,
     alerted: BTreeMap<VmId, u64>,
+    /// Hosts of which it was said that nobody hears of their VMs.
+    away: BTreeSet<HostId>,
     /// Said once for each time that a VM is down.
     said: BTreeSet<VmId>,
 }
@@ -35,6 +37,7 @@ impl Doubt {
             armed_since: None,
             down_since: BTreeMap::new(),
             alerted: BTreeMap::new(),
+            away: BTreeSet::new(),
             said: BTreeSet::new(),
         }
     }
@@ -47,6 +50,9 @@ impl Doubt {
         | Alert::Clash { vm, .. } = alert
         {
             self.alerted.insert(*vm, now);
+        }
+        if let Alert::AgentAway { host } = alert {
+            self.away.insert(*host);
         }
     }
 
@@ -95,12 +101,14 @@ impl Doubt {
                 continue;
             }
             let reason = wait(*id);
+            let is_missed = matches!(reason, Some(Wait::Unknown { host }) if self.away.contains(&host));
             if matches!(reason, None | Some(Wait::Nothing)) {
                 self.said.insert(*id);
                 found.add("I6", format!("{id} should run and does not, and the master has no reason: {reason:?}"));
             } else if silent > self.alert_after + GRACE
                 && self.armed_since.is_some_and(|armed| now.saturating_sub(armed) > self.alert_after + GRACE)
                 && !self.alerted.contains_key(id)
+                && !is_missed
             {
                 self.said.insert(*id);
                 found.add("I6", format!("{id} should run and does not, and no alert says so: {reason:?}"));

@@ -255,7 +255,7 @@ impl Chooser<'_> {
             Kind::Suspend => Fault::Suspend(host, self.span(500, 7)),
             Kind::AgentCrash => Fault::AgentCrash(host, self.span(50, 8)),
             Kind::AgentHang => Fault::AgentHang(host, self.span(200, 8)),
-            Kind::AgentUpgrade => Fault::AgentUpgrade(host),
+            Kind::AgentUpgrade => Fault::AgentUpgrade(host, self.dice.chance(40).then(|| self.span(2_000, 6))),
             Kind::DaemonHang => Fault::DaemonHang(host, self.span(500, 8)),
             Kind::DaemonRestart => Fault::DaemonRestart(host),
             Kind::SlowStarts => Fault::SlowStarts(host, self.span(1_000, 5), self.span(5_000, 4)),

@@ -106,7 +106,7 @@ impl Fields<'_, '_> {
             "suspend" => Fault::Suspend(self.host()?, self.lasting()?),
             "agent-crash" => Fault::AgentCrash(self.host()?, self.lasting()?),
             "agent-hang" => Fault::AgentHang(self.host()?, self.lasting()?),
-            "agent-upgrade" => Fault::AgentUpgrade(self.host()?),
+            "agent-upgrade" => Fault::AgentUpgrade(self.host()?, self.entry.maybe("for", Found::duration)?),
             "daemon-hang" => Fault::DaemonHang(self.host()?, self.lasting()?),
             "daemon-restart" => Fault::DaemonRestart(self.host()?),
             "fail-starts" => Fault::FailStarts(self.vm()?, self.count()?),

@@ -32,7 +32,7 @@ impl World {
         agent.hangs_until = 0;
         agent.wake_at = u64::MAX;
         agent.wake_missed = false;
-        agent.upgrading = false;
+        agent.upgrading = None;
         agent.inbox.clear();
         let setup = Setup {
             machine: node::Machine {
@@ -198,8 +198,8 @@ impl World {
     }
 
     /// The agent is asked to make room for a newer one.
-    pub(super) fn upgrade_agent(&mut self, machine: usize) {
-        self.machines[machine].agent.upgrading = true;
+    pub(super) fn upgrade_agent(&mut self, machine: usize, takes: Option<Duration>) {
+        self.machines[machine].agent.upgrading = Some(takes.map(micros));
         let session = self.machines[machine].agent.session;
         self.deliver(machine, NodeEvent::Core(Event::Upgrade));
         self.after(micros(UPGRADE_PATIENCE), Occurrence::UpgradeEnds { machine, session });
@@ -208,8 +208,8 @@ impl World {
     /// The agent that was asked ends, and the newer one starts.
     pub(super) fn end_upgraded(&mut self, machine: usize, session: u64) {
         let agent = &self.machines[machine].agent;
-        if agent.running && agent.session == session && agent.upgrading {
-            let after = self.chance.power.range(500_000, 2_000_000);
+        if let Some(takes) = agent.upgrading.filter(|_| agent.running && agent.session == session) {
+            let after = takes.unwrap_or_else(|| self.chance.power.range(500_000, 2_000_000));
             self.restart_agent(machine, after);
         }
     }

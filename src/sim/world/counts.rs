@@ -207,6 +207,7 @@ fn alert_name(alert: &Alert) -> &'static str {
         Alert::Isolated { .. } => "isolated",
         Alert::Unanswered { .. } => "unanswered",
         Alert::Quarantined { .. } => "quarantined",
+        Alert::AgentAway { .. } => "agent-away",
         Alert::GaveUp { .. } => "gave-up",
         Alert::DeadShowsLife { .. } => "dead-shows-life",
         Alert::StoreLost => "store-lost",

@@ -71,7 +71,7 @@ impl World {
                 self.with_agent(host).map(|place| self.restart_agent(place, micros(after)))
             }
             Fault::AgentHang(host, lasts) => self.with_agent(host).map(|place| self.hang_agent(place, lasts)),
-            Fault::AgentUpgrade(host) => self.with_agent(host).map(|place| self.upgrade_agent(place)),
+            Fault::AgentUpgrade(host, takes) => self.with_agent(host).map(|place| self.upgrade_agent(place, takes)),
             Fault::VoterDiskFull(host, lasts) => self.place(host).ok_or(Skipped).map(|place| {
                 self.machines[place].disk.full_until = self.later(lasts);
             }),

@@ -74,7 +74,7 @@ pub(super) struct Agent {
     pub(super) wake_missed: bool,
     pub(super) inbox: VecDeque<NodeEvent>,
     pub(super) store: AgentStore,
-    pub(super) upgrading: bool,
+    pub(super) upgrading: Option<Option<u64>>,
 }
 
 /// A voter's disk.
