@@ -275,6 +275,8 @@ pub enum Exit {
     Moved,
     /// The host, or its agent, was started anew and it was not there.
     NotFound,
+    /// The guest or its process crashed so soon after its start that the start counts as failed.
+    CrashedSoon,
 }
 
 /// The word of admission.

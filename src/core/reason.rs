@@ -4,6 +4,7 @@
 //! simulator and shown to the operator, so a new one belongs here and not in a log line.
 
 use crate::core::ids::{BootId, DatastoreId, Epoch, FeatureId, FenceId, Generation, HostId, NetworkId, VmId};
+use crate::core::message::Exit;
 pub use crate::core::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 
@@ -137,7 +138,7 @@ impl Wait {
             Wait::Proof(hosts) => {
                 Wait::Proof(hosts.iter().map(|(host, ways)| (*host, ways.iter().map(timeless).collect())).collect())
             }
-            Wait::Retry { attempts, .. } => Wait::Retry { attempts: *attempts, milliseconds: 0 },
+            Wait::Retry { attempts, last, .. } => Wait::Retry { attempts: *attempts, milliseconds: 0, last: *last },
             wait => wait.clone(),
         }
     }
@@ -251,6 +252,8 @@ pub enum Wait {
         attempts: u32,
         /// When the next one comes.
         milliseconds: u64,
+        /// Where the last one failed, and how.
+        last: Option<(HostId, Exit)>,
     },
     /// It fits nowhere; any host that loses its reason releases it.
     NoRoom(Vec<(HostId, Unfit)>),
@@ -258,6 +261,8 @@ pub enum Wait {
     GaveUp {
         /// How many starts failed.
         attempts: u32,
+        /// Where the last one failed, and how.
+        last: Option<(HostId, Exit)>,
     },
     /// After a forced recovery each host must say first what it runs, or be proven dead.
     Recovering(Vec<HostId>),

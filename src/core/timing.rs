@@ -87,6 +87,8 @@ pub struct Timing {
     pub retry_base: Duration,
     /// No retry waits longer than this.
     pub retry_max: Duration,
+    /// A VM that crashes sooner after its start was not started with success: that was one more failed start.
+    pub steady: Duration,
     /// A start refused by a lock is tried again after this.
     pub lock_retry: Duration,
     /// A VM that should run and does not is alerted about after this.
@@ -166,6 +168,7 @@ impl Timing {
             unanswered: ms(30_000),
             retry_base: ms(500),
             retry_max: ms(20_000),
+            steady: ms(60_000),
             lock_retry: ms(2_000),
             alert_after: ms(10_000),
             stop_patience: ms(45_000),
@@ -255,6 +258,8 @@ impl Timing {
             ("election_tick ≤ round_interval", self.election_tick, self.round_interval),
             ("heartbeat ≤ oldest_ack", self.heartbeat, self.oldest_ack),
             ("suspect ≤ reboot_watch", self.suspect, self.reboot_watch),
+            // Else a VM that lasts a little longer than that would be restarted without a pause, for ever.
+            ("retry_max ≤ steady", self.retry_max, self.steady),
             ("fence_after ≤ agent_patience", self.fence_after, self.agent_patience),
             // Less would make it worse for an agent to say that it ends than to die.
             ("agent_patience ≤ agent_absence", self.agent_patience, self.agent_absence),

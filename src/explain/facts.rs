@@ -127,6 +127,7 @@ pub fn exit(exit: Exit) -> &'static str {
         Exit::Locked => "its lock was held by another",
         Exit::ByPerson => "the guest powered itself off, or a person stopped it",
         Exit::Crashed => "it crashed",
+        Exit::CrashedSoon => "it crashed soon after its start",
         Exit::Ordered => "it was stopped by order",
         Exit::HostShutdown => "the host was shut down",
         Exit::LeaseEnded => "the host's lease ended",

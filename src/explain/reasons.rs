@@ -1,8 +1,9 @@
 //! Proofs, waits, refusals and alerts in words.
 
-use crate::core::ids::DatastoreId;
+use crate::core::ids::{DatastoreId, HostId};
+use crate::core::message::Exit;
 use crate::core::reason::{Alert, NoProof, Proof, Refusal, StorageTrouble, Unfit, Wait};
-use crate::explain::Names;
+use crate::explain::{Names, exit};
 use crate::words::{format_duration, listed};
 use std::time::Duration;
 
@@ -45,20 +46,33 @@ pub fn wait(wait: &Wait, names: &dyn Names) -> String {
             format!("waits: {} does not say how it fares there, and is asked again", names.host(*host))
         }
         Wait::Locked => "waits: its lock is held by another".to_owned(),
-        Wait::Retry { attempts, milliseconds } => {
-            format!("waits {} before the next try, {attempts} starts failed", millis(*milliseconds))
+        Wait::Retry { attempts, milliseconds, last } => {
+            format!("waits {} before the next try: {}", millis(*milliseconds), failed(*attempts, *last, names))
         }
         Wait::NoRoom(hosts) => {
             let each: Vec<String> =
                 hosts.iter().map(|(host, why)| format!("{} {}", names.host(*host), unfit(why, names))).collect();
             format!("fits nowhere: {}", listed(&each, "and"))
         }
-        Wait::GaveUp { attempts } => format!("was given up after {attempts} failed starts"),
+        Wait::GaveUp { attempts, last } => {
+            format!(
+                "was given up: {}; a person's start, or a host that joins, begins anew",
+                failed(*attempts, *last, names)
+            )
+        }
         Wait::Recovering(hosts) => {
             let hosts: Vec<String> = hosts.iter().map(|host| names.host(*host)).collect();
             format!("waits: {} must first say what runs there, or be proven dead", listed(&hosts, "and"))
         }
         Wait::Moving { from, to } => format!("is being moved from {} to {}", names.host(*from), names.host(*to)),
+    }
+}
+
+fn failed(attempts: u32, last: Option<(HostId, Exit)>, names: &dyn Names) -> String {
+    let count = if attempts == 1 { "1 start failed".to_owned() } else { format!("{attempts} starts failed") };
+    match last {
+        Some((host, how)) => format!("{count}, the last one on {}: {}", names.host(host), exit(how)),
+        None => count,
     }
 }
 

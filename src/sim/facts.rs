@@ -126,11 +126,11 @@ pub fn wait(wait: &Wait, names: &NameList) -> Value {
             value["epoch"] = json!(epoch.to_string());
         }
         Wait::Unknown { host } => value["host"] = json!(names.host(*host)),
-        Wait::Retry { attempts, milliseconds } => {
+        Wait::Retry { attempts, milliseconds, .. } => {
             value["attempts"] = json!(attempts);
             value["retry_in_ms"] = json!(milliseconds);
         }
-        Wait::GaveUp { attempts } => value["attempts"] = json!(attempts),
+        Wait::GaveUp { attempts, .. } => value["attempts"] = json!(attempts),
         Wait::Recovering(hosts) => value["hosts"] = hosts.iter().map(|host| json!(names.host(*host))).collect(),
         Wait::Moving { from, to } => {
             value["from"] = json!(names.host(*from));

@@ -98,7 +98,7 @@ mod tests {
     fn a_value_knows_its_kind() {
         assert_eq!(kind_of(&Refusal::Unfit(Unfit::Busy)), "unfit");
         assert_eq!(kind_of(&Wait::Proof(Vec::new())), "proof");
-        assert_eq!(kind_of(&Wait::Retry { attempts: 1, milliseconds: 2 }), "retry");
+        assert_eq!(kind_of(&Wait::Retry { attempts: 1, milliseconds: 2, last: None }), "retry");
         assert_eq!(kind_of(&Alert::NoMajority), "no-majority");
     }
 }

@@ -5,6 +5,7 @@ use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::core::message::{Exit, Presence, VmCondition};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
+use std::time::Duration;
 
 /// A VM that is here, was here, or may yet come to be.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub(super) struct LocalVm {
     pub(super) expected_until: Option<Instant>,
     /// Since when it is being started, or asked to stop.
     pub(super) since: Instant,
+    /// When it was seen to run for the first time after this agent had ordered its start.
+    pub(super) came_up: Option<Instant>,
     /// When it was last asked to stop.
     pub(super) asked: Instant,
     /// The version of the report that tells of its present condition.
@@ -56,6 +59,7 @@ impl LocalVm {
             accounting: false,
             expected_until: None,
             since: now,
+            came_up: None,
             asked: now,
             changed: 0,
         }
@@ -98,6 +102,19 @@ impl LocalVm {
     /// Whether it was ordered, and nothing of it has been seen yet.
     pub(super) fn is_coming_up(&self) -> bool {
         self.in_flight && matches!(self.presence, LocalPresence::Starting | LocalPresence::Unknown)
+    }
+
+    /// A process of it runs.
+    pub(super) fn note_running(&mut self, now: Instant) {
+        if self.is_coming_up() {
+            self.came_up = Some(now);
+        }
+    }
+
+    /// Whether it ran here for too short a time to count as started. How long one has run that an earlier run of the
+    /// agent had started, or that came here alive, is not known: that one is not held against it.
+    pub(super) fn has_just_come_up(&self, now: Instant, steady: Duration) -> bool {
+        self.came_up.is_some_and(|came_up| now.since(came_up) < steady)
     }
 
     pub(super) fn is_gone(&self) -> bool {

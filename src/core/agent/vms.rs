@@ -180,6 +180,9 @@ impl Agent {
             actions.push(Action::Save(Box::new(self.store.clone())));
         }
         let Some(local) = self.vms.get_mut(&vm) else { return };
+        if state == ProcessState::Executing {
+            local.note_running(now);
+        }
         if state == ProcessState::Executing && local.call.is_none() {
             local.in_flight = false;
         }
@@ -190,7 +193,7 @@ impl Agent {
     }
 
     fn not_seen(&mut self, now: Instant, vm: VmId, number: u64, view: &View, actions: &mut Vec<Action>) {
-        let deadline = self.timing.call_deadline;
+        let (deadline, steady) = (self.timing.call_deadline, self.timing.steady);
         let Some(local) = self.vms.get_mut(&vm) else { return };
         if !local.is_settled_by(number, view, vm, now) {
             let late = local.presence == LocalPresence::Starting && now.since(local.since) > deadline;
@@ -211,6 +214,7 @@ impl Agent {
         let exit = told.unwrap_or(match ended {
             _ if self.shutting_down => Exit::HostShutdown,
             Ended::GuestPoweroff | Ended::Destroyed => Exit::ByPerson,
+            Ended::Crashed | Ended::Unknown if local.has_just_come_up(now, steady) => Exit::CrashedSoon,
             Ended::Crashed => Exit::Crashed,
             Ended::Moved => Exit::Moved,
             Ended::Unknown if failed_start => Exit::StartFailed,
@@ -275,6 +279,7 @@ impl Agent {
         match outcome {
             Outcome::Done if local.killing => actions.push(Action::Kill(vm)),
             Outcome::Done => {
+                local.note_running(now);
                 local.in_flight = false;
                 local.presence = LocalPresence::Running;
                 self.touch(now, vm);

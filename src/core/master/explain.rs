@@ -11,6 +11,9 @@ use crate::core::state::{Armed, Response, Role, Standing, Vm};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+/// After so many failed starts in a row people are told, however short the waits in between.
+const FAILURES_TO_ALERT: u32 = 3;
+
 impl Master {
     /// What a VM waits for.
     pub fn wait(&self, cx: &Context<'_>, id: VmId) -> Wait {
@@ -122,7 +125,7 @@ impl Master {
 
     fn wait_for_place(&self, cx: &Context<'_>, id: VmId, vm: &Vm) -> Wait {
         if vm.gave_up {
-            return Wait::GaveUp { attempts: vm.attempts };
+            return Wait::GaveUp { attempts: vm.attempts, last: vm.failed_on };
         }
         if vm.definition.response == Response::Leave && vm.started_before {
             return Wait::LeftAlone;
@@ -135,7 +138,7 @@ impl Master {
         if vm.attempts == 0 && milliseconds > 0 {
             return Wait::Locked;
         }
-        Wait::Retry { attempts: vm.attempts, milliseconds }
+        Wait::Retry { attempts: vm.attempts, milliseconds, last: vm.failed_on }
     }
 
     /// Whether it is said of the host, and not of each of its VMs, that nobody hears of them.
@@ -168,7 +171,9 @@ impl Master {
             }
             let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected) && !self.is_missed(&wait);
             let Some(chase) = self.recovery.chases.get_mut(&vm) else { continue };
-            if matters && !chase.alerted && cx.now.since(chase.since) > late {
+            // One that comes up and crashes, over and over, never waits for long.
+            let keeps_failing = matches!(wait, Wait::Retry { attempts: FAILURES_TO_ALERT, .. });
+            if matters && !chase.alerted && (keeps_failing || cx.now.since(chase.since) > late) {
                 chase.alerted = true;
                 out.note(Note::Alert(Alert::Waiting { vm, wait }));
             }

@@ -85,6 +85,7 @@ impl Master {
                 None => {
                     self.recovery.chases.remove(&id);
                     self.recovery.unplaced.remove(&id);
+                    self.alerted.remove(&Alert::GaveUp { vm: id });
                 }
                 Some(vm) => {
                     self.follow(cx, id, vm);

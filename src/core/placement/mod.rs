@@ -92,12 +92,13 @@ impl<'a> Demand<'a> {
     pub fn of(state: &'a ClusterState, vm: &'a Vm) -> Demand<'a> {
         // Older proofs tell of losses that are long past, and a host that let the VM go of itself is no loss.
         let lost = vm.proofs.last().filter(|proof| !matches!(proof.proof, Proof::Released { .. }));
-        let lost_on = lost.map(|proof| proof.host).into_iter().chain(vm.holders.keys().copied()).chain(vm.failed_on);
+        let failed_on = vm.failed_on.map(|(host, _)| host);
+        let lost_on = lost.map(|proof| proof.host).into_iter().chain(vm.holders.keys().copied()).chain(failed_on);
         let domains = lost_on.filter_map(|host| Some(state.hosts.get(&host)?.failure_domain.as_str()));
         Demand {
             definition: &vm.definition,
             seat: vm.seat.or(vm.definition.home),
-            avoid: vm.failed_on,
+            avoid: failed_on,
             first_start: !vm.started_before,
             exclude: vm.holders.keys().copied().collect(),
             lost_in: domains.filter(|domain| !domain.is_empty()).collect(),

@@ -114,6 +114,7 @@ impl ClusterState {
         for (id, vm) in self.vms.iter_mut().filter(|(_, vm)| vm.gave_up) {
             vm.gave_up = false;
             vm.attempts = 0;
+            vm.attempts_before = 0;
             vm.version += 1;
             changes.push(Change::Vm(*id));
         }
@@ -318,6 +319,11 @@ pub(super) fn remove_holder(vm: &mut Vm, host: HostId, proof: Proof) {
     let surplus = vm.proofs.len().saturating_sub(PROOFS_KEPT);
     vm.proofs.drain(..surplus);
     vm.version += 1;
+    if matches!(role, Role::Running | Role::Outgoing) {
+        // However it ended: only who crashes soon after the start goes on counting.
+        vm.attempts_before = 0;
+        vm.failed_on = None;
+    }
     if breaks(Sabotage::OneProofIsEnough) {
         vm.holders.clear();
     }

@@ -20,7 +20,7 @@ use crate::core::ids::{
     Address, Authority, BootId, ClusterGeneration, ConfigVersion, DatastoreId, Epoch, FenceId, Fingerprint, Generation,
     HostId, Incarnation, LogIndex, NetworkId, SocketAddr, Ticket, VmId, VoterId,
 };
-use crate::core::message::Guards;
+use crate::core::message::{Exit, Guards};
 use crate::core::reason::{JudgeCause, Proof};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -291,8 +291,10 @@ pub struct Vm {
     pub holders: BTreeMap<HostId, Holder>,
     /// Failed starts since it last ran.
     pub attempts: u32,
-    /// Where the last start failed.
-    pub failed_on: Option<HostId>,
+    /// Those that came before its present run, which count as long as it may crash soon after its start like these.
+    pub attempts_before: u32,
+    /// Where the last start failed, and how.
+    pub failed_on: Option<(HostId, Exit)>,
     /// Whether it was given up.
     pub gave_up: bool,
     /// The version of what hosts must know in which its protection or response last changed.

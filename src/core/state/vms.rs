@@ -22,6 +22,7 @@ impl Vm {
             epoch: Epoch::NONE,
             holders: BTreeMap::new(),
             attempts: 0,
+            attempts_before: 0,
             failed_on: None,
             gave_up: false,
             config: Default::default(),
@@ -36,6 +37,7 @@ impl Vm {
     fn intend(&mut self, want: Want) {
         self.intent = Intent { want, version: self.intent.version + 1 };
         self.attempts = 0;
+        self.attempts_before = 0;
         self.gave_up = false;
         self.unspoken = false;
     }
@@ -190,8 +192,7 @@ impl ClusterState {
                 if came {
                     holder.role = Role::Running;
                     vm.seat = Some(host);
-                    vm.attempts = 0;
-                    vm.failed_on = None;
+                    vm.attempts_before = std::mem::take(&mut vm.attempts);
                     vm.version += 1;
                     self.lock_proves(seen.vm, host);
                 }
@@ -239,12 +240,13 @@ impl ClusterState {
         if holder.boot != source.boot || if accounted { config < vm.config } else { refuses < holder.epoch } {
             return Ok(());
         }
+        let before = vm.attempts.max(vm.attempts_before);
         remove_holder(vm, source.host, Proof::Released { refuses });
         match exit {
             _ if accounted => {}
-            Exit::StartFailed => {
-                vm.attempts += 1;
-                vm.failed_on = Some(source.host);
+            Exit::StartFailed | Exit::CrashedSoon => {
+                vm.attempts = before.saturating_add(1);
+                vm.failed_on = Some((source.host, exit));
             }
             // While a migration is under way the VM may live at the other end: a person's stop empties both.
             Exit::ByPerson if vm.holders.is_empty() && vm.intent.want == Want::Running => {
