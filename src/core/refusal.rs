@@ -1,5 +1,6 @@
 //! Why something was refused.
 
+use crate::core::ids::{HostId, VmId};
 use crate::core::reason::Unfit;
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +63,15 @@ pub enum Refusal {
     Votes,
     /// Something else still refers to it.
     InUse,
+    /// A process of it still runs on this host.
+    StillRuns(HostId),
+    /// By its name or its definition it is a VM that runs already, under no protection: a second one is not wanted.
+    RunsUnprotected {
+        /// Which.
+        vm: VmId,
+        /// Where.
+        host: HostId,
+    },
 }
 
 impl Refusal {
@@ -95,6 +105,8 @@ impl Refusal {
             Refusal::NotInvited => "not-invited",
             Refusal::Votes => "votes",
             Refusal::InUse => "in-use",
+            Refusal::StillRuns(_) => "still-runs",
+            Refusal::RunsUnprotected { .. } => "runs-unprotected",
             Refusal::Unfit(_) => "unfit",
         }
     }

@@ -16,6 +16,10 @@ pub trait Names {
     fn network(&self, id: NetworkId) -> String;
     /// A fence device's name.
     fn fence(&self, id: FenceId) -> String;
+    /// By what the hypervisor knows a VM.
+    fn uuid(&self, _id: VmId) -> Option<u128> {
+        None
+    }
     /// What a VM needs of a host.
     fn feature(&self, id: FeatureId) -> String {
         id.to_string()
@@ -37,6 +41,11 @@ impl Names for ClusterState {
         let present = self.vms.get(&id).map(|vm| &vm.definition.name);
         let name = present.or_else(|| self.registry.former.vms.get(&id).map(|vm| &vm.name));
         name.cloned().unwrap_or_else(|| removed(self.vms.values().map(|vm| &vm.definition.name), id))
+    }
+
+    fn uuid(&self, id: VmId) -> Option<u128> {
+        let present = self.vms.get(&id).map(|vm| vm.definition.uuid);
+        present.or_else(|| self.registry.former.vms.get(&id).map(|vm| vm.uuid))
     }
 
     fn datastore(&self, id: DatastoreId) -> String {
@@ -71,6 +80,8 @@ pub struct NameList {
     pub networks: BTreeMap<NetworkId, String>,
     /// Fence devices.
     pub fences: BTreeMap<FenceId, String>,
+    /// By what hypervisors know VMs.
+    pub uuids: BTreeMap<VmId, u128>,
 }
 
 impl NameList {
@@ -80,12 +91,14 @@ impl NameList {
         let former = &registry.former;
         let hosts = state.hosts.iter().map(|(id, host)| (*id, host.name.clone()));
         let vms = state.vms.iter().map(|(id, vm)| (*id, vm.definition.name.clone()));
+        let uuids = state.vms.iter().map(|(id, vm)| (*id, vm.definition.uuid));
         let fences = registry.fences.iter().map(|(id, entry)| (*id, entry.name.clone()));
         NameList {
             hosts: former.hosts.iter().map(|(id, name)| (*id, name.clone())).chain(hosts).collect(),
             vms: former.vms.iter().map(|(id, vm)| (*id, vm.name.clone())).chain(vms).collect(),
             datastores: registry.datastores.iter().map(|(id, named)| (*id, named.name.clone())).collect(),
             networks: registry.networks.iter().map(|(id, named)| (*id, named.name.clone())).collect(),
+            uuids: former.vms.iter().map(|(id, vm)| (*id, vm.uuid)).chain(uuids).collect(),
             fences: former.fences.iter().map(|(id, name)| (*id, name.clone())).chain(fences).collect(),
         }
     }
@@ -98,6 +111,10 @@ impl Names for NameList {
 
     fn vm(&self, id: VmId) -> String {
         self.vms.get(&id).cloned().unwrap_or_else(|| removed(self.vms.values(), id))
+    }
+
+    fn uuid(&self, id: VmId) -> Option<u128> {
+        self.uuids.get(&id).copied()
     }
 
     fn datastore(&self, id: DatastoreId) -> String {

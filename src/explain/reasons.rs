@@ -151,6 +151,18 @@ pub fn refusal(refusal: &Refusal, names: &dyn Names) -> String {
         Refusal::NotInvited => "the invitation was used, taken back, or never given",
         Refusal::Votes => "a voter lives there and must move first",
         Refusal::InUse => "something else still refers to it",
+        Refusal::StillRuns(host) => {
+            let host = names.host(*host);
+            return format!("it still runs on {host}: nobody would know it any more; end it there, or protect it again");
+        }
+        Refusal::RunsUnprotected { vm, host } => {
+            let (name, host) = (names.vm(*vm), names.host(*host));
+            let uuid = names.uuid(*vm).map(|uuid| format!(" {}", uuid::Uuid::from_u128(uuid))).unwrap_or_default();
+            return format!(
+                "{name} runs on {host} already, under no protection, and this would be a second one: to protect that one, \
+                 give its UUID{uuid}"
+            );
+        }
         Refusal::Unfit(why) => return format!("the host {}", unfit(why, names)),
     };
     text.to_owned()

@@ -130,6 +130,7 @@ impl WorldSpec {
             datastores: self.datastores.iter().map(|(id, datastore)| (*id, datastore.name.clone())).collect(),
             networks: self.networks.clone(),
             fences: self.fences.iter().map(|(id, fence)| (*id, fence.name.clone())).collect(),
+            uuids: BTreeMap::new(),
         }
     }
 }

@@ -157,3 +157,30 @@ async fn a_long_list_comes_in_parts() {
     assert_eq!(unknown.code(), Some("not-found"));
     rig.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_unprotected_is_neither_forgotten_nor_started_a_second_time() {
+    let rig = Rig::with_vms(2, |_| {}).await;
+    let vm = rig.vms().await.into_iter().find(|vm| vm.name == "vm-1").unwrap();
+    let host = vm.host.clone().unwrap();
+    rig.post("/v1/vms/vm-1/unprotect", nothing()).await.unwrap();
+    // Until every host has said what runs there, it is refused for that reason.
+    let refused = |cluster| async move {
+        let client = Cluster::client(cluster).await?;
+        let error = client.delete("/v1/vms/vm-1", &Note::default()).await.expect_err("it runs");
+        Ok(error.code() == Some("still-runs"))
+    };
+    rig.must(rig.cluster.until("the removal of what runs to be refused", refused).await);
+    // The same disk, under another name and another UUID.
+    let body = |name: &str, uuid: Option<uuid::Uuid>| {
+        let definition = format!("disk = {:?}\nlock = false\n", rig.cluster.disk("vm-1"));
+        json!({ "name": name, "uuid": uuid, "memory_mib": 64, "millicores": 10, "definition": definition, "start": true })
+    };
+    let second = rig.post("/v1/vms", body("other", None)).await.expect_err("there would be two");
+    assert_eq!(second.code(), Some("runs-unprotected"));
+    assert!(second.to_string().contains(&host) && second.to_string().contains(&vm.uuid.to_string()), "{second}");
+    rig.post("/v1/vms", body("vm-1", Some(vm.uuid))).await.unwrap();
+    rig.must(holdfast::demo::all_run(&rig.cluster, 2).await);
+    assert_eq!(rig.starts("vm-1"), 1);
+    rig.end().await;
+}

@@ -197,7 +197,7 @@ impl Agent {
             if known.protection == Protection::None {
                 self.store.protected.remove(vm);
                 self.store.journal.remove(vm);
-                self.vms.remove(vm);
+                self.becomes_stranger(now, *vm);
                 self.definitions.forget(*vm);
             } else if self.store.protected.insert(*vm, *known).is_none() {
                 self.account_for(now, *vm, actions);
@@ -206,12 +206,25 @@ impl Agent {
         if update.base.0 == 0 {
             // That is all there is: what is not named is protected no more.
             let protected = &self.store.protected;
-            self.vms.retain(|vm, _| protected.contains_key(vm));
+            let others: Vec<VmId> = self.vms.keys().filter(|vm| !protected.contains_key(vm)).copied().collect();
+            for vm in others {
+                self.becomes_stranger(now, vm);
+            }
+            let protected = &self.store.protected;
             self.store.journal.retain(|vm, _| protected.contains_key(vm));
         }
         if arms {
             // Until now the hook let everyone pass, so anything may be on its way up.
             self.account_for_all(now, actions);
+        }
+    }
+
+    /// A VM is not protected any more: what runs of it is told of as a stranger, together with this knowledge.
+    fn becomes_stranger(&mut self, now: Instant, vm: VmId) {
+        let runs = self.vms.remove(&vm).is_some_and(|local| !local.is_gone());
+        if runs && !self.reports.strangers.contains(&vm) {
+            self.reports.strangers.push(vm);
+            self.next_report(now);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::core::message::{Message, Order, OrderKind};
 use crate::core::placement::{Candidate, Demand, fits, usage};
 use crate::core::reason::{HostState, JudgeCause, Proof, Refusal};
 use crate::core::record::{DatastoreOp, VmEpoch};
-use crate::core::state::{Armed, Isolation, Role, Standing};
+use crate::core::state::{Armed, Isolation, Role, Standing, VmDefinition};
 use crate::core::time::Instant;
 use std::time::Duration;
 
@@ -57,11 +57,11 @@ impl Master {
             Request::Move { vm, to } => self.move_command(cx, vm, to),
             Request::Protect(definition) => {
                 let id = cx.state.number_of(&definition);
-                let runs = self.hosts.iter().any(|host| host.reports.strangers.contains(&id));
-                Ok(Command::Protect { definition, runs })
+                self.refuse_a_second(cx, id, &definition)?;
+                Ok(Command::Protect { definition, runs: self.runs_unprotected(id).is_some() })
             }
             Request::Unprotect(vm) => protected(vm).map(|_| Command::Unprotect { vm }),
-            Request::Remove(vm) => Ok(Command::Remove { vm }),
+            Request::Remove(vm) => self.remove_command(cx, vm),
             Request::Arm => Ok(Command::Arm),
             Request::Disarm => Ok(Command::Disarm),
             Request::RearmAfter(after) => Ok(Command::RearmAfter(after.map(milliseconds))),
@@ -79,6 +79,44 @@ impl Master {
             // There is a majority, so nothing is to be recovered.
             Request::Recover { .. } => Err(Refusal::NothingToDo),
         }
+    }
+
+    /// The host that last said that it runs this VM, which is not protected.
+    fn runs_unprotected(&self, vm: VmId) -> Option<HostId> {
+        self.hosts.iter().find(|host| host.reports.strangers.contains(&vm)).map(|host| host.life.host)
+    }
+
+    /// What runs is not forgotten: nobody would know it again, and who protects it anew would have it started twice.
+    fn remove_command(&self, cx: &Context<'_>, vm: VmId) -> Result<Command, Refusal> {
+        let untold = |host: &super::judge::Watched| {
+            let heard = cx.ears.of_boot(host.life.host, host.life.boot).map(|heard| heard.heartbeat);
+            heard.is_some_and(|beat| cx.state.is_admitted(host.life) && beat.report > host.reports.newest(beat.session))
+        };
+        if let Some(host) = self.runs_unprotected(vm) {
+            return Err(Refusal::StillRuns(host));
+        }
+        // Each must have told what runs on it since it learnt that the protection ended.
+        if cx.state.vms.contains_key(&vm) && self.hosts.iter().any(untold) {
+            return Err(Refusal::ConfigBehind);
+        }
+        Ok(Command::Remove { vm })
+    }
+
+    /// A VM that runs unprotected, and is known by its name or its definition, is not to be started a second time under
+    /// another UUID.
+    fn refuse_a_second(&self, cx: &Context<'_>, id: VmId, definition: &VmDefinition) -> Result<(), Refusal> {
+        let former = &cx.state.registry.former.vms;
+        let is_same = |other: &VmId| {
+            let named = former.get(other).is_some_and(|vm| vm.name == definition.name);
+            let payload = cx.state.vms.get(other).map(|vm| &vm.definition.payload);
+            named || payload.is_some_and(|payload| !payload.is_empty() && *payload == definition.payload)
+        };
+        for host in &self.hosts {
+            if let Some(vm) = host.reports.strangers.iter().find(|other| **other != id && is_same(other)) {
+                return Err(Refusal::RunsUnprotected { vm: *vm, host: host.life.host });
+            }
+        }
+        Ok(())
     }
 
     fn move_command(&self, cx: &Context<'_>, id: VmId, to: HostId) -> Result<Command, Refusal> {
