@@ -63,6 +63,8 @@ pub enum Refusal {
     Votes,
     /// Something else still refers to it.
     InUse,
+    /// The request's name was given to another request before.
+    OtherRequest,
     /// A process of it still runs on this host.
     StillRuns(HostId),
     /// By its name or its definition it is a VM that runs already, under no protection: a second one is not wanted.
@@ -105,6 +107,7 @@ impl Refusal {
             Refusal::NotInvited => "not-invited",
             Refusal::Votes => "votes",
             Refusal::InUse => "in-use",
+            Refusal::OtherRequest => "other-request",
             Refusal::StillRuns(_) => "still-runs",
             Refusal::RunsUnprotected { .. } => "runs-unprotected",
             Refusal::Unfit(_) => "unfit",

@@ -151,6 +151,7 @@ pub fn refusal(refusal: &Refusal, names: &dyn Names) -> String {
         Refusal::NotInvited => "the invitation was used, taken back, or never given",
         Refusal::Votes => "a voter lives there and must move first",
         Refusal::InUse => "something else still refers to it",
+        Refusal::OtherRequest => "another request was made under this name before: ask again under a new one",
         Refusal::StillRuns(host) => {
             let host = names.host(*host);
             return format!("it still runs on {host}: nobody would know it any more; end it there, or protect it again");

@@ -126,14 +126,14 @@ impl ClusterState {
 
     /// A person's will, once: who asks again because the answer was lost is told that it was done.
     fn heed(&mut self, vm: VmId, want: Want, request: Ticket, changes: &mut Vec<Change>) -> Result<(), Refusal> {
-        if self.heeded.contains(&request) {
-            return Ok(());
+        if let Some((_, other, wish)) = self.heeded.iter().find(|(heeded, ..)| *heeded == request) {
+            return if (*other, *wish) == (vm, want) { Ok(()) } else { Err(Refusal::OtherRequest) };
         }
         self.intend(vm, want, changes)?;
         if self.heeded.len() >= HEEDED_KEPT {
             self.heeded.pop_front();
         }
-        self.heeded.push_back(request);
+        self.heeded.push_back((request, vm, want));
         Ok(())
     }
 
@@ -274,6 +274,20 @@ mod tests {
         assert_eq!(ask(2, Want::Running, 11), Some(Want::Running));
         assert_eq!(ask(3, Want::Stopped, 10), Some(Want::Running));
         assert_eq!(ask(4, Want::Stopped, 12), Some(Want::Stopped));
+    }
+
+    #[test]
+    fn a_request_is_what_it_first_asked_and_no_other() {
+        let mut state = armed();
+        state.vms.insert(VmId(2), Vm::new(VmDefinition::plain(VmId(2)), Want::Stopped));
+        let mut ask = |index, vm, want| {
+            state.apply(LogIndex(index), &Command::Intend { vm, want, request: Ticket(10) }).refused
+        };
+        assert_eq!(ask(1, VM, Want::Stopped), None);
+        assert_eq!(ask(2, VM, Want::Stopped), None);
+        assert_eq!(ask(3, VM, Want::Killed), Some(Refusal::OtherRequest));
+        assert_eq!(ask(4, VmId(2), Want::Stopped), Some(Refusal::OtherRequest));
+        assert_eq!((state.wants(VM), state.vms[&VmId(2)].intent.version), (Some(Want::Stopped), 0));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub use former::Former;
 pub use registry::{Access, FenceEntry, Identity, Invitation, Named, Newcomer, Registration, Registry, Right, Secret};
 pub use shape::Shape;
 
+use crate::core::command::Want;
 use crate::core::ids::{
     Address, Authority, BootId, ClusterGeneration, ConfigVersion, DatastoreId, Epoch, FenceId, Fingerprint, Generation,
     HostId, Incarnation, LogIndex, NetworkId, SocketAddr, Ticket, VmId, VoterId,
@@ -62,8 +63,8 @@ pub struct ClusterState {
     pub next_epoch: u64,
     /// What people have named, and who may speak.
     pub registry: Registry,
-    /// The last requests that changed what people want, the youngest last.
-    pub heeded: VecDeque<Ticket>,
+    /// The last requests that changed what people want, the youngest last, each with what it asked.
+    pub heeded: VecDeque<(Ticket, VmId, Want)>,
 }
 
 /// So many requests are remembered.
@@ -315,7 +316,7 @@ pub struct Vm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intent {
     /// The will.
-    pub want: super::command::Want,
+    pub want: Want,
     /// Grows with each change.
     pub version: u64,
 }
