@@ -228,6 +228,8 @@ pub struct VmCondition {
     pub epoch: Epoch,
     /// How it fares.
     pub presence: Presence,
+    /// For how long it has been gone, in milliseconds, where it is gone and that is known: for the history.
+    pub gone_milliseconds: u64,
 }
 
 /// How a VM fares on a host.

@@ -154,7 +154,9 @@ pub fn refusal(refusal: &Refusal, names: &dyn Names) -> String {
         Refusal::OtherRequest => "another request was made under this name before: ask again under a new one",
         Refusal::StillRuns(host) => {
             let host = names.host(*host);
-            return format!("it still runs on {host}: nobody would know it any more; end it there, or protect it again");
+            return format!(
+                "it still runs on {host}: nobody would know it any more; end it there, or protect it again"
+            );
         }
         Refusal::RunsUnprotected { vm, host } => {
             let (name, host) = (names.vm(*vm), names.host(*host));

@@ -74,7 +74,8 @@ fn heartbeat() -> Message {
 }
 
 fn conditions() -> Vec<VmCondition> {
-    let condition = |vm, presence| VmCondition { vm: VmId(vm), epoch: epoch(u64::from(vm) + 1), presence };
+    let condition =
+        |vm, presence| VmCondition { vm: VmId(vm), epoch: epoch(u64::from(vm) + 1), presence, gone_milliseconds: 0 };
     vec![condition(1, Presence::Running), condition(4, Presence::Unknown)]
 }
 

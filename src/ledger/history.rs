@@ -1,7 +1,10 @@
 //! What the facts mean: when a VM or host was up, down or unseen, and how long each stage of a recovery took.
 //!
 //! The reading is cautious in both directions. A VM on a host that went silent counts as down from the last sign of
-//! that host, not from the moment at which somebody noticed; what nobody could see is neither up nor down, but unseen.
+//! that host, not from the moment at which somebody noticed; what nobody could see is neither up nor down, but unseen,
+//! unless it is proven afterwards that the VM had ended: then it was down from the last sign on. A VM that should run is
+//! down unplanned as long as it does not, whether it ever ran or not; only a start that succeeds at once is a part of
+//! what a person planned.
 
 use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
@@ -12,7 +15,13 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// While no master was there for less than this, agents and heartbeats bridged the gap.
-const BLIND_FROM: u64 = 30_000;
+const BLIND_FROM: i64 = 30_000;
+/// A start that a person asked for, and that comes about within this, was no failure.
+const PROMPT: i64 = 60_000;
+/// Who was silent from the first moment of a master on may have been so while there was none.
+const HEARD_AT_ONCE: i64 = 2_000;
+/// When there is a master again, who rebooted meanwhile is back within this, if it was not judged before.
+const BACK_WITHIN: i64 = 60_000;
 
 /// How something fared for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,8 +80,8 @@ pub struct History {
     hosts: BTreeMap<HostId, Vec<Span>>,
     /// Hosts that were judged and have not been admitted since: their last sign, and the judgement.
     judged: BTreeMap<HostId, (i64, i64)>,
-    /// When nobody could see.
-    blind: Vec<(i64, i64)>,
+    /// When there was no master.
+    masterless: Vec<(i64, i64)>,
     recoveries: Vec<Recovery>,
 }
 
@@ -83,6 +92,10 @@ struct Track {
     wanted: bool,
     runs_on: BTreeSet<HostId>,
     fall: Option<Fall>,
+    /// When a host last said that it runs.
+    seen_at: i64,
+    /// Since when a person wants a start that has not come about yet, nor failed.
+    asked_at: Option<i64>,
 }
 
 /// A VM that went down and is not up yet.
@@ -107,6 +120,22 @@ impl Track {
         if self.spans.last().map(|last| last.condition) != Some(condition) {
             self.spans.push(Span { from, condition });
         }
+    }
+
+    /// A person wants it to run, and it does not. What is not over soon was never planned.
+    fn ask(&mut self, at: i64) {
+        if self.runs_on.is_empty() && self.condition() == Some(Condition::Planned) {
+            self.asked_at = Some(at);
+            self.set(at, Some(Condition::Unplanned));
+        }
+    }
+
+    /// It runs: a start that came about at once was a part of what was planned.
+    fn rise(&mut self, at: i64) {
+        if let Some(asked_at) = self.asked_at.take().filter(|asked_at| at.saturating_sub(*asked_at) <= PROMPT) {
+            self.set(asked_at, Some(Condition::Planned));
+        }
+        self.set(at, Some(Condition::Up));
     }
 
     fn condition(&self) -> Option<Condition> {
@@ -136,8 +165,8 @@ impl History {
                 self.host_judged(at, *host, *silent_milliseconds, *planned);
             }
             What::HostLeft { host } => push(self.hosts.entry(*host).or_default(), at, None),
-            What::MasterBegan { blind_milliseconds, .. } if *blind_milliseconds >= BLIND_FROM => {
-                self.blind.push((at.saturating_sub(signed(*blind_milliseconds)), at));
+            What::MasterBegan { blind_milliseconds, .. } if *blind_milliseconds > 0 => {
+                self.masterless.push((at.saturating_sub(signed(*blind_milliseconds)), at));
             }
             what => {
                 if let Some(vm) = what.vm() {
@@ -151,8 +180,11 @@ impl History {
         let last_sign = at.saturating_sub(signed(silent));
         self.judged.insert(host, (last_sign, at));
         let condition = if planned { Condition::Planned } else { Condition::Unplanned };
-        push(self.hosts.entry(host).or_default(), last_sign, Some(condition));
+        let spans = self.hosts.entry(host).or_default();
+        let host_seen = spans.last().map_or(last_sign, |span| span.from);
+        push(spans, last_sign_of(&self.masterless, last_sign, host_seen, HEARD_AT_ONCE), Some(condition));
         for track in self.vms.values_mut().filter(|track| track.runs_on.contains(&host) && track.runs_on.len() == 1) {
+            let last_sign = last_sign_of(&self.masterless, last_sign, track.seen_at, HEARD_AT_ONCE);
             track.set(last_sign, Some(if track.wanted { condition } else { Condition::Planned }));
             track.fall = Some(Fall {
                 from: Some(host),
@@ -174,6 +206,9 @@ impl History {
                 track.name.clone_from(name);
                 track.wanted = *want == Want::Running;
                 track.set(at, Some(Condition::Planned));
+                if track.wanted {
+                    track.ask(at);
+                }
             }
             What::VmUnprotected { .. } => {
                 track.runs_on.clear();
@@ -185,6 +220,10 @@ impl History {
                 if track.condition() == Some(Condition::Unplanned) && !track.wanted {
                     track.set(at, Some(Condition::Planned));
                 }
+                track.asked_at = None;
+                if track.wanted {
+                    track.ask(at);
+                }
                 if let (Some(fall), false) = (&mut track.fall, track.wanted) {
                     fall.meant = true;
                 }
@@ -194,10 +233,16 @@ impl History {
                     fall.placed_at = Some(at);
                 }
             }
-            What::VmGone { host, ran: true, proof, exit, planned, .. } => {
+            What::VmGone { ran: false, exit: Some(Exit::StartFailed | Exit::Locked), .. } => track.asked_at = None,
+            What::VmGone { host, ran: true, proof, exit, planned, ago_milliseconds, .. } => {
                 let was_last = track.runs_on.remove(host) && track.runs_on.is_empty();
                 if was_last {
-                    gone(track, at, *host, (*proof, *exit), *planned);
+                    let ended = at.saturating_sub(signed(*ago_milliseconds)).max(track.seen_at);
+                    // Nobody but the host itself can say that it ran on while there was no master.
+                    let is_told = matches!(proof, None | Some(Proof::Released { .. }));
+                    let ended =
+                        if is_told { ended } else { last_sign_of(&self.masterless, ended, track.seen_at, BACK_WITHIN) };
+                    gone(track, (at, ended), *host, (*proof, *exit), *planned);
                 }
             }
             What::VmUp { host, again, .. } => {
@@ -250,8 +295,18 @@ impl History {
     }
 
     fn blind_within(&self, from: i64, to: i64) -> i64 {
-        self.blind.iter().map(|(start, end)| (to.min(*end) - from.max(*start)).max(0)).sum()
+        let blind = self.masterless.iter().filter(|(start, end)| end.saturating_sub(*start) >= BLIND_FROM);
+        blind.map(|(start, end)| (to.min(*end) - from.max(*start)).max(0)).sum()
     }
+}
+
+/// When something gave its last sign that was not seen to live since `seen_at`. If a time without a master was over for no
+/// longer than `patience` by then, nobody knows of a sign since that began.
+fn last_sign_of(masterless: &[(i64, i64)], sign: i64, seen_at: i64, patience: i64) -> i64 {
+    let is_dark =
+        |(start, end): &&(i64, i64)| *start <= sign && sign <= end.saturating_add(patience) && seen_at <= *start;
+    let dark = masterless.iter().rev().find(is_dark);
+    dark.map_or(sign, |(start, _)| *start)
 }
 
 fn push(spans: &mut Vec<Span>, from: i64, condition: Option<Condition>) {
@@ -260,7 +315,13 @@ fn push(spans: &mut Vec<Span>, from: i64, condition: Option<Condition>) {
     *spans = track.spans;
 }
 
-fn gone(track: &mut Track, at: i64, host: HostId, (proof, exit): (Option<Proof>, Option<Exit>), planned: bool) {
+fn gone(
+    track: &mut Track,
+    (at, ended): (i64, i64),
+    host: HostId,
+    (proof, exit): (Option<Proof>, Option<Exit>),
+    planned: bool,
+) {
     match &mut track.fall {
         Some(fall) if fall.from == Some(host) => {
             fall.proven_at = Some(at);
@@ -269,10 +330,10 @@ fn gone(track: &mut Track, at: i64, host: HostId, (proof, exit): (Option<Proof>,
         }
         _ => {
             let condition = if planned || !track.wanted { Condition::Planned } else { Condition::Unplanned };
-            track.set(at, Some(condition));
+            track.set(ended, Some(condition));
             track.fall = Some(Fall {
                 from: Some(host),
-                down_at: at,
+                down_at: ended,
                 noticed_at: at,
                 proof,
                 exit,
@@ -287,6 +348,7 @@ fn gone(track: &mut Track, at: i64, host: HostId, (proof, exit): (Option<Proof>,
 fn up(track: &mut Track, at: i64, vm: VmId, host: HostId, again: bool) -> Option<Recovery> {
     let first = track.runs_on.insert(host) && track.runs_on.len() == 1;
     let fall = track.fall.take();
+    track.seen_at = at;
     if again {
         if let Some(fall) = fall {
             // It may have run all the time, or not: the host was out of sight.
@@ -296,7 +358,7 @@ fn up(track: &mut Track, at: i64, vm: VmId, host: HostId, again: bool) -> Option
         return None;
     }
     if first {
-        track.set(at, Some(Condition::Up));
+        track.rise(at);
     }
     let fall = fall.filter(|fall| !fall.meant)?;
     let proven = fall.proven_at?;

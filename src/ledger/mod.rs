@@ -169,6 +169,8 @@ pub enum What {
         exit: Option<Exit>,
         /// Whether a person meant it to end.
         planned: bool,
+        /// For how long it had ended by then, in milliseconds, by its host's own clock; zero: not known.
+        ago_milliseconds: u64,
     },
     /// A VM failed everywhere, too often.
     VmGaveUp {

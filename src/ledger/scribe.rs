@@ -177,12 +177,13 @@ fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&S
             continue;
         }
         let proven = vm.proofs.iter().rev().find(|proven| proven.host == *host && proven.epoch == *epoch);
-        let exit = exit_told(command, id, *host);
+        let (exit, ago_milliseconds) = exit_told(command, id, *host).unzip();
         let planned = exit.is_some_and(|exit| {
             matches!(exit, Exit::ByPerson | Exit::Ordered | Exit::HostShutdown | Exit::Moved | Exit::NeverStarted)
         });
         let proof = proven.map(|proven| proven.proof);
-        facts.push(What::VmGone { vm: id, host: *host, epoch: *epoch, ran: runs(*role), proof, exit, planned });
+        let (ran, ago_milliseconds) = (runs(*role), ago_milliseconds.unwrap_or(0));
+        facts.push(What::VmGone { vm: id, host: *host, epoch: *epoch, ran, proof, exit, planned, ago_milliseconds });
     }
     for (host, (epoch, role)) in &after.holders {
         let old = before.holders.get(host).filter(|(old, _)| old == epoch).map(|(_, role)| *role);
@@ -195,8 +196,8 @@ fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&S
     }
 }
 
-/// How a host said, with this very command, that a VM ended on it.
-fn exit_told(command: &Command, vm: VmId, host: HostId) -> Option<Exit> {
+/// How a host said, with this very command, that a VM ended on it, and how many milliseconds before.
+fn exit_told(command: &Command, vm: VmId, host: HostId) -> Option<(Exit, u64)> {
     let seen = match command {
         Command::Observe { source, seen, .. } if source.host == host && seen.vm == vm => Some(seen),
         Command::Admit(admission) if admission.incarnation.host == host => {
@@ -204,8 +205,9 @@ fn exit_told(command: &Command, vm: VmId, host: HostId) -> Option<Exit> {
         }
         _ => None,
     };
-    match seen?.presence {
-        Presence::Gone { exit, .. } => Some(exit),
+    let seen = seen?;
+    match seen.presence {
+        Presence::Gone { exit, .. } => Some((exit, seen.gone_milliseconds)),
         _ => None,
     }
 }

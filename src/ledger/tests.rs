@@ -35,7 +35,11 @@ fn placed(host: HostId) -> What {
 }
 
 fn gone(host: HostId, proof: Proof, exit: Option<Exit>, planned: bool) -> What {
-    What::VmGone { vm: VM, host, epoch: Epoch::NONE, ran: true, proof: Some(proof), exit, planned }
+    ended(host, proof, exit, planned, 0)
+}
+
+fn ended(host: HostId, proof: Proof, exit: Option<Exit>, planned: bool, ago_milliseconds: u64) -> What {
+    What::VmGone { vm: VM, host, epoch: Epoch::NONE, ran: true, proof: Some(proof), exit, planned, ago_milliseconds }
 }
 
 fn judged(host: HostId, silent_milliseconds: u64) -> What {
@@ -140,4 +144,74 @@ fn a_window_counts_what_lies_in_it() {
     assert_eq!((sum.up, sum.unplanned, sum.failures), (1_000, 1_000, 1));
     assert_eq!(history.vm(VM, 20_000, 21_000).failures, 0);
     assert_eq!(history.vm(VM, 20_000, 21_000).percent(), Some(0.0));
+}
+
+#[test]
+fn what_was_killed_before_anybody_was_told_was_down_from_then_on() {
+    let released = Proof::Released { refuses: Epoch::NONE };
+    let history = history(&[
+        (0, protected()),
+        (0, up(ONE, false)),
+        (24_000, What::MasterBegan { host: ONE, blind_milliseconds: 12_000 }),
+        (24_500, ended(ONE, released, Some(Exit::LeaseEnded), false, 8_500)),
+        (31_000, up(TWO, false)),
+    ]);
+    let sum = history.vm(VM, 0, 40_000);
+    assert_eq!(sum, Availability { up: 16_000 + 9_000, planned: 0, unplanned: 15_000, unseen: 0, failures: 1 });
+    assert_eq!(history.recoveries()[0].down_at, 16_000);
+}
+
+#[test]
+fn a_host_cannot_say_that_a_vm_ended_before_it_ran() {
+    let released = Proof::Released { refuses: Epoch::NONE };
+    let history =
+        history(&[(0, protected()), (9_000, up(ONE, false)), (10_000, ended(ONE, released, None, false, u64::MAX))]);
+    assert_eq!(history.vm(VM, 0, 10_000).unplanned, 1_000);
+}
+
+#[test]
+fn what_is_proven_to_have_died_unseen_was_down_from_the_last_sign_on() {
+    let rebooted = Proof::Rebooted { boot: BootId(2) };
+    let dark = What::MasterBegan { host: TWO, blind_milliseconds: 171_000 };
+    let expected = Availability { up: 100_000, planned: 0, unplanned: 175_000, unseen: 0, failures: 1 };
+    // Its host is back before it is judged, or is judged before it is back.
+    for judgement in [None, Some((272_500, judged(ONE, 1_500)))] {
+        let mut facts = vec![(0, protected()), (0, up(ONE, false)), (271_000, dark.clone())];
+        facts.extend(judgement);
+        facts.extend([(273_000, gone(ONE, rebooted, None, false)), (275_000, up(TWO, false))]);
+        assert_eq!(history(&facts).vm(VM, 0, 275_000), expected);
+    }
+}
+
+#[test]
+fn who_lived_on_without_a_master_dies_later() {
+    let short = What::MasterBegan { host: TWO, blind_milliseconds: 5_000 };
+    let history = history(&[(0, protected()), (0, up(ONE, false)), (20_000, short), (60_000, judged(ONE, 1_000))]);
+    assert_eq!(history.vm(VM, 0, 60_000).unplanned, 1_000);
+}
+
+#[test]
+fn what_should_run_and_never_does_is_down_unplanned() {
+    let released = Proof::Released { refuses: Epoch::NONE };
+    let failed = What::VmGone {
+        vm: VM,
+        host: ONE,
+        epoch: Epoch::NONE,
+        ran: false,
+        proof: Some(released),
+        exit: Some(Exit::StartFailed),
+        planned: false,
+        ago_milliseconds: 0,
+    };
+    let stopped = What::VmProtected { vm: VM, name: "vm-1".to_owned(), want: Want::Stopped };
+    let wanted = What::VmWanted { vm: VM, want: Want::Running };
+    // It fits nowhere.
+    let sum = history(&[(0, stopped.clone()), (10_000, wanted.clone())]).vm(VM, 0, 100_000);
+    assert_eq!((sum.planned, sum.unplanned, sum.failures), (10_000, 90_000, 1));
+    // Its first start fails, and the second one succeeds.
+    let sum = history(&[(0, stopped.clone()), (10_000, wanted.clone()), (11_000, failed), (12_000, up(ONE, false))]);
+    assert_eq!(sum.vm(VM, 0, 20_000).unplanned, 2_000);
+    // It starts at last, after far longer than a start takes.
+    let sum = history(&[(0, stopped), (10_000, wanted), (90_000, up(ONE, false))]).vm(VM, 0, 100_000);
+    assert_eq!((sum.planned, sum.unplanned, sum.up), (10_000, 80_000, 10_000));
 }

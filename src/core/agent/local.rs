@@ -129,16 +129,22 @@ impl LocalVm {
         self.changed > version
     }
 
-    pub(super) fn condition(&self, vm: VmId) -> VmCondition {
-        let presence = match self.presence {
+    /// How it fares, as others are told.
+    pub(super) fn told(&self) -> Presence {
+        match self.presence {
             LocalPresence::Starting => Presence::Starting,
             LocalPresence::Running => Presence::Running,
             LocalPresence::Incoming => Presence::Incoming,
             LocalPresence::Stopping => Presence::Stopping,
             LocalPresence::Unknown => Presence::Unknown,
             LocalPresence::Gone { refuses, exit } => Presence::Gone { refuses, exit },
-        };
-        VmCondition { vm, epoch: self.epoch, presence }
+        }
+    }
+
+    pub(super) fn condition(&self, vm: VmId, now: Instant) -> VmCondition {
+        let gone_for = if self.is_gone() { now.since(self.since) } else { Duration::ZERO };
+        let gone_milliseconds = u64::try_from(gone_for.as_millis()).unwrap_or(u64::MAX);
+        VmCondition { vm, epoch: self.epoch, presence: self.told(), gone_milliseconds }
     }
 
     pub(super) fn is_unsettled(&self) -> bool {

@@ -217,7 +217,7 @@ impl Agent {
     fn receive(&mut self, now: Instant, from: Address, message: Message, actions: &mut Vec<Action>) {
         match message {
             Message::Ack(ack) => self.acknowledged(now, from, ack, actions),
-            Message::Challenge(challenge) => self.challenged(from, challenge, actions),
+            Message::Challenge(challenge) => self.challenged(now, from, challenge, actions),
             Message::Welcome(welcome) => self.welcomed(now, from, welcome, actions),
             Message::Config(update) => self.configured(now, update, actions),
             Message::Permit(permit) => self.permitted(now, permit, actions),

@@ -101,7 +101,7 @@ impl Agent {
 
     /// A master does not know this life. From the answer on, nothing of the generation before counts any more: what
     /// the answer does not name must not begin behind its back.
-    pub(super) fn challenged(&mut self, from: Address, challenge: Challenge, actions: &mut Vec<Action>) {
+    pub(super) fn challenged(&mut self, now: Instant, from: Address, challenge: Challenge, actions: &mut Vec<Action>) {
         if challenge.boot != self.machine.boot || challenge.session != self.session || !self.looks.has_seen() {
             return;
         }
@@ -118,7 +118,7 @@ impl Agent {
             formattings: self.machine.formattings.clone(),
             networks: self.machine.networks.clone(),
             config: self.store.told,
-            vms: self.vms.iter().map(|(id, vm)| vm.condition(*id)).collect(),
+            vms: self.vms.iter().map(|(id, vm)| vm.condition(*id, now)).collect(),
         };
         let register = Register {
             host: self.machine.host,
@@ -294,7 +294,7 @@ impl Agent {
                 .vms
                 .iter()
                 .filter(|(_, vm)| vm.is_newer_than(self.reports.acknowledged))
-                .map(|(id, vm)| vm.condition(*id))
+                .map(|(id, vm)| vm.condition(*id, now))
                 .collect(),
             strangers: self.reports.strangers.clone(),
             hypervisor: self.reports.hypervisor,

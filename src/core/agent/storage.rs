@@ -105,7 +105,7 @@ impl Agent {
     fn told_on_storage(&self) -> (Arc<[VmEpoch]>, Arc<[Released]>) {
         let held = self.vms.iter().filter(|(_, vm)| !vm.is_gone());
         let held = held.map(|(id, vm)| VmEpoch { vm: *id, epoch: vm.epoch }).collect();
-        let released = self.vms.iter().filter_map(|(id, vm)| match vm.condition(*id).presence {
+        let released = self.vms.iter().filter_map(|(id, vm)| match vm.told() {
             Presence::Gone { refuses, exit } => Some(Released { vm: *id, epoch: refuses, exit }),
             _ => None,
         });

@@ -323,7 +323,8 @@ impl Master {
             watched.is_acknowledged = false;
         }
         let heard = cx.ears.newest(target.host);
-        let silence = heard.map_or(Duration::ZERO, |heard| cx.now.since(heard.at));
+        // One that was never heard has been silent for as long as there was anybody to hear it.
+        let silence = cx.now.since(heard.map_or(self.since, |heard| heard.at));
         let planned = heard.is_some_and(|heard| heard.heartbeat.leaving);
         let silent_milliseconds = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
         out.propose(Command::Judge { target, cause, silent_milliseconds, planned });

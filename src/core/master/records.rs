@@ -181,7 +181,7 @@ impl Master {
         if watched.state != HostState::Alive && record.incarnation == life && is_newest {
             for released in record.released.iter() {
                 let presence = Presence::Gone { refuses: released.epoch, exit: released.exit };
-                let seen = VmCondition { vm: released.vm, epoch: released.epoch, presence };
+                let seen = VmCondition { vm: released.vm, epoch: released.epoch, presence, gone_milliseconds: 0 };
                 self.observe(cx, life, &seen, record.config, out);
             }
         }

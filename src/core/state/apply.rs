@@ -280,9 +280,8 @@ mod tests {
     fn a_request_is_what_it_first_asked_and_no_other() {
         let mut state = armed();
         state.vms.insert(VmId(2), Vm::new(VmDefinition::plain(VmId(2)), Want::Stopped));
-        let mut ask = |index, vm, want| {
-            state.apply(LogIndex(index), &Command::Intend { vm, want, request: Ticket(10) }).refused
-        };
+        let mut ask =
+            |index, vm, want| state.apply(LogIndex(index), &Command::Intend { vm, want, request: Ticket(10) }).refused;
         assert_eq!(ask(1, VM, Want::Stopped), None);
         assert_eq!(ask(2, VM, Want::Stopped), None);
         assert_eq!(ask(3, VM, Want::Killed), Some(Refusal::OtherRequest));

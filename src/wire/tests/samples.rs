@@ -90,11 +90,12 @@ fn an_incarnation() -> impl Strategy<Value = Incarnation> {
 
 fn conditions() -> impl Strategy<Value = Vec<VmCondition>> {
     let presence = prop_oneof![Just(Presence::Starting), Just(Presence::Running), Just(Presence::Unknown)];
-    let condition = (any::<u32>(), any::<u32>(), any::<u64>(), presence);
-    let condition = condition.prop_map(|(vm, generation, number, presence)| VmCondition {
+    let condition = (any::<u32>(), any::<u32>(), any::<u64>(), presence, any::<u64>());
+    let condition = condition.prop_map(|(vm, generation, number, presence, gone_milliseconds)| VmCondition {
         vm: VmId(vm),
         epoch: Epoch { generation: ClusterGeneration(generation), number },
         presence,
+        gone_milliseconds,
     });
     prop::collection::vec(condition, 0..50)
 }
