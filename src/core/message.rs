@@ -108,6 +108,15 @@ pub enum Message {
         /// The store that is gone.
         voter: VoterId,
     },
+    /// A host to the master: the move of this VM away from here has failed, and it runs on.
+    MoveFailed {
+        /// From which host.
+        incarnation: Incarnation,
+        /// Which VM.
+        vm: VmId,
+        /// Under which epoch it runs there.
+        epoch: Epoch,
+    },
 }
 
 /// A host's sign of life.

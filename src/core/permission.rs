@@ -74,6 +74,8 @@ pub enum OrderKind {
     ProbeLock,
     /// Say how it fares here.
     Account,
+    /// Expect its live migration no longer, if nothing of it has come.
+    CallOff,
 }
 
 /// An operator's start through the hypervisor's own tools.

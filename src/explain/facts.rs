@@ -1,7 +1,7 @@
 //! What stands in the ledger, in words.
 
 use crate::core::command::Want;
-use crate::core::ids::FenceId;
+use crate::core::ids::{FenceId, HostId, VmId};
 use crate::core::message::Exit;
 use crate::core::reason::JudgeCause;
 use crate::core::state::{Armed, Right};
@@ -64,6 +64,7 @@ pub fn fact(what: &What, names: &dyn Names) -> String {
             };
             format!("{} is gone from {}: {why}", names.vm(*vm), names.host(*host))
         }
+        What::VmNotMoved { vm, from, to } => not_moved(*vm, (*from, *to), names),
         What::VmGaveUp { vm } => format!("{} failed everywhere, too often, and is given up", names.vm(*vm)),
         What::Armed { armed: Armed::Armed } => "the cluster is armed".to_owned(),
         What::Armed { armed: Armed::Observe } => "the cluster only observes".to_owned(),
@@ -79,6 +80,11 @@ pub fn fact(what: &What, names: &dyn Names) -> String {
         What::Decided { decision: what } => decision(what, names),
         What::Recovered { dead } => format!("{} voters were given up by a person", dead.len()),
     }
+}
+
+fn not_moved(vm: VmId, (from, to): (HostId, HostId), names: &dyn Names) -> String {
+    let (vm, from, to) = (names.vm(vm), names.host(from), names.host(to));
+    format!("{vm} was not moved to {to}, and runs on on {from}: the agent's log on {from} says why")
 }
 
 /// A decision, as a sentence without its full stop.

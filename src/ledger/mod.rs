@@ -224,6 +224,15 @@ pub enum What {
         /// Whether it is on from now on.
         on: bool,
     },
+    /// A VM was to be moved alive, and was not: it runs on where it ran.
+    VmNotMoved {
+        /// Which.
+        vm: VmId,
+        /// From where.
+        from: HostId,
+        /// To where it was to be moved.
+        to: HostId,
+    },
 }
 
 impl What {
@@ -236,6 +245,7 @@ impl What {
             | What::VmPlaced { vm, .. }
             | What::VmUp { vm, .. }
             | What::VmGone { vm, .. }
+            | What::VmNotMoved { vm, .. }
             | What::VmGaveUp { vm } => Some(*vm),
             _ => None,
         }
@@ -255,6 +265,7 @@ impl What {
             | What::VmPlaced { host, .. }
             | What::VmUp { host, .. }
             | What::VmGone { host, .. }
+            | What::VmNotMoved { to: host, .. }
             | What::MasterBegan { host, .. } => Some(*host),
             What::Decided { decision } => decision.host(),
             _ => None,

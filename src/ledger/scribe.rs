@@ -176,6 +176,10 @@ fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&S
         if after.holders.get(host).is_some_and(|(now, _)| now == epoch) || *role == Role::Unaccounted {
             continue;
         }
+        if let (Role::Incoming, Some(from)) = (role, stayed(before, after)) {
+            facts.push(What::VmNotMoved { vm: id, from, to: *host });
+            continue;
+        }
         let proven = vm.proofs.iter().rev().find(|proven| proven.host == *host && proven.epoch == *epoch);
         let (exit, ago_milliseconds) = exit_told(command, id, *host).unzip();
         let planned = exit.is_some_and(|exit| {
@@ -194,6 +198,12 @@ fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&S
             facts.push(What::VmUp { vm: id, host: *host, epoch: *epoch, again: false });
         }
     }
+}
+
+/// Where a VM that was on its way to another host runs on.
+fn stayed(before: &Seen, after: &Seen) -> Option<HostId> {
+    let is_back = |host: &HostId| after.holders.get(host).is_some_and(|(_, role)| *role == Role::Running);
+    before.holders.iter().find(|(host, (_, role))| *role == Role::Outgoing && is_back(host)).map(|(host, _)| *host)
 }
 
 /// How a host said, with this very command, that a VM ended on it, and how many milliseconds before.

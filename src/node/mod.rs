@@ -189,6 +189,7 @@ impl Node {
             Message::Register(_)
             | Message::Report(_)
             | Message::LockSeen { .. }
+            | Message::MoveFailed { .. }
             | Message::Wish(_)
             | Message::DisarmGuards(_)
             | Message::RemoteDone { .. } => self.tell_master(now, Event::Message { from, message }),

@@ -184,3 +184,19 @@ async fn what_runs_unprotected_is_neither_forgotten_nor_started_a_second_time() 
     assert_eq!(rig.starts("vm-1"), 1);
     rig.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_its_hypervisor_cannot_make_is_told_once_and_as_what_it_is() {
+    let rig = Rig::with_vms(1, |_| {}).await;
+    let vm = rig.vms().await.remove(0);
+    let from = vm.host.clone().unwrap();
+    let to = rig.cluster.machines().iter().map(|machine| machine.name.clone()).find(|name| *name != from).unwrap();
+    rig.post("/v1/vms/vm-1/move", json!({ "to": to })).await.unwrap();
+    rig.until_told(&format!("vm-1 was not moved to {to}, and runs on on {from}")).await;
+    rig.must(holdfast::demo::all_run(&rig.cluster, 1).await);
+    assert_eq!((rig.starts("vm-1"), rig.told("a person stopped it").await, rig.told("was not moved").await), (1, 0, 1));
+    let log = std::fs::read_to_string(rig.machine(&from).log()).unwrap();
+    let tries = log.matches("could not be moved").count();
+    assert!((1..=2).contains(&tries), "{tries} tries");
+    rig.end().await;
+}

@@ -2,9 +2,9 @@
 
 use super::Agent;
 use super::local::LocalPresence;
-use crate::core::action::{Action, PlatformCall};
+use crate::core::action::{Action, Outcome, PlatformCall};
 use crate::core::ids::{Epoch, Ticket, VmId};
-use crate::core::message::Exit;
+use crate::core::message::{Exit, Message};
 use crate::core::reason::Refusal;
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
@@ -69,6 +69,25 @@ impl Agent {
             let call = PlatformCall::Move { vm, to };
             let ticket = self.call(call, actions);
             self.remember_call(vm, ticket, call);
+        }
+    }
+
+    /// What was not moved is not to be expected at the other end any longer.
+    pub(super) fn move_returned(&mut self, vm: VmId, outcome: Outcome, actions: &mut Vec<Action>) {
+        let has_failed = matches!(outcome, Outcome::Failed | Outcome::Refused);
+        let local = self.vms.get(&vm).filter(|local| has_failed && local.presence == LocalPresence::Running);
+        if let (Some(local), Some(master)) = (local, self.master) {
+            let message = Message::MoveFailed { incarnation: self.incarnation(), vm, epoch: local.epoch };
+            actions.push(Action::Send { to: master, message });
+        }
+    }
+
+    /// A live migration that has not begun to arrive does not come any more. One that has is seen to its end, and so is
+    /// one that a person has begun and that waits at the hook: while it is under way, no other one can begin.
+    pub(super) fn call_off(&mut self, now: Instant, vm: VmId, epoch: Epoch, actions: &mut Vec<Action>) {
+        let expected = self.vms.get(&vm).is_some_and(|local| local.is_only_expected() && local.epoch == epoch);
+        if expected && !self.hooks.values().any(|waiting| waiting.vm == vm) {
+            self.settle_gone(now, vm, epoch, Exit::NeverStarted, actions);
         }
     }
 

@@ -16,7 +16,7 @@ const WAITING_LIMIT: usize = 64;
 /// A start that waits for a permit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Waiting {
-    vm: VmId,
+    pub(super) vm: VmId,
     pub(super) deadline: Instant,
 }
 

@@ -78,7 +78,8 @@ impl LocalVm {
 
     /// One that may arrive by live migration until then.
     pub(super) fn expected(epoch: Epoch, until: Instant) -> LocalVm {
-        LocalVm { expected_until: Some(until), ..LocalVm::new(epoch, LocalPresence::Incoming, until) }
+        let exit = Some(Exit::NeverStarted);
+        LocalVm { expected_until: Some(until), exit, ..LocalVm::new(epoch, LocalPresence::Incoming, until) }
     }
 
     /// A live migration asks to be let in: the epoch, if it is expected.
@@ -88,7 +89,13 @@ impl LocalVm {
             return None;
         }
         self.in_flight = true;
+        self.exit = None;
         Some(self.epoch)
+    }
+
+    /// Whether it is expected by live migration, and nothing of it has come.
+    pub(super) fn is_only_expected(&self) -> bool {
+        self.expected_until.is_some() && !self.in_flight && !self.killing
     }
 
     /// The epoch of the start that is under way, if it may still come about.

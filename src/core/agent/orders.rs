@@ -70,6 +70,7 @@ impl Agent {
             OrderKind::MoveTo(to) if local.is_some_and(|local| local.epoch == epoch) => {
                 self.move_away(vm, to, actions);
             }
+            OrderKind::CallOff => self.call_off(now, vm, epoch, actions),
             OrderKind::ProbeLock => {
                 let ticket = self.call(PlatformCall::ProbeLock { vm }, actions);
                 self.probes.insert(ticket, (vm, epoch));

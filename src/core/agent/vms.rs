@@ -266,10 +266,12 @@ impl Agent {
         let found = self.vms.iter_mut().find(|(_, local)| local.call.is_some_and(|(call, _)| call == ticket));
         let Some((vm, local)) = found else { return };
         let vm = *vm;
-        let was_start = matches!(local.call.take(), Some((_, PlatformCall::Start { .. })));
+        let call = local.call.take().map(|(_, call)| call);
         local.settle_after = self.looks.begun;
-        if was_start {
-            self.start_returned(now, vm, outcome, actions);
+        match call {
+            Some(PlatformCall::Start { .. }) => self.start_returned(now, vm, outcome, actions),
+            Some(PlatformCall::Move { .. }) => self.move_returned(vm, outcome, actions),
+            _ => {}
         }
         self.look(now, actions);
     }

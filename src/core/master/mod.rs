@@ -204,6 +204,7 @@ impl Master {
             Message::LockSeen { incarnation, vm, epoch } if cx.state.is_admitted(incarnation) => {
                 out.propose(Command::LockSeen { vm, epoch });
             }
+            Message::MoveFailed { incarnation, vm, epoch } => self.call_off_move(cx, incarnation, (vm, epoch), out),
             Message::Wish(wish) => self.wished(cx, from, &wish, out),
             Message::Definition(said) => self.defined(cx, from, &said, out),
             Message::DisarmGuards(target) => out.propose(Command::DisarmGuards { target }),

@@ -3,7 +3,7 @@
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Command;
-use crate::core::ids::{Address, HostId, Incarnation, VmId};
+use crate::core::ids::{Address, Epoch, HostId, Incarnation, VmId};
 use crate::core::message::{Message, Order, OrderKind, Permit, PermitKind, Wish};
 use crate::core::reason::Refusal;
 use crate::core::state::{Grant, Holder, Role};
@@ -75,6 +75,24 @@ impl Master {
         let Some(address) = self.watched(host).map(|watched| watched.address) else { return };
         let order = Order { incarnation, authority: self.authority, vm, epoch: holder.epoch, kind };
         out.send(address, Message::Order(order));
+    }
+
+    /// A source could not move a VM, which runs on there: whoever expects it is told that it does not come.
+    pub(super) fn call_off_move(
+        &mut self,
+        cx: &Context<'_>,
+        source: Incarnation,
+        (id, epoch): (VmId, Epoch),
+        out: &mut Output,
+    ) {
+        let Some(vm) = cx.state.vms.get(&id).filter(|_| cx.state.is_admitted(source)) else { return };
+        let is_source = |holder: &Holder| holder.role == Role::Outgoing && holder.epoch == epoch;
+        if !vm.holders.get(&source.host).is_some_and(is_source) {
+            return;
+        }
+        for (host, holder) in vm.holders.iter().filter(|(_, holder)| holder.role == Role::Incoming) {
+            self.send_order(cx, id, *host, holder, OrderKind::CallOff, out);
+        }
     }
 
     /// An operator starts, or moves in, a VM with the hypervisor's own tools.
