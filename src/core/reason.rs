@@ -323,6 +323,8 @@ pub enum Alert {
         vm: VmId,
         /// For what.
         wait: Wait,
+        /// For how long by now.
+        milliseconds: u64,
     },
     /// Two machines use one UUID.
     TwoMachines {

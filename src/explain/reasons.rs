@@ -2,7 +2,7 @@
 
 use crate::core::ids::{DatastoreId, HostId};
 use crate::core::message::Exit;
-use crate::core::reason::{Alert, NoProof, Proof, Refusal, StorageTrouble, Unfit, Wait};
+use crate::core::reason::{NoProof, Proof, Refusal, StorageTrouble, Unfit, Wait};
 use crate::explain::{Names, exit};
 use crate::words::{format_duration, listed};
 use std::time::Duration;
@@ -171,33 +171,6 @@ pub fn refusal(refusal: &Refusal, names: &dyn Names) -> String {
     text.to_owned()
 }
 
-/// What must be said loudly.
-pub fn alert(alert: &Alert, names: &dyn Names) -> String {
-    match alert {
-        Alert::Waiting { vm, wait: why } => format!("{} {}", names.vm(*vm), wait(why, names)),
-        Alert::TwoMachines { host } => format!("two machines use the UUID of {}", names.host(*host)),
-        Alert::WrongMachine { device } => format!("{} controls another machine than it should", names.fence(*device)),
-        Alert::FenceFailed { device } => format!("{} failed", names.fence(*device)),
-        Alert::Brake { suspects, hosts } => format!("the brake is on: {suspects} of {hosts} hosts are silent"),
-        Alert::Isolated { host } => format!("{} is alive on storage only", names.host(*host)),
-        Alert::Unanswered { host, vm } => {
-            format!("{} lives and does not answer for {}", names.host(*host), names.vm(*vm))
-        }
-        Alert::Quarantined { host } => format!("{} was fenced too often and gets no VMs", names.host(*host)),
-        Alert::AgentAway { host } => format!(
-            "the agent of {host} was stopped and has not come back: its VMs run on there, and nobody restarts one that \
-             ends; start the agent of {host}",
-            host = names.host(*host)
-        ),
-        Alert::GaveUp { vm } => format!("{} was started too often without success", names.vm(*vm)),
-        Alert::DeadShowsLife { host } => format!("{} was called dead by a person and shows life", names.host(*host)),
-        Alert::StoreLost => "a voter's store cannot be used".to_owned(),
-        Alert::Clash { vm, host } => format!("{} runs on {} where it should not", names.vm(*vm), names.host(*host)),
-        Alert::NoMajority => "there is no majority of voters, nothing is restarted".to_owned(),
-        Alert::Storage { datastore, trouble } => storage_trouble(*datastore, trouble, names),
-    }
-}
-
 /// What is wrong with a heartbeat datastore.
 pub fn storage_trouble(datastore: DatastoreId, trouble: &StorageTrouble, names: &dyn Names) -> String {
     let datastore = names.datastore(datastore);
@@ -212,6 +185,6 @@ pub fn storage_trouble(datastore: DatastoreId, trouble: &StorageTrouble, names: 
     }
 }
 
-fn millis(milliseconds: u64) -> String {
+pub(super) fn millis(milliseconds: u64) -> String {
     format_duration(Duration::from_millis(milliseconds))
 }

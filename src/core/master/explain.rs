@@ -175,7 +175,9 @@ impl Master {
             let keeps_failing = matches!(wait, Wait::Retry { attempts: FAILURES_TO_ALERT, .. });
             if matters && !chase.alerted && (keeps_failing || cx.now.since(chase.since) > late) {
                 chase.alerted = true;
-                out.note(Note::Alert(Alert::Waiting { vm, wait }));
+                let lasts = cx.now.since(chase.since).as_millis();
+                let milliseconds = u64::try_from(lasts).unwrap_or(u64::MAX);
+                out.note(Note::Alert(Alert::Waiting { vm, wait, milliseconds }));
             }
         }
     }

@@ -99,7 +99,7 @@ fn wait_kinds(wait: &Wait, names: &NameList) -> String {
 
 fn alert_kinds(alert: &Alert, names: &NameList) -> String {
     match alert {
-        Alert::Waiting { vm, wait } => format!("waiting {}: {}", names.vm(*vm), wait_kinds(wait, names)),
+        Alert::Waiting { vm, wait, .. } => format!("waiting {}: {}", names.vm(*vm), wait_kinds(wait, names)),
         other => fields(&facts::alert(other, names)),
     }
 }

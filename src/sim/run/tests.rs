@@ -136,7 +136,7 @@ fn every_moment_is_a_line_for_people() {
         "vm-1: waits for a proof from host-1 (fence-1 is being asked; no lease that counts covers the VM there)"
     ));
     assert!(lines[10].ends_with("as proven for host-1: fence-1 switched it off, and it reads as off"));
-    assert!(lines[12].ends_with("ALERT: fence-1 failed"));
+    assert!(lines[12].contains("ALERT: the fence device fence-1 failed: "));
 }
 
 #[test]

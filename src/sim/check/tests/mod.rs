@@ -296,7 +296,7 @@ fn silence_about_a_vm_that_is_down_is_seen() {
         }
         found(&mut checks)
     };
-    let alert = || Some(Alert::Waiting { vm: VM, wait: Wait::Locked });
+    let alert = || Some(Alert::Waiting { vm: VM, wait: Wait::Locked, milliseconds: 0 });
     assert_eq!(sampled(Some(Wait::Locked), alert()), NOTHING);
     assert_eq!(sampled(Some(Wait::Locked), None), ["I6"]);
     assert_eq!(sampled(Some(Wait::Nothing), alert()), ["I6"]);
