@@ -4,10 +4,11 @@ use super::actions::Looking;
 use super::errors::Failure;
 use super::handle::Api;
 use super::views::Viewer;
+use crate::core::command::Want;
 use crate::core::ids::{DatastoreId, FenceId, HostId};
 use crate::core::master::{Fate, Verdict};
 use crate::core::message::{FenceOp, FenceResult, Watchdog};
-use crate::core::reason::HostState;
+use crate::core::reason::{HostState, Wait};
 use crate::core::state::{Armed, ClusterState, Host};
 use crate::core::time::Instant;
 use crate::explain::{self, Names};
@@ -97,6 +98,7 @@ fn examine(viewer: &Viewer<'_>, node: &Node, now: Instant) -> (Vec<Finding>, Vec
     }
     of_voters(state, node, now, &mut findings);
     of_storage(state, node, now, &mut findings);
+    of_vms(state, node, now, &mut findings);
     for (id, host) in &state.hosts {
         of_host(*id, host, node, &mut findings);
     }
@@ -128,6 +130,28 @@ fn of_voters(state: &ClusterState, node: &Node, now: Instant, findings: &mut Vec
     if !idle.is_empty() {
         let text = format!("they take in nothing of what the others agree on: {}", idle.join(", "));
         findings.push(bad("voters", &text, "see what the agents there say of their disks"));
+    }
+}
+
+/// More VMs than this are only counted.
+const VMS_NAMED: usize = 20;
+
+/// VMs that should run and do not, but for those whose first start is on its way.
+fn of_vms(state: &ClusterState, node: &Node, now: Instant, findings: &mut Vec<Finding>) {
+    let mut down = Vec::new();
+    for (id, vm) in state.vms.iter().filter(|(_, vm)| vm.protected && vm.intent.want == Want::Running) {
+        match node.wait(now, *id) {
+            None | Some(Wait::Nothing | Wait::NotProtected | Wait::NotArmed | Wait::Stopped | Wait::Moving { .. }) => {}
+            Some(Wait::Starting { .. }) if vm.attempts == 0 => {}
+            Some(wait) => down.push((&vm.definition.name, explain::wait(&wait, state))),
+        }
+    }
+    for (name, wait) in down.iter().take(VMS_NAMED) {
+        let text = format!("should run and is not known to: it {wait}");
+        findings.push(bad(name, &text, &format!("holdfast vm explain {name}")));
+    }
+    if let Some(more) = down.len().checked_sub(VMS_NAMED).filter(|more| *more > 0) {
+        findings.push(bad("VMs", &format!("{more} more should run and are not known to"), "holdfast vm list"));
     }
 }
 
