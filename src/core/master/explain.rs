@@ -156,10 +156,15 @@ impl Master {
         for vm in ids {
             let wait = self.wait(cx, vm);
             let late = self.timing.alert_after;
+            let is_missed = self.is_missed(&wait);
             let Some(chase) = self.recovery.chases.get_mut(&vm) else { continue };
             let shape = wait.shape();
             // What is over before a person could read it is not worth saying.
             let lasts = cx.now.since(chase.since) >= brief;
+            if is_missed {
+                // Its host is known to say nothing: that it does not answer for long only counts when it is back.
+                chase.begin_again(cx.now);
+            }
             if wait == Wait::Nothing {
                 // It runs, though something of it is unsettled: if it should go down again, that is another failure.
                 chase.since = cx.now;
@@ -169,11 +174,10 @@ impl Master {
                 chase.noted = Some(shape);
                 out.note(Note::Waits(vm, wait.clone()));
             }
-            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected) && !self.is_missed(&wait);
-            let Some(chase) = self.recovery.chases.get_mut(&vm) else { continue };
+            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected);
             // One that comes up and crashes, over and over, never waits for long.
             let keeps_failing = matches!(wait, Wait::Retry { attempts: FAILURES_TO_ALERT, .. });
-            if matters && !chase.alerted && (keeps_failing || cx.now.since(chase.since) > late) {
+            if matters && !is_missed && !chase.alerted && (keeps_failing || cx.now.since(chase.since) > late) {
                 chase.alerted = true;
                 let lasts = cx.now.since(chase.since).as_millis();
                 let milliseconds = u64::try_from(lasts).unwrap_or(u64::MAX);

@@ -46,6 +46,14 @@ pub(super) struct Chase {
     pub(super) noted: Option<Wait>,
 }
 
+impl Chase {
+    /// What went before is not held against anybody.
+    pub(super) fn begin_again(&mut self, now: Instant) {
+        self.since = now;
+        self.epoch_since = now;
+    }
+}
+
 impl Recovery {
     /// Something about the VM has changed.
     pub(super) fn consider(&mut self, vm: VmId) {
