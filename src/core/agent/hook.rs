@@ -75,7 +75,7 @@ impl Agent {
             None => {
                 self.store.journal.insert(vm, epoch);
                 self.save(actions);
-                self.vms.insert(vm, LocalVm::let_in(epoch, now));
+                self.vms.insert(vm, LocalVm::let_in(epoch, now, looked));
             }
         }
         self.touch(now, vm);
@@ -107,7 +107,7 @@ impl Agent {
         match self.hooks.get(&ticket).filter(|waiting| waiting.vm == permit.vm).copied() {
             Some(_) => {
                 self.hooks.remove(&ticket);
-                self.take_on(permit, LocalVm::let_in(permit.epoch, now), actions);
+                self.take_on(permit, LocalVm::let_in(permit.epoch, now, self.looks.begun), actions);
                 self.touch(now, permit.vm);
                 actions.push(Action::Hook { ticket, answer: Ok(permit.epoch) });
             }
@@ -132,8 +132,8 @@ impl Agent {
     }
 
     fn take_expected(&mut self, now: Instant, vm: VmId) -> Option<Epoch> {
-        let local = self.vms.get_mut(&vm)?;
-        let epoch = local.arrive(now)?;
+        let looked = self.looks.begun;
+        let epoch = self.vms.get_mut(&vm)?.arrive(now, looked)?;
         self.touch(now, vm);
         Some(epoch)
     }

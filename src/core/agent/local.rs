@@ -65,9 +65,9 @@ impl LocalVm {
         }
     }
 
-    /// One that the daemon brings up after the hook let it pass.
-    pub(super) fn let_in(epoch: Epoch, now: Instant) -> LocalVm {
-        LocalVm { in_flight: true, ..LocalVm::new(epoch, LocalPresence::Starting, now) }
+    /// One that the daemon brings up after the hook let it pass. What was looked for before that does not show it.
+    pub(super) fn let_in(epoch: Epoch, now: Instant, looked: u64) -> LocalVm {
+        LocalVm { in_flight: true, settle_after: looked, ..LocalVm::new(epoch, LocalPresence::Starting, now) }
     }
 
     /// Another start of it was let pass, though this one is not known to be over.
@@ -83,13 +83,14 @@ impl LocalVm {
     }
 
     /// A live migration asks to be let in: the epoch, if it is expected.
-    pub(super) fn arrive(&mut self, now: Instant) -> Option<Epoch> {
+    pub(super) fn arrive(&mut self, now: Instant, looked: u64) -> Option<Epoch> {
         let until = self.expected_until.take()?;
         if now >= until || self.killing {
             return None;
         }
         self.in_flight = true;
         self.exit = None;
+        self.settle_after = looked;
         Some(self.epoch)
     }
 

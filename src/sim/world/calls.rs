@@ -62,7 +62,10 @@ impl World {
         }
         let life = target.life;
         let id = self.number();
-        self.machines[machine].hypervisor.calls.push(Call { id, vm, kind, answer });
+        // What is seen may be as old as the look, or as young as its end.
+        let at_once = kind == CallKind::Look && self.chance.hypervisor.chance(50);
+        let seen = at_once.then(|| self.view(machine));
+        self.machines[machine].hypervisor.calls.push(Call { id, vm, kind, answer, seen });
         if !matches!(kind, CallKind::Move(_)) {
             self.after(takes, Occurrence::Call { machine, life, call: id });
         }
@@ -139,7 +142,7 @@ impl World {
             }),
             CallKind::Look => {
                 let (session, ticket) = call.answer?;
-                let view = self.view(machine);
+                let view = call.seen.clone().unwrap_or_else(|| self.view(machine));
                 let event = Event::Platform(PlatformEvent::Looked { ticket, view });
                 self.deliver_to(machine, session, NodeEvent::Core(event));
                 None

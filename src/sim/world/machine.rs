@@ -1,6 +1,6 @@
 //! A machine: its power, clock, watchdog, agent process, voter disk and hypervisor, as plain data.
 
-use crate::core::action::{AgentStore, Ended, Outcome, PlatformCall, ProcessState};
+use crate::core::action::{AgentStore, Ended, Outcome, PlatformCall, ProcessState, View};
 use crate::core::ids::{BootId, Epoch, HostId, Ticket, VmId};
 use crate::core::record::DatastoreOp;
 use crate::core::time::Instant;
@@ -143,6 +143,8 @@ pub(super) struct Call {
     pub(super) kind: CallKind,
     /// Whom to answer: a run of the agent, by ticket. None: a person's, or one that was answered already.
     pub(super) answer: Option<(u64, Ticket)>,
+    /// Of a look: what was seen, if that was at once.
+    pub(super) seen: Option<View>,
 }
 
 /// What was called for.
