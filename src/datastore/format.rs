@@ -15,7 +15,7 @@ use super::pages::Pages;
 use super::signature::occupant;
 use crate::core::ids::DatastoreId;
 use rustix::fs::FallocateFlags;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 use std::sync::mpsc;
@@ -73,6 +73,20 @@ pub fn format(path: &Path, options: &FormatOptions) -> Result<Header, FormatErro
     Ok(header)
 }
 
+/// Whether a datastore could be made there, as far as that can be seen without changing anything.
+pub fn check(path: &Path, options: &FormatOptions) -> Result<(), FormatError> {
+    let header = planned(options)?;
+    let failed = |doing| move |source| FormatError::Io { doing, path: path.to_owned(), source };
+    let found = find(path).map_err(failed("opened"))?;
+    let Some((place, file_path)) = found else { return Err(FormatError::NoPlace { path: path.to_owned() }) };
+    match PageFile::open(&file_path, Access::Read) {
+        Err(error) if place == Place::InFolder && error.kind() == io::ErrorKind::NotFound => {
+            rustix::fs::access(path, rustix::fs::Access::WRITE_OK).map_err(|error| failed("written")(error.into()))
+        }
+        opened => refuse(path, &opened.map_err(failed("opened"))?, place, options, header.layout),
+    }
+}
+
 fn planned(options: &FormatOptions) -> Result<Header, FormatError> {
     let FormatOptions { cluster, id, capacity, .. } = *options;
     let layout = Layout::new(capacity).ok_or(FormatError::BadCapacity { capacity, most: MAX_CAPACITY })?;
@@ -92,12 +106,8 @@ pub(super) fn prepare(path: &Path, options: &FormatOptions, layout: Layout) -> R
     let file = PageFile::open(&file_path, Access::Fill(place)).map_err(failed("opened"))?;
     // Two people who format at once on one machine, or over a file system that shares locks.
     file.file().try_lock().map_err(|error| failed("locked")(error.into()))?;
+    refuse(path, &file, place, options, layout)?;
     let size = file.size().map_err(failed("read"))?;
-    if place != Place::InFolder && size < layout.size() {
-        return Err(FormatError::TooSmall { path: path.to_owned(), size, needed: layout.size() });
-    }
-    refuse_occupied(&file, size, options)?;
-    refuse_in_use(&file, size, options.watch)?;
     // From here on this is no datastore until it is the new one.
     if size >= PAGE as u64 {
         file.write(&Pages::zeroed(1), 0).and_then(|()| file.file().sync_all()).map_err(failed("written"))?;
@@ -105,12 +115,29 @@ pub(super) fn prepare(path: &Path, options: &FormatOptions, layout: Layout) -> R
     let needed = layout.size();
     if let Err(source) = fill(&file, place, needed) {
         if place == Place::InFolder {
-            // What was taken of a file system that is full is given back.
-            let _best_effort = file.file().set_len(0);
+            // What was taken of a file system that is full is given back, and a file that was not there goes.
+            let _best_effort = if size == 0 { fs::remove_file(file.path()) } else { file.file().set_len(0) };
         }
         return Err(FormatError::NoRoom { path: path.to_owned(), needed, source });
     }
     Ok((file, place))
+}
+
+/// Refuses a place that is too small, that holds something, or that is in use.
+fn refuse(
+    path: &Path,
+    file: &PageFile,
+    place: Place,
+    options: &FormatOptions,
+    layout: Layout,
+) -> Result<(), FormatError> {
+    let failed = |source| FormatError::Io { doing: "read", path: path.to_owned(), source };
+    let size = file.size().map_err(failed)?;
+    if place != Place::InFolder && size < layout.size() {
+        return Err(FormatError::TooSmall { path: path.to_owned(), size, needed: layout.size() });
+    }
+    refuse_occupied(file, size, options)?;
+    refuse_in_use(file, size, options.watch)
 }
 
 fn refuse_occupied(file: &PageFile, size: u64, options: &FormatOptions) -> Result<(), FormatError> {

@@ -49,7 +49,7 @@ mod thread;
 
 pub use attached::{Attached, Condition, Expected, Sight};
 pub use errors::{FormatError, OpenError, OperationError};
-pub use format::{DEFAULT_CAPACITY, DEFAULT_WATCH, FormatOptions, format};
+pub use format::{DEFAULT_CAPACITY, DEFAULT_WATCH, FormatOptions, check, format};
 pub use header::{Header, HeaderFault, decode_header};
 pub use inspect::{Inspection, MailSeen, RecordSeen, inspect};
 #[cfg(any(test, fuzzing))]

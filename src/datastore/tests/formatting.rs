@@ -162,6 +162,9 @@ fn formats_with_little_room() {
     let error = format(&path, &options()).expect_err("there is no room");
     println!("{error}");
     assert!(matches!(error, FormatError::NoRoom { needed: 2_621_440, .. }));
+    assert!(!file.exists(), "nothing is left of what could not be made");
+    fs::write(&file, [0; 4_096]).expect("a file");
+    format(&path, &options()).expect_err("there is no room");
     assert_eq!(fs::metadata(&file).expect("a file").len(), 0, "the room is given back");
     refuses_to_open(&path);
     format(&path, &FormatOptions { capacity: 1, ..options() }).expect("there is room for this");
