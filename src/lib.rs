@@ -8,6 +8,8 @@
 //! [`platform`] calls hypervisors, [`ping`] asks kernels, [`fence`] and [`watchdog`] stop hosts. [`runtime`] joins a node with all of these, and
 //! [`api`] lets people in.
 //!
+//! [`files`] reads what people name, never more than fits.
+//!
 //! `libvirt` is the hypervisor of KVM hosts, in builds with that feature.
 //! [`process`] and [`machine`] are an embedded hypervisor and an embedded machine, of real processes, for any Linux.
 
@@ -22,6 +24,7 @@ pub mod demo;
 pub mod election;
 pub mod explain;
 pub mod fence;
+pub mod files;
 #[cfg(any(test, fuzzing))]
 pub mod laws;
 pub mod ledger;

@@ -2,6 +2,7 @@
 
 use super::output::{Output, complain};
 use super::{Exit, Format, Sabotage};
+use crate::files::read_text;
 use crate::sim::explain;
 use crate::sim::run::{self, Outcome};
 use crate::sim::scenario::Scenario;
@@ -96,7 +97,7 @@ fn load(paths: &[PathBuf]) -> anyhow::Result<Option<Vec<Entry>>> {
     let mut good = true;
     for folder in folders(paths)? {
         let file = folder.join(INPUT);
-        let text = fs::read_to_string(&file).with_context(|| format!("{} cannot be read", file.display()))?;
+        let text = read_text(&file).with_context(|| format!("{} cannot be read", file.display()))?;
         let canonical = folder.canonicalize().unwrap_or_else(|_| folder.clone());
         let name = canonical.file_name().unwrap_or(folder.as_os_str()).to_string_lossy().into_owned();
         match Scenario::parse(&name, &file, &text) {
@@ -153,7 +154,7 @@ fn inside(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 fn expected(folder: &Path) -> anyhow::Result<Option<String>> {
     let file = folder.join(EXPECTED);
-    match fs::read_to_string(&file) {
+    match read_text(&file) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("{} cannot be read", file.display())),

@@ -122,7 +122,7 @@ impl List {
     /// The list as it is in the file; empty if there is none yet.
     fn read(path: Option<&Path>) -> anyhow::Result<List> {
         let Some(path) = path else { return Ok(List::default()) };
-        let text = match fs::read_to_string(path) {
+        let text = match crate::files::read_text(path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(List::default()),
             text => text.with_context(|| format!("{} cannot be read", path.display()))?,
         };

@@ -14,6 +14,9 @@ use thiserror::Error;
 /// Where the configuration is if nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/holdfast/holdfast.toml";
 
+/// A whole configuration, with a word on each key.
+pub const EXAMPLE: &str = include_str!("../../hosts/holdfast.toml");
+
 /// Where libvirt's daemon is if nobody says otherwise, and where that of another host is.
 const LIBVIRT: &str = "qemu:///system";
 const LIBVIRT_OF_OTHERS: &str = "qemu+tls://{host}/system";
@@ -159,7 +162,7 @@ impl Config {
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        let text = crate::files::read_text(path).map_err(unreadable)?;
         Ok(read::config(path, &text)?)
     }
 

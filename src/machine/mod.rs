@@ -228,7 +228,7 @@ fn account(config: &Config) -> Result<(bmc::Account, PathBuf), MachineError> {
             path
         }
     };
-    let text = std::fs::read_to_string(&path).map_err(setup(format!("{} cannot be read", path.display())))?;
+    let text = crate::files::read_text(&path).map_err(setup(format!("{} cannot be read", path.display())))?;
     let password = text.trim_end_matches(['\r', '\n']).to_owned();
     Ok((bmc::Account { user: config.user.clone(), password }, path))
 }

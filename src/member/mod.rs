@@ -15,6 +15,7 @@ pub use found::{Founded, found};
 pub use joining::{JoinError, join};
 
 use crate::core::timing::Profile;
+use crate::files::read_text;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io::{self, Write};
@@ -128,7 +129,7 @@ impl Membership {
     /// Reads who the host is.
     pub fn load(places: &Places) -> Result<Membership, MemberError> {
         let path = places.member();
-        let text = match fs::read_to_string(&path) {
+        let text = match read_text(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(MemberError::NoMember { path }),
             Err(error) => return Err(file(&path)(error)),

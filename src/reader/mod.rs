@@ -80,8 +80,18 @@ impl<'a> Reader<'a> {
         key: &'static str,
         read: impl FnOnce(&Found<'a>) -> Result<T, Problem>,
     ) -> Result<T, Problem> {
-        let what = self.what.clone();
-        self.maybe(key, read)?.ok_or_else(|| self.problem(format!("{what} needs `{key}`")))
+        self.maybe(key, read)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// A key is missing; there may be one that was meant to be it.
+    fn missing(&self, key: &'static str) -> Problem {
+        let meant = |word: &str| !self.asked.contains(word) && nearest(word, [key]).is_some();
+        let wrong = self.table.keys().find(|word| meant(word.get_ref()));
+        let problem = self.problem(format!("{} needs `{key}`", self.what));
+        problem.maybe_hint(wrong.map(|wrong| {
+            let line = self.source.line(wrong.span().start);
+            format!("line {line} has `{}`: did you mean `{key}`?", wrong.get_ref())
+        }))
     }
 
     /// The tables of an array of tables; none if the key is missing.

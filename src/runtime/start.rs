@@ -268,7 +268,7 @@ fn boot(platform: &PlatformConfig) -> Result<Boot, StartError> {
         PlatformConfig::Process { run } => run.join("boot-id"),
     };
     let failed = |source| StartError::Boot { path: path.clone(), source };
-    let text = fs::read_to_string(&path).map_err(failed)?;
+    let text = crate::files::read_text(&path).map_err(failed)?;
     let uuid: Uuid = text.trim().parse().map_err(|error| failed(io::Error::other(error)))?;
     Ok(Boot { id: BootId(uuid.as_u64_pair().0 ^ uuid.as_u64_pair().1), uuid })
 }
