@@ -12,6 +12,7 @@ use crate::process::disk;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -44,7 +45,7 @@ impl Cluster {
     /// Decides where everything will be, and runs nothing yet.
     pub fn plan(wanted: Wanted) -> anyhow::Result<Cluster> {
         let net = free_net(&wanted)?;
-        fs::create_dir_all(wanted.directory.join("shared"))?;
+        claim(&wanted)?;
         let mut cluster = Cluster { net, machines: Vec::new(), wanted };
         for number in 1..=cluster.wanted.hosts {
             let machine = cluster.prepare(number)?;
@@ -283,7 +284,7 @@ impl Cluster {
         &self.wanted.directory
     }
 
-    /// A way to the cluster through a host that knows the master. One that is cut off still answers, with what it knew.
+    /// A way to the cluster through a voter that knows the master. One that is cut off still answers, with what it knew.
     pub async fn client(&self) -> anyhow::Result<Client> {
         self.led().await.map(|(client, _)| client)
     }
@@ -298,11 +299,14 @@ impl Cluster {
         for machine in self.machines.iter().filter(lives) {
             let client = machine.client()?;
             let Ok(view) = client.get::<Value>("/v1/status").await else { continue };
-            if let Some(master) = view.get("master").and_then(Value::as_str) {
+            // Through a host that does not vote one may only look.
+            let voters = view.get("voters").and_then(Value::as_array);
+            let votes = voters.is_some_and(|voters| voters.iter().any(|voter| *voter == *machine.name));
+            if let (true, Some(master)) = (votes, view.get("master").and_then(Value::as_str)) {
                 return Ok((client, master.to_owned()));
             }
         }
-        bail!("no host knows a master")
+        bail!("no voter knows a master")
     }
 
     /// Whether every host is alive, and as many vote as should.
@@ -383,6 +387,21 @@ fn terminate(child: &Child) {
     }
 }
 
+/// Takes the folder for this cluster. One that holds a cluster, be it at work or not, stays as it is.
+fn claim(wanted: &Wanted) -> anyhow::Result<()> {
+    let folder = &wanted.directory;
+    let taken = || format!("{} holds a cluster already; name a folder that does not", folder.display());
+    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    for number in 1..=wanted.hosts {
+        ensure!(!folder.join(format!("host-{number}")).exists(), taken());
+    }
+    match fs::create_dir(folder.join("shared")) {
+        // Of two that begin at once, one comes first.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(taken()),
+        made => Ok(made.with_context(|| folder.display().to_string())?),
+    }
+}
+
 /// A network on loopback that nobody uses: 127.a.b.0/24.
 fn free_net(wanted: &Wanted) -> anyhow::Result<[u8; 2]> {
     let print = crate::trust::fingerprint(format!("{}{:?}", std::process::id(), wanted.directory).as_bytes());
@@ -398,4 +417,24 @@ fn free_net(wanted: &Wanted) -> anyhow::Result<[u8; 2]> {
         }
     }
     bail!("no network on loopback is free")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_holds_a_cluster_is_left_as_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let plan = || Cluster::plan(Wanted::ordinary(folder.path().to_owned(), PathBuf::from("/bin/true")));
+        let config = plan().unwrap().machines()[0].config();
+        let before = fs::read(&config).unwrap();
+        let error = plan().map(drop).unwrap_err().to_string();
+        assert!(error.contains("holds a cluster already"), "{error}");
+        assert_eq!(fs::read(&config).unwrap(), before, "another UUID would stand there");
+        // One of which only a host is left is somebody's, too.
+        fs::remove_dir(folder.path().join("shared")).unwrap();
+        assert!(plan().is_err());
+        assert_eq!(fs::read(&config).unwrap(), before);
+    }
 }
