@@ -80,6 +80,10 @@ pub fn parse_memory(text: &str) -> Result<u64, String> {
 
 /// The word among `known` that was most likely meant by `word`, if any is near.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Nobody mistypes a word of this length, and comparing it would take its time.
+    if word.len() > 200 {
+        return None;
+    }
     let (lowered, limit) = (word.to_lowercase(), word.chars().count() / 3 + 1);
     let near = known.into_iter().map(|candidate| (distance(&lowered, &candidate.to_lowercase()), candidate));
     near.filter(|(distance, _)| *distance <= limit).min().map(|(_, candidate)| candidate)

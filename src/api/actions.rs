@@ -1,7 +1,8 @@
 //! What people ask the cluster to do with hosts and VMs.
 
-use super::bodies::{Disarm, Move, NewVm, Part, Plan, Recover, Stop};
+use super::bodies::{Disarm, Move, Part, Plan, Recover, Stop};
 use super::errors::Failure;
+use super::extract::{Json, Path, Query};
 use super::forward::{REASON, REQUEST_ID};
 use super::handle::Api;
 use super::views::{ClusterView, ForecastView, HostView, VmView};
@@ -9,19 +10,18 @@ use crate::core::action::Request;
 use crate::core::command::{Said, Want};
 use crate::core::ids::{HostId, Ticket, VmId, VoterId};
 use crate::core::reason::Refusal;
-use crate::core::state::{ClusterState, Named, Policy, Registration, VmDefinition};
+use crate::core::state::{ClusterState, Policy, Registration};
 use crate::node::Node;
-use axum::Json;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use uuid::Uuid;
 
-/// No name, reason or definition is longer.
-const TEXT_LIMIT: usize = 256 * 1024;
+/// Whoever disarms a cluster for longer has to come back to it.
+pub const LONGEST_DISARM: Duration = Duration::from_secs(30 * 24 * 3_600);
 
 /// Somebody who may act, with the name of the request and its reason.
 pub(super) struct Asked {
@@ -31,7 +31,7 @@ pub(super) struct Asked {
 
 impl Asked {
     /// What follows from the same request: asked again, it bears the same name again.
-    fn another(&self) -> Asked {
+    pub(super) fn another(&self) -> Asked {
         Asked { ticket: Ticket(self.ticket.0 ^ ANOTHER), said: self.said.clone() }
     }
 }
@@ -141,12 +141,22 @@ pub(super) async fn set_policy(
     asked: Asked,
     Json(policy): Json<Policy>,
 ) -> Result<Json<Value>, Failure> {
-    let sound = (1..=100).contains(&policy.brake_percent) && policy.parallel_starts > 0 && policy.max_attempts > 0;
-    if !sound || !matches!(policy.voters, 1 | 3 | 5 | 7) {
-        return Err(Failure::bad("these rules contradict themselves")
-            .hint("brake_percent is 1 to 100, parallel_starts and max_attempts at least 1, voters 1, 3, 5 or 7"));
+    if let Err((what, hint)) = sound_policy(&policy) {
+        return Err(Failure::bad(what).hint(hint));
     }
     do_it(&api, asked, Request::SetPolicy(Box::new(policy))).await
+}
+
+/// Whether rules can be followed; if not, what is wrong, and what would be right.
+pub fn sound_policy(policy: &Policy) -> Result<(), (&'static str, &'static str)> {
+    let counts = policy.parallel_starts > 0 && policy.max_attempts > 0;
+    match policy.voters {
+        1 | 3 | 5 | 7 if counts && (1..=100).contains(&policy.brake_percent) => Ok(()),
+        _ => Err((
+            "these rules cannot be followed",
+            "brake_percent is 1 to 100, parallel_starts and max_attempts at least 1, voters 1, 3, 5 or 7",
+        )),
+    }
 }
 
 /// `POST /v1/plan`
@@ -162,69 +172,6 @@ pub(super) async fn plan(
         Ok(forecast.iter().map(|forecast| viewer.forecast(forecast)).collect())
     });
     forecast.await?.map(Json)
-}
-
-/// `POST /v1/vms`
-pub(super) async fn protect(
-    State(api): State<Api>,
-    asked: Asked,
-    Json(new): Json<NewVm>,
-) -> Result<Json<Value>, Failure> {
-    if new.name.is_empty()
-        || new.name.len() > 255
-        || new.name.chars().any(char::is_control)
-        || new.definition.len() > TEXT_LIMIT
-        || new.memory_mib == 0
-    {
-        return Err(Failure::bad(
-            "a VM needs a name of at most 255 bytes, memory, and a definition of at most 256 KiB",
-        ));
-    }
-    let uuid = new.uuid.unwrap_or_else(Uuid::new_v4);
-    let name = new.name.clone();
-    let start = new.start;
-    let definition = api.view(move |viewer, _, _| definition(viewer.state(), new, uuid)).await??;
-    let second = asked.another();
-    api.ask(asked.ticket, Request::Protect(Box::new(definition)), asked.said).await?;
-    if start {
-        let id = api.view(move |viewer, _, _| find_vm(viewer.state(), &uuid.to_string())).await??;
-        api.ask(second.ticket, Request::Intend { vm: id, want: Want::Running }, second.said).await?;
-    }
-    Ok(Json(json!({ "name": name, "uuid": uuid })))
-}
-
-fn definition(state: &ClusterState, new: NewVm, uuid: Uuid) -> Result<VmDefinition, Failure> {
-    if state.vms.values().any(|vm| vm.definition.name == new.name && vm.definition.uuid != uuid.as_u128()) {
-        return Err(Failure::ambiguous(format!("another VM is called \"{}\"", new.name)).hint("give it another name"));
-    }
-    Ok(VmDefinition {
-        // The log gives the number.
-        id: VmId(0),
-        name: new.name,
-        uuid: uuid.as_u128(),
-        memory_mib: new.memory_mib,
-        millicores: new.millicores,
-        datastores: named("datastore", &state.registry.datastores, &new.datastores)?,
-        networks: named("network", &state.registry.networks, &new.networks)?,
-        response: new.response,
-        priority: new.priority,
-        home: new.home.map(|name| find_host(state, &name)).transpose()?,
-        locked: new.locked,
-        needs: BTreeSet::new(),
-        bonds: Vec::new(),
-        payload: new.definition.into_bytes().into(),
-    })
-}
-
-fn named<Id: Ord + Copy>(what: &str, known: &BTreeMap<Id, Named>, wanted: &[String]) -> Result<BTreeSet<Id>, Failure> {
-    let find = |name: &String| {
-        let found = known.iter().find(|(_, named)| named.name == *name).map(|(id, _)| *id);
-        found.ok_or_else(|| {
-            let names = known.values().map(|named| named.name.as_str());
-            Failure::missing(format!("there is no {what} \"{name}\"")).hint(crate::reader::choice(name, names))
-        })
-    };
-    wanted.iter().map(find).collect()
 }
 
 /// `POST /v1/vms/{vm}/start`
@@ -314,13 +261,17 @@ pub(super) async fn disarm(
     asked: Asked,
     Json(body): Json<Disarm>,
 ) -> Result<Json<Value>, Failure> {
+    let length = body.for_seconds.map(Duration::from_secs);
+    if length.is_some_and(|length| length.is_zero() || length > LONGEST_DISARM) {
+        return Err(Failure::bad("a cluster is disarmed for between one second and thirty days, or until it is armed"));
+    }
     let then = asked.another();
     match api.ask(asked.ticket, Request::Disarm, asked.said).await {
         // For how long may change while it only observes.
         Err(failure) if !failure.is(Refusal::NothingToDo) => return Err(failure),
         _ => {}
     }
-    do_it(&api, then, Request::RearmAfter(body.for_seconds.map(Duration::from_secs))).await
+    do_it(&api, then, Request::RearmAfter(length)).await
 }
 
 /// `POST /v1/recover`: the one thing that is asked of a voter that is no master.

@@ -149,6 +149,15 @@ pub struct Invited {
     pub expires_milliseconds: i64,
 }
 
+/// An invitation that was given, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// The part of the token that is no secret: what stands behind its first point.
+    pub id: String,
+    /// Until when it is good, in milliseconds since 1970.
+    pub expires_milliseconds: i64,
+}
+
 /// Somebody who may use this interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -2,6 +2,7 @@
 
 use super::actions::Looking;
 use super::errors::Failure;
+use super::extract::Json;
 use super::handle::Api;
 use super::views::Viewer;
 use crate::core::command::Want;
@@ -14,7 +15,6 @@ use crate::core::time::Instant;
 use crate::explain::{self, Names};
 use crate::fence::{FenceClients, FenceDevice};
 use crate::node::Node;
-use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;

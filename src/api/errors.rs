@@ -52,6 +52,18 @@ impl Failure {
         Failure::new(StatusCode::BAD_REQUEST, "bad-request", error)
     }
 
+    /// A request that is none of ours, in whichever way.
+    pub(super) fn unfit(status: StatusCode, error: impl Into<String>) -> Failure {
+        let code = match status {
+            StatusCode::NOT_FOUND => "not-found",
+            StatusCode::METHOD_NOT_ALLOWED => "method-not-allowed",
+            StatusCode::PAYLOAD_TOO_LARGE => "too-long",
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => "unsupported-media-type",
+            _ => "bad-request",
+        };
+        Failure::new(status, code, error)
+    }
+
     pub(super) fn missing(error: impl Into<String>) -> Failure {
         Failure::new(StatusCode::NOT_FOUND, "not-found", error)
     }
@@ -62,7 +74,7 @@ impl Failure {
 
     pub(super) fn unknown_person() -> Failure {
         Failure::new(StatusCode::UNAUTHORIZED, "unknown-person", "nobody knows who asks")
-            .hint("show an operator's certificate or a token, or ask as root on a host of the cluster")
+            .hint("show an operator's certificate or a token, or ask as root on a host of the cluster, which may act if it votes")
     }
 
     pub(super) fn forbidden(name: &str) -> Failure {

@@ -3,6 +3,7 @@
 use super::actions::{Asked, Looking, do_it, find_host};
 use super::bodies::Off;
 use super::errors::Failure;
+use super::extract::{Json, Path};
 use super::forward::fetch;
 use super::handle::Api;
 use super::registry::find_fence;
@@ -13,8 +14,7 @@ use crate::core::message::{FenceOp, FenceResult};
 use crate::core::reason::HostState;
 use crate::core::state::ClusterState;
 use crate::fence::{FenceClients, FenceDevice};
-use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use crate::runtime::Glance;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, header};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -68,8 +68,7 @@ mod text {
 
 /// Answers a request here if this node can, or has the master answer it.
 pub(super) async fn dispatch(api: &Api, routes: Router, who: Who, request: Request) -> Response {
-    let is_open = ["/v1/join", "/openapi.json"].contains(&request.uri().path());
-    if who == Who::Nobody && !is_open {
+    if who == Who::Nobody && !is_open(request.uri()) {
         return Failure::unknown_person().into_response();
     }
     // Who only looks is told at once that there is no master; and who goes on without one waits for none.
@@ -83,6 +82,11 @@ pub(super) async fn dispatch(api: &Api, routes: Router, who: Who, request: Reque
         Some(master) => pass_on(api, master, who, request).await.unwrap_or_else(IntoResponse::into_response),
         None => Failure::no_master().into_response(),
     }
+}
+
+/// What anybody may ask.
+pub(super) fn is_open(uri: &Uri) -> bool {
+    ["/v1/join", "/openapi.json"].contains(&uri.path())
 }
 
 /// Between two masters there is none for a moment; whoever wants something done waits for the next one.
@@ -163,19 +167,20 @@ async fn bytes(body: Body) -> Result<Vec<u8>, Failure> {
     bytes.map(|bytes| bytes.to_vec()).map_err(|_| Failure::bad(format!("the body is longer than {BODY_LIMIT} bytes")))
 }
 
-/// Who asks, as far as the peer that passes it on can be believed. Root on a voter is root of the log itself; on other
-/// hosts of the cluster root is nobody in particular.
+/// Who asks, as far as the peer that passes it on can be believed. A voter holds the log itself, so root on it may
+/// anything, and what it says of others is taken for true. For whom another host vouches, that one may look.
 async fn believed(api: &Api, from: Address, who: Who) -> Who {
-    if !matches!(who, Who::Local { .. }) {
+    if who == Who::Nobody {
         return who;
     }
-    let voter = api.handle.look(move |node, _| {
+    let peer = api.handle.look(move |node, _| {
         let state = node.state()?;
-        let votes = state.voter_addresses().contains(&from);
-        let host = state.hosts.values().find(|host| host.address == from).filter(|_| votes)?;
-        Some(host.name.clone())
+        let host = state.hosts.values().find(|host| host.address == from)?;
+        Some((host.name.clone(), state.voter_addresses().contains(&from)))
     });
-    voter.await.flatten().map_or(Who::Nobody, |host| Who::Local { host })
+    let Some((host, votes)) = peer.await.flatten() else { return Who::Nobody };
+    let who = if matches!(who, Who::Local { .. }) { Who::Local { host: host.clone() } } else { who };
+    if votes { who } else { Who::Vouched { host, who: Box::new(who) } }
 }
 
 /// Answers what a peer has passed on.

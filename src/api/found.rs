@@ -6,14 +6,15 @@
 use super::actions::{Asked, Looking, find_host};
 use super::bodies::Adopt;
 use super::errors::Failure;
+use super::extract::{Json, Path, Query};
 use super::forward::ask_node;
 use super::handle::Api;
+use super::protect::not_anothers;
 use crate::core::action::Request;
 use crate::core::ids::{Address, HostId, VmId};
 use crate::core::state::{Shape, VmDefinition};
 use crate::platform::Found;
-use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -135,6 +136,8 @@ pub(super) async fn adopt(
     let (definition, id) = (told.definition(adopt.response, adopt.priority)?, host.id);
     let adopted = Adopted { name: definition.name.clone(), uuid, host: host.name, bonds: definition.bonds.clone() };
     let definition = VmDefinition { home: Some(id), ..definition };
+    let (name, own) = (definition.name.clone(), definition.uuid);
+    api.view(move |viewer, _, _| not_anothers(viewer.state(), &name, own)).await??;
     api.ask(asked.ticket, Request::Protect(Box::new(definition)), asked.said).await?;
     Ok(Json(adopted))
 }

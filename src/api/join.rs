@@ -3,16 +3,17 @@
 use super::actions::find_host;
 use super::bodies::{JoinAnswer, JoinBody};
 use super::errors::Failure;
+use super::extract::Json;
 use super::handle::Api;
+use super::protect::{MOST_MEMORY, MOST_MILLICORES};
 use super::registry::{authority, register};
 use crate::clock;
 use crate::core::command::Said;
-use crate::core::ids::{Address, Ticket};
+use crate::core::ids::{Address, SocketAddr, Ticket};
 use crate::core::state::{ClusterState, Newcomer, Registration};
 use crate::runtime::roster;
 use crate::trust::{JoinToken, SecretDigest, SigningRequest, fingerprint};
 use crate::wire::{Member, NAME_LIMIT, Roster, RosterVersion};
-use axum::Json;
 use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -37,6 +38,8 @@ pub(super) async fn join(State(api): State<Api>, Json(body): Json<JoinBody>) -> 
     if clock::wall_milliseconds() > found.expires_milliseconds {
         return Err(Failure::bad("this token has run out").hint("ask for a new one with `holdfast token create`"));
     }
+    let (endpoints, name) = (body.endpoints.clone(), body.name.clone());
+    api.state(move |state| not_anothers(state, &endpoints, &name)).await??;
     let authority = authority(&api).await?;
     let der = BASE64.decode(&body.request).map_err(|_| Failure::bad("the request for a certificate is no base64"))?;
     let request = SigningRequest::parse(&der).map_err(|error| Failure::bad(error.to_string()))?;
@@ -72,6 +75,9 @@ pub(super) async fn join(State(api): State<Api>, Json(body): Json<JoinBody>) -> 
 pub(super) fn check(body: &JoinBody) -> Result<(), Failure> {
     let is_word = |word: &String| word.len() <= NAME_LIMIT && !word.chars().any(char::is_control);
     let described = is_word(&body.failure_domain) && body.tags.iter().all(is_word) && body.tags.len() <= MOST_TAGS;
+    if body.memory_mib > MOST_MEMORY || body.millicores > MOST_MILLICORES {
+        return Err(Failure::bad("no host has more than 1 PiB of memory or 100000 cores for VMs"));
+    }
     if body.uuid.is_nil() || body.endpoints.is_empty() || !described {
         return Err(Failure::bad(format!(
             "a host needs its machine's UUID, at least one endpoint, a failure domain of at most {NAME_LIMIT} bytes, and \
@@ -82,6 +88,17 @@ pub(super) fn check(body: &JoinBody) -> Result<(), Failure> {
     let member = Member { address: Address(0), name, fingerprint: Default::default(), endpoints };
     let roster = Roster::new(RosterVersion::default(), vec![member]);
     roster.map(drop).map_err(|error| Failure::bad(format!("a host like this can be no member: {error}")))
+}
+
+/// Refuses a host that is reached where another one is: one of them would get what is meant for the other.
+fn not_anothers(state: &ClusterState, endpoints: &[SocketAddr], name: &str) -> Result<(), Failure> {
+    for host in state.hosts.values().filter(|host| host.name != name) {
+        if let Some(taken) = endpoints.iter().find(|endpoint| host.endpoints.contains(endpoint)) {
+            let text = format!("{taken} is where {} is reached", host.name);
+            return Err(Failure::ambiguous(text).hint("see `listen` and `advertise` in this host's configuration"));
+        }
+    }
+    Ok(())
 }
 
 fn answer(state: &ClusterState, name: &str) -> Result<JoinAnswer, Failure> {
@@ -104,6 +121,8 @@ fn answer(state: &ClusterState, name: &str) -> Result<JoinAnswer, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::command::Command;
+    use crate::core::ids::LogIndex;
 
     fn body(change: impl FnOnce(&mut JoinBody)) -> JoinBody {
         let mut body = JoinBody {
@@ -120,6 +139,20 @@ mod tests {
         };
         change(&mut body);
         body
+    }
+
+    #[test]
+    fn no_two_hosts_are_reached_at_one_address() {
+        let endpoints = |text: &str| vec![text.parse().unwrap()];
+        let mut state = ClusterState::default();
+        let newcomer = Newcomer { name: "a".to_owned(), endpoints: endpoints("192.0.2.1:7770"), ..Newcomer::default() };
+        let join = Command::Register(Box::new(Registration::Join(Box::new(newcomer))));
+        state.apply(LogIndex(1), &join);
+        let refused = not_anothers(&state, &endpoints("192.0.2.1:7770"), "b").unwrap_err().to_string();
+        assert_eq!(refused, "192.0.2.1:7770 is where a is reached");
+        assert!(not_anothers(&state, &endpoints("192.0.2.1:7772"), "b").is_ok());
+        // Whether one that asks again under its own name may is for the log to say.
+        assert!(not_anothers(&state, &endpoints("192.0.2.1:7770"), "a").is_ok());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod actions;
 mod bodies;
 mod doctor;
 mod errors;
+mod extract;
 mod fences;
 mod forward;
 mod found;
@@ -21,14 +22,18 @@ mod join;
 #[cfg(any(test, fuzzing))]
 mod law;
 mod openapi;
+mod places;
+mod protect;
 mod queries;
 mod registry;
 mod routes;
 mod server;
+mod tokens;
 mod views;
 mod who;
 
-pub use bodies::{Adopt, GivenAccess, Invited, JoinAnswer, JoinBody, NewVm};
+pub use actions::{LONGEST_DISARM, sound_policy};
+pub use bodies::{Adopt, GivenAccess, Invited, JoinAnswer, JoinBody, NewVm, Token};
 pub use doctor::{CheckView, DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
 pub use fences::{FenceReading, FenceTest};
@@ -37,6 +42,8 @@ pub use found::{Adopted, FoundView, FoundVm, Unheard};
 pub use handle::{Api, Handle};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
+pub use openapi::description;
+pub use protect::{MOST_MEMORY, MOST_MILLICORES};
 pub use queries::{AvailabilityRow, AvailabilityView, EventView, RecoveryView};
 pub use server::{ApiError, Listeners, serve};
 pub use views::{ClusterView, ForecastView, HolderView, HostView, ProofView, Share, Viewer, VmView};

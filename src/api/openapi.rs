@@ -1,6 +1,6 @@
 //! The description of this interface, for programs and their makers.
 
-use axum::Json;
+use super::extract::Json;
 use serde_json::{Map, Value, json};
 
 /// One thing that can be asked: method, path, what it does, and who may.
@@ -22,7 +22,7 @@ const fn act(method: &'static str, path: &'static str, summary: &'static str, bo
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 44] = [
+pub(super) const OPERATIONS: [Operation; 46] = [
     look("/v1/status", "The cluster at a glance"),
     look("/v1/hosts", "All hosts, or at most `?limit=` of them, `?after=` one"),
     look("/v1/hosts/{host}", "One host, with why it stands as it does"),
@@ -41,6 +41,7 @@ pub(super) const OPERATIONS: [Operation; 44] = [
     look("/v1/fences/{fence}/probe", "The same, from the very host that is asked"),
     look("/v1/fence-agents", "The fence agents on the master's host"),
     look("/v1/fence-agents/{agent}", "One of them, with the options that it takes"),
+    look("/v1/tokens", "The invitations that are good still, without their secrets"),
     look("/v1/access", "Who may use this interface"),
     Operation {
         method: "post",
@@ -91,6 +92,7 @@ pub(super) const OPERATIONS: [Operation; 44] = [
     act("post", "/v1/fences", "Adds a fence device, or changes its settings", None),
     act("delete", "/v1/fences/{fence}", "Removes a fence device that fences no host", None),
     act("post", "/v1/tokens", "Invites one host to join", Some(r#"{"for_seconds":3600}"#)),
+    act("delete", "/v1/tokens/{token}", "Takes an invitation back", None),
     act("post", "/v1/access", "Lets somebody use this interface", Some(r#"{"name":"ada","right":"viewer"}"#)),
     act("delete", "/v1/access/{print}", "Takes that right back", None),
     Operation {
@@ -105,12 +107,17 @@ pub(super) const OPERATIONS: [Operation; 44] = [
 
 /// `GET /openapi.json`
 pub(super) async fn document() -> Json<Value> {
+    Json(description())
+}
+
+/// The description of this interface.
+pub fn description() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for operation in &OPERATIONS {
         let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
         entry[operation.method] = described(operation);
     }
-    Json(json!({
+    json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Holdfast",
@@ -134,7 +141,7 @@ pub(super) async fn document() -> Json<Value> {
             } },
         },
         "security": [{ "certificate": [] }, { "token": [] }],
-    }))
+    })
 }
 
 fn described(operation: &Operation) -> Value {

@@ -3,6 +3,7 @@
 use super::actions::Looking;
 use super::bodies::{EventsAfter, Window};
 use super::errors::Failure;
+use super::extract::{Json, Query};
 use super::handle::Api;
 use crate::clock;
 use crate::core::ids::{HostId, VmId};
@@ -10,8 +11,7 @@ use crate::explain::{NameList, Names};
 use crate::ledger::{Availability, Entry, History, Recovery, What};
 use crate::runtime::fact;
 use crate::store::{LedgerKey, LedgerReader, QueryError};
-use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

@@ -1,18 +1,17 @@
 //! Names, devices, invitations and rights.
 
 use super::actions::{Asked, Looking, do_it, find_host};
-use super::bodies::{Fence, Fences, GivenAccess, Invite, Invited, Name, NewAccess};
+use super::bodies::{Fence, Fences, GivenAccess, Name, NewAccess};
 use super::errors::Failure;
+use super::extract::{Json, Path};
 use super::handle::Api;
-use crate::clock;
 use crate::core::action::Request;
 use crate::core::ids::{FenceId, Fingerprint, LogIndex};
 use crate::core::reason::Refusal;
-use crate::core::state::{Access, ClusterState, FenceEntry, Invitation, Named, Registration, Right, Secret};
+use crate::core::state::{Access, ClusterState, FenceEntry, Named, Registration, Right, Secret};
 use crate::fence::{AgentMetadata, BadAgent, FenceClients, FenceDevice, describe, installed};
-use crate::trust::{Authority, JoinToken, Principal, Role, SigningRequest, fingerprint};
-use axum::Json;
-use axum::extract::{Path, State};
+use crate::trust::{Authority, Principal, Role, SigningRequest, fingerprint};
+use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ring::rand::{SecureRandom, SystemRandom};
@@ -23,9 +22,6 @@ use std::time::Duration;
 
 /// A fence agent that does not describe itself by then is of no use.
 const DESCRIPTION: Duration = Duration::from_secs(15);
-/// No invitation is good for longer.
-const LONGEST_INVITATION: u64 = 7 * 24 * 3_600;
-
 pub(super) fn register(change: Registration) -> Request {
     Request::Register(Box::new(change))
 }
@@ -148,6 +144,10 @@ pub(super) async fn set_host_fences(
     asked: Asked,
     Json(body): Json<Fences>,
 ) -> Result<Json<Value>, Failure> {
+    let mut named = std::collections::BTreeSet::new();
+    if let Some(twice) = body.levels.iter().flatten().find(|name| !named.insert(name.as_str())) {
+        return Err(Failure::bad(format!("the fence device \"{twice}\" is named twice")).hint("name each device once"));
+    }
     let found = api.view(move |viewer, _, _| {
         let state = viewer.state();
         let level = |level: &Vec<String>| level.iter().map(|name| find_fence(state, name)).collect();
@@ -188,26 +188,6 @@ pub(super) async fn remove_host(
     do_it(&api, asked, register(Registration::RemoveHost(id))).await
 }
 
-/// `POST /v1/tokens`
-pub(super) async fn invite(
-    State(api): State<Api>,
-    asked: Asked,
-    Json(body): Json<Invite>,
-) -> Result<Json<Invited>, Failure> {
-    if body.for_seconds == 0 || body.for_seconds > LONGEST_INVITATION {
-        return Err(Failure::bad("an invitation is good for between one second and seven days"));
-    }
-    let authority = authority(&api).await?;
-    let token = JoinToken::generate(&authority.fingerprint());
-    let token = token.map_err(|error| Failure::internal(error.to_string()))?;
-    let seconds = i64::try_from(body.for_seconds).unwrap_or(i64::MAX);
-    let expires_milliseconds = clock::wall_milliseconds().saturating_add(seconds.saturating_mul(1_000));
-    let invitation = Invitation { secret: token.secret().digest().into(), expires_milliseconds };
-    api.ask(asked.ticket, register(Registration::Invite(u128::from(token.id().number()), invitation)), asked.said)
-        .await?;
-    Ok(Json(Invited { token: token.to_string(), expires_milliseconds }))
-}
-
 /// `GET /v1/access`
 pub(super) async fn accesses(State(api): State<Api>, _: Looking) -> Result<Json<Value>, Failure> {
     let list = api.view(|viewer, _, _| {
@@ -226,7 +206,14 @@ pub(super) async fn grant(
     Json(body): Json<NewAccess>,
 ) -> Result<Json<GivenAccess>, Failure> {
     let authority = authority(&api).await?;
-    let access = Access { name: sound(&body.name)?, right: body.right };
+    let access = Access { name: person(&body.name)?, right: body.right };
+    let name = access.name.clone();
+    let taken =
+        api.view(move |viewer, _, _| viewer.state().registry.accesses.values().any(|access| access.name == name));
+    if taken.await? {
+        return Err(Failure::ambiguous(format!("somebody is called \"{}\" already", access.name))
+            .hint("give another name, or take the other right back first: `holdfast access list`"));
+    }
     let mut given = GivenAccess {
         print: String::new(),
         certificate: None,
@@ -279,7 +266,29 @@ pub(super) async fn revoke(
     do_it(&api, asked, register(Registration::Revoke(print))).await
 }
 
+/// The name of somebody who may ask, which stands in the history with all that he does: no such name may look like that
+/// of root on a host.
+fn person(name: &str) -> Result<String, Failure> {
+    match name.contains('@') {
+        true => Err(Failure::bad(format!("\"{name}\" is no name for a person: with an @ it is root on a host"))),
+        false => sound(name),
+    }
+}
+
 fn sound(name: &str) -> Result<String, Failure> {
     let fits = !name.is_empty() && name.len() <= 64 && !name.chars().any(char::is_control);
     if fits { Ok(name.to_owned()) } else { Err(Failure::bad("a name has between one and 64 bytes, all to be seen")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_bears_the_name_of_root() {
+        assert!(person("ada").is_ok() && person("ada of the night shift").is_ok());
+        for name in ["root@node-1", "@", "", "a\nb"] {
+            assert!(person(name).is_err(), "{name:?}");
+        }
+    }
 }

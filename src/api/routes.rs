@@ -1,13 +1,31 @@
 //! What is answered where.
 
+use super::errors::Failure;
 use super::handle::Api;
-use super::{actions, doctor, fences, found, join, openapi, queries, registry};
+use super::{actions, doctor, fences, found, join, openapi, protect, queries, registry, tokens};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, StatusCode, Uri};
 use axum::routing::{delete, get, post, put};
+
+/// The same, with an answer of our own where there is no such route.
+pub(super) fn complaints<S: Clone + Send + Sync + 'static>(router: Router<S>) -> Router<S> {
+    router
+        .fallback(async |uri: Uri| {
+            Failure::unfit(StatusCode::NOT_FOUND, format!("there is nothing at {}", uri.path()))
+                .hint("see `holdfast openapi` for what there is")
+        })
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            Failure::unfit(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is nothing that {} does", uri.path()))
+        })
+}
 
 /// All routes.
 pub(super) fn routes(api: Api) -> Router {
+    complaints(all()).with_state(api)
+}
+
+fn all() -> Router<Api> {
     Router::new()
         .route("/v1/status", get(actions::status))
         .route("/v1/hosts", get(actions::hosts))
@@ -15,7 +33,7 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/v1/hosts/{host}/fences", put(registry::set_host_fences))
         .route("/v1/hosts/{host}/off", post(fences::switch_off))
         .route("/v1/hosts/{host}/{deed}", post(actions::on_host))
-        .route("/v1/vms", get(actions::vms).post(actions::protect))
+        .route("/v1/vms", get(actions::vms).post(protect::protect))
         .route("/v1/vms/{vm}", get(actions::vm).delete(actions::remove))
         .route("/v1/vms/{vm}/start", post(actions::start))
         .route("/v1/vms/{vm}/stop", post(actions::stop))
@@ -40,10 +58,10 @@ pub(super) fn routes(api: Api) -> Router {
         .route("/v1/fences/{fence}/probe", get(fences::probe))
         .route("/v1/fence-agents", get(registry::fence_agents))
         .route("/v1/fence-agents/{agent}", get(registry::fence_agent))
-        .route("/v1/tokens", post(registry::invite))
+        .route("/v1/tokens", get(tokens::tokens).post(tokens::invite))
+        .route("/v1/tokens/{token}", delete(tokens::revoke))
         .route("/v1/access", get(registry::accesses).post(registry::grant))
         .route("/v1/access/{print}", delete(registry::revoke))
         .route("/v1/join", post(join::join).layer(DefaultBodyLimit::max(16 * 1024)))
         .route("/openapi.json", get(openapi::document))
-        .with_state(api)
 }

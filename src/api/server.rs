@@ -1,21 +1,24 @@
 //! Listening: HTTPS for everyone, and a socket for root on this machine.
 
 use super::errors::Failure;
-use super::forward::{answer, dispatch};
+use super::forward::{answer, dispatch, is_open};
 use super::handle::Api;
+use super::places::{Place, Places};
 use super::routes::routes;
 use super::who::Who;
 use crate::transport::Inbound;
 use crate::trust::{Identity, TrustError, api_server, fingerprint};
 use axum::Router;
 use axum::extract::Request;
-use axum::http::header::AUTHORIZATION;
-use axum::response::IntoResponse;
+use axum::http::header::{AUTHORIZATION, CONNECTION};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,18 +26,22 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-/// So many connections are served at once.
-const CONNECTIONS: usize = 512;
+/// So many connections are served at once to people whom the cluster knows, and as many to strangers.
+const CONNECTIONS: usize = 256;
+/// So many of them to strangers at one address.
+const STRANGERS_OF_ONE: usize = 32;
 /// So many requests that were passed on are answered at once.
 const PASSED_ON: usize = 128;
 /// Who has not shown who he is by then is no person.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// A connection on which no request comes for so long is closed.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// A connection on which no request comes for so long is closed, the time between two requests included.
 const IDLE: Duration = Duration::from_secs(60);
+/// The same for those who have shown no certificate.
+const STRANGERS_IDLE: Duration = Duration::from_secs(10);
 /// No request takes longer, its body included: longer than anything that is waited for in it.
 const REQUEST: Duration = Duration::from_secs(90);
 
@@ -99,39 +106,65 @@ fn local(socket: &Path) -> io::Result<UnixListener> {
 /// Answers until the runtime ends.
 pub async fn serve(api: Api, listeners: Listeners, calls: mpsc::Receiver<Inbound>) {
     let routes = routes(api.clone());
-    // Strangers who hold all their places must not keep root out.
-    let (places, own) = (Arc::new(Semaphore::new(CONNECTIONS)), Arc::new(Semaphore::new(CONNECTIONS)));
+    // Whoever holds places of the network must not keep root out.
+    let own = Arc::new(Semaphore::new(CONNECTIONS));
     tokio::join!(
-        serve_tls(api.clone(), routes.clone(), listeners.tcp, listeners.tls, places),
+        serve_tls(api.clone(), routes.clone(), listeners.tcp, listeners.tls),
         serve_local(api.clone(), routes.clone(), listeners.local, own),
         serve_peers(api, routes, calls),
     );
 }
 
-async fn serve_tls(api: Api, routes: Router, tcp: TcpListener, tls: TlsAcceptor, places: Arc<Semaphore>) {
+async fn serve_tls(api: Api, routes: Router, tcp: TcpListener, tls: TlsAcceptor) {
+    let strangers = Places::new(CONNECTIONS, STRANGERS_OF_ONE);
+    let known = Places::new(CONNECTIONS, CONNECTIONS);
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let Some(stream) = accepted(tcp.accept().await.map(|(stream, _)| stream)).await else { continue };
-        let (api, routes, tls) = (api.clone(), routes.clone(), tls.clone());
+        let Some((stream, from)) = accepted(tcp.accept().await).await else { continue };
+        let mut place = strangers.take(from.ip());
+        let (api, routes, tls, known) = (api.clone(), routes.clone(), tls.clone(), known.clone());
         tokio::spawn(async move {
-            let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.accept(stream)).await else { return };
+            let stream = tokio::select! {
+                handshake = timeout(HANDSHAKE, tls.accept(stream)) => handshake,
+                () = place.lost() => return,
+            };
+            let Ok(Ok(stream)) = stream else { return };
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let who = shown.map_or(Who::Nobody, |certificate| Who::Certificate(fingerprint(certificate)));
-            connection(api, routes, who, stream).await;
-            drop(place);
+            let (who, idle) = match shown {
+                Some(certificate) => (Who::Certificate(fingerprint(certificate)), IDLE),
+                None => (Who::Nobody, STRANGERS_IDLE),
+            };
+            let is_known = Arc::new(Notify::new());
+            if shown.is_some() {
+                is_known.notify_one();
+            }
+            tokio::select! {
+                () = seated(place, known, from.ip(), Arc::clone(&is_known)) => {}
+                () = connection(Asker { api, routes, who, is_known }, idle, stream) => {}
+            }
         });
     }
+}
+
+/// Keeps a connection's place, and ends when that is lost. The cluster's authority has signed whatever certificate is
+/// shown; who shows a token sits among the strangers until it is seen to be one.
+async fn seated(mut place: Place, known: Places, from: IpAddr, is_known: Arc<Notify>) {
+    tokio::select! {
+        () = place.lost() => return,
+        () = is_known.notified() => {}
+    }
+    place = known.take(from);
+    place.lost().await;
 }
 
 async fn serve_local(api: Api, routes: Router, local: UnixListener, places: Arc<Semaphore>) {
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let Some(stream) = accepted(local.accept().await.map(|(stream, _)| stream)).await else { continue };
+        let Some((stream, _)) = accepted(local.accept().await).await else { continue };
         let (api, routes) = (api.clone(), routes.clone());
         // The socket's own permissions let nobody in but its owner and root.
         let who = Who::Local { host: api.host.clone() };
         tokio::spawn(async move {
-            connection(api, routes, who, stream).await;
+            connection(Asker { api, routes, who, is_known: Arc::default() }, IDLE, stream).await;
             drop(place);
         });
     }
@@ -163,29 +196,50 @@ async fn serve_peers(api: Api, routes: Router, mut calls: mpsc::Receiver<Inbound
     }
 }
 
-async fn connection<S>(api: Api, routes: Router, who: Who, stream: S)
+/// Who asks by one connection, and what answers.
+#[derive(Clone)]
+struct Asker {
+    api: Api,
+    routes: Router,
+    who: Who,
+    /// Is told as soon as a request was answered as that of somebody whom the cluster knows.
+    is_known: Arc<Notify>,
+}
+
+impl Asker {
+    async fn answer(self, request: Request) -> Response {
+        let is_open = is_open(request.uri());
+        let who = bearer(&request).unwrap_or(self.who);
+        let answered = timeout(REQUEST, dispatch(&self.api, self.routes, who, request)).await;
+        let mut answer = answered.unwrap_or_else(|_| too_slow());
+        if answer.status() == StatusCode::UNAUTHORIZED {
+            // Whom nobody knows has nothing more to ask.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        } else if answer.status().is_success() && !is_open {
+            self.is_known.notify_one();
+        }
+        answer
+    }
+}
+
+async fn connection<S>(asker: Asker, idle: Duration, stream: S)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let (api, routes, who) = (api.clone(), routes.clone(), who.clone());
-        async move {
-            let request: Request = request.map(axum::body::Body::new);
-            let who = bearer(&request).unwrap_or(who);
-            let answered = timeout(REQUEST, dispatch(&api, routes, who, request)).await;
-            Ok::<_, Infallible>(answered.unwrap_or_else(|_| too_slow()))
-        }
+        let answer = asker.clone().answer(request.map(axum::body::Body::new));
+        async move { Ok::<_, Infallible>(answer.await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(IDLE)
+        .header_read_timeout(idle)
         .serve_connection(TokioIo::new(stream), service);
     if let Err(error) = served.await {
         tracing::debug!(%error, "a connection to the operators' interface ended");
     }
 }
 
-fn too_slow() -> axum::response::Response {
+fn too_slow() -> Response {
     Failure::unanswered("the request took too long").into_response()
 }
 

@@ -4,6 +4,7 @@ use super::{
     Capacity, Config, DatastoreConfig, LIBVIRT, LIBVIRT_OF_OTHERS, LogConfig, LogFormat, PlatformConfig, RUN,
     SHUTDOWN_MARK, WATCHDOG_DEVICE, WatchdogConfig,
 };
+use crate::api::{MOST_MEMORY, MOST_MILLICORES};
 use crate::core::ids::SocketAddr;
 use crate::reader::{Found, Problem, Reader, Source};
 use std::collections::BTreeSet;
@@ -93,7 +94,10 @@ fn capacity(reader: &mut Reader<'_>, platform: &PlatformConfig) -> Result<Capaci
         };
     }
     match (memory, millicores) {
-        (Some(memory_mib @ 1..), Some(millicores @ 1..)) => Ok(Capacity { memory_mib, millicores }),
+        (Some(memory_mib @ 1..=MOST_MEMORY), Some(millicores @ 1..=MOST_MILLICORES)) => {
+            Ok(Capacity { memory_mib, millicores })
+        }
+        (Some(1..), Some(1..)) => Err(reader.problem("no host has more than 1024TiB of memory or 100000 cores")),
         _ => Err(reader
             .problem("the configuration needs `memory` and `cores`: what the host has for VMs")
             .hint("such as memory = \"64GiB\" and cores = 16, less than the machine has: the host itself needs some")),
@@ -290,6 +294,8 @@ fn command(found: &Found<'_>) -> Result<Vec<String>, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(feature = "libvirt")]
+    use crate::config::EXAMPLE;
 
     const WHOLE: &str = r#"
 name = "host-1"
@@ -327,6 +333,44 @@ format = "json"
         assert!(config.datastores[0].heartbeat && config.log.format == LogFormat::Json);
     }
 
+    /// The keys that the reader knows there, by its own word.
+    fn known(text: &str) -> Vec<String> {
+        let said = wrong(text);
+        let list = said.rsplit_once("there is ").expect("it says which there are").1;
+        list.replace(" and ", ", ").split(", ").map(str::to_owned).collect()
+    }
+
+    #[cfg(feature = "libvirt")]
+    #[test]
+    fn the_example_is_a_configuration_and_has_every_key() {
+        let read = |text: &str| config(Path::new("holdfast.toml"), text);
+        let short = read(EXAMPLE).expect("the example as it is");
+        // With each key that may be left out.
+        let key = |rest: &&str| rest.starts_with(char::is_alphabetic) || rest.starts_with('[');
+        let bare = |line: &'static str| line.strip_prefix('#').filter(key);
+        let lines: Vec<&str> = EXAMPLE.lines().map(|line| bare(line).unwrap_or(line)).collect();
+        let text = lines.join("\n");
+        let whole = read(&text).expect("the example with all that may be left out");
+        assert_eq!((&whole.log, &whole.platform, &whole.watchdog), (&short.log, &short.platform, &short.watchdog));
+        assert_eq!((&whole.shutdown_mark, &whole.advertise), (&short.shutdown_mark, &short.advertise));
+        assert_eq!((whole.datastores.len(), whole.networks.len(), whole.tags.len()), (1, 1, 1));
+        for table in ["", "[platform]", "[watchdog]", "[[datastore]]", "[log]"] {
+            let at = lines.iter().position(|line| *line == table && !table.is_empty()).map_or(0, |line| line + 1);
+            let mut lines = lines.clone();
+            lines.insert(at, "xxxxxxxxxxxx = 1");
+            for key in known(&lines.join("\n")) {
+                let there = |line: &&str| line.starts_with(&format!("{key} = ")) || line.contains(&format!("[{key}]"));
+                assert!(lines.iter().any(there), "{table} of the example lacks `{key}`");
+            }
+        }
+    }
+
+    #[test]
+    fn a_typo_is_said_where_its_key_is_missing() {
+        let found = wrong(&WHOLE.replace("uuid =", "uiud ="));
+        assert!(found.contains("needs `uuid`\n  hint: line 3 has `uiud`: did you mean `uuid`?"), "{found}");
+    }
+
     #[test]
     fn what_is_wrong_is_found_in_its_line() {
         let samples = [
@@ -338,6 +382,8 @@ format = "json"
             ("6f3c1a52-2f70-4a8b-8d6e-0c9b1c5f7a01", "no", "holdfast.toml:3: \"no\" is no UUID"),
             ("kind = \"process\"", "kind = \"kvmm\"", "holdfast.toml:17: `kind` cannot be \"kvmm\""),
             ("memory = \"64GiB\"\n", "", "needs `memory` and `cores`"),
+            ("64GiB", "1025TiB", "no host has more than 1024TiB"),
+            ("cores = 16", "cores = 100001", "no host has more than 1024TiB of memory or 100000 cores"),
             ("[\"192.0.2.1:7770\"]", "[\"192.0.2.1:0\"]", "no peer can call 192.0.2.1:0"),
             ("[\"0.0.0.0:7770\"]", "[\"[fe80::1%1]:7\", \"[fe80::1%2]:7\"]", "stands there twice"),
             ("name = \"host-1\"", "name = \"a b\"", "holdfast.toml:2: \"a b\" is no name"),
