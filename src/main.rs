@@ -1,9 +1,9 @@
 //! The command `holdfast`.
 
-use clap::Parser;
-use holdfast::cli::{Cli, dispatch};
+use holdfast::cli::{dispatch, parse};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    ExitCode::from(dispatch(&Cli::parse()).code())
+    let (cli, complaints) = parse();
+    ExitCode::from(dispatch(&cli, complaints).code())
 }

@@ -17,6 +17,31 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+pub(super) const AGENT_HELP: &str = "\
+It is started by the service manager, as hosts/systemd/holdfast.service does. Told to end, it ends no VM. While it is away
+nobody speaks for its host: an end that it announced is borne for some minutes, as long as the machine answers pings.
+
+Examples:
+  systemctl enable --now holdfast holdfast-shutdown
+  holdfast agent --config ./node-1.toml";
+
+pub(super) const INIT_HELP: &str = "\
+On the first host, once. It writes keys into the state directory, and those of the first operator into `operator` there;
+then start the agent. Further hosts join with `holdfast token create` here and `holdfast join` there.
+
+Examples:
+  holdfast config example > /etc/holdfast/holdfast.toml
+  holdfast init --cluster lab
+  systemctl enable --now holdfast holdfast-shutdown";
+
+pub(super) const JOIN_HELP: &str = "\
+On a new host, once, with a configuration of its own; then start the agent. ADDRESS is what any member has as `api` in its
+configuration. A host that was removed joins as a new one: stop its agent, and move its state directory away first.
+
+Examples:
+  holdfast join 192.0.2.1:7771 --token holdfast-join-1.0f3c...
+  systemctl enable --now holdfast holdfast-shutdown";
+
 /// Where the configuration is.
 #[derive(Debug, Args)]
 pub(super) struct ConfigArg {
@@ -40,7 +65,7 @@ pub(super) struct AgentArgs {
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
     /// The name of the new cluster
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = super::named)]
     cluster: String,
     /// Which time limits hold in it
     #[arg(long, value_enum, default_value_t = ProfileArg::Lan)]

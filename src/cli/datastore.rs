@@ -2,11 +2,13 @@
 
 use super::Exit;
 use super::cluster::{Flags, Session, add_datastore, datastores, ended, register};
+use super::named;
 use super::output::Output;
 use crate::core::ids::DatastoreId;
 use crate::core::record::Slot;
-use crate::datastore::{DEFAULT_CAPACITY, FormatOptions, Header, Inspection, MailSeen, RecordSeen, format, inspect};
-use clap::builder::NonEmptyStringValueParser;
+use crate::datastore::{
+    DEFAULT_CAPACITY, FormatOptions, Header, Inspection, MailSeen, RecordSeen, check, format, inspect,
+};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets};
 use serde::Serialize;
@@ -87,7 +89,7 @@ pub struct ListArgs {
 #[derive(Debug, Args)]
 pub struct AddArgs {
     /// What it is called
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "NAME", value_parser = named)]
     name: String,
     #[command(flatten)]
     flags: Flags,
@@ -128,23 +130,21 @@ pub fn datastore(command: &Datastore, output: &mut Output) -> anyhow::Result<Exi
 }
 
 fn make(args: &FormatArgs, output: &mut Output) -> anyhow::Result<Exit> {
-    let (cluster, id, uuid) = match (args.cluster, args.id) {
-        (Some(cluster), Some(id)) => (cluster, DatastoreId(id), args.uuid),
-        _ if args.flags.dry_run => {
-            output.line(&format!("would register \"{}\", and then format {}", args.name, args.path.display()))?;
-            return Ok(Exit::Good);
-        }
-        _ => {
-            let registered = register(&args.name, &mut Session::begin(&args.flags)?)?;
-            (registered.cluster, registered.id, Some(registered.uuid))
-        }
+    // What nobody gives before it is asked for stands for itself where it is only looked.
+    let (cluster, id) = (args.cluster.unwrap_or_default(), DatastoreId(args.id.unwrap_or_default()));
+    if args.register || args.flags.dry_run {
+        check(&args.path, &options(args, cluster, id, args.uuid))?;
+    }
+    if args.flags.dry_run {
+        return would_make(args, output);
+    }
+    let (cluster, id, uuid) = if args.register {
+        let registered = register(&args.name, &mut Session::begin(&args.flags)?)?;
+        (registered.cluster, registered.id, Some(registered.uuid))
+    } else {
+        (cluster, id, args.uuid)
     };
-    let options = FormatOptions {
-        capacity: args.capacity,
-        force: args.force,
-        uuid: uuid.map(|uuid| uuid.as_u128()),
-        ..FormatOptions::new(cluster.as_u128(), id, &args.name)
-    };
+    let options = options(args, cluster, id, uuid);
     let header = format(&args.path, &options).map_err(|error| match (args.register, uuid) {
         (true, Some(uuid)) => {
             let again = format!("--cluster {cluster} --id {} --uuid {uuid}", id.0);
@@ -158,6 +158,22 @@ fn make(args: &FormatArgs, output: &mut Output) -> anyhow::Result<Exit> {
     output.line(&format!("{} is a heartbeat datastore now:", args.path.display()))?;
     output.line(&about(&header))?;
     output.line("next: name it in the hosts' configurations, and start their agents anew")?;
+    Ok(Exit::Good)
+}
+
+fn options(args: &FormatArgs, cluster: Uuid, id: DatastoreId, uuid: Option<Uuid>) -> FormatOptions {
+    FormatOptions {
+        capacity: args.capacity,
+        force: args.force,
+        uuid: uuid.map(|uuid| uuid.as_u128()),
+        ..FormatOptions::new(cluster.as_u128(), id, &args.name)
+    }
+}
+
+fn would_make(args: &FormatArgs, output: &mut Output) -> anyhow::Result<Exit> {
+    let first = if args.register { format!("register \"{}\", and then ", args.name) } else { String::new() };
+    let lost = if args.force { "; whatever is there would be lost" } else { "" };
+    output.line(&format!("would {first}format {} as \"{}\"{lost}", args.path.display(), args.name))?;
     Ok(Exit::Good)
 }
 
@@ -263,6 +279,31 @@ mod tests {
             Command::Datastore(command) => command,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_dry_run_says_what_would_be_and_leaves_every_byte() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_str().expect("a name");
+        let given = ["--cluster", CLUSTER, "--id", "3", "--name", "a", "--capacity", "4"];
+        let run = |more: &[&str]| {
+            datastore(&parsed(&[&["format", path], given.as_slice(), more].concat()), &mut Output::new())
+        };
+        assert_eq!(run(&["--dry-run"]).expect("it could be"), Exit::Good);
+        assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
+        assert_eq!(run(&[]).expect("it is formatted"), Exit::Good);
+        let file = folder.path().join("holdfast.records");
+        let before = std::fs::read(&file).expect("the datastore");
+        assert!(run(&["--dry-run"]).is_err(), "it would be refused, too");
+        assert_eq!(run(&["--dry-run", "--force"]).expect("it could be"), Exit::Good);
+        assert_eq!(std::fs::read(&file).expect("the datastore"), before);
+    }
+
+    #[test]
+    fn a_place_that_is_none_is_not_registered() {
+        let words = ["format", "/nowhere", "--name", "z", "--register", "--socket", "/nowhere/api.sock"];
+        let error = datastore(&parsed(&words), &mut Output::new()).expect_err("there is no such place").to_string();
+        assert!(error.starts_with("/nowhere cannot be opened"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::{Exit, Format};
 use crate::api::AvailabilityView;
 use crate::clock;
 use crate::demo::{Cluster, Told, Victim, Wanted, all_run, tell};
+use crate::member::Places;
 use crate::words::{format_duration, parse_duration};
 use anyhow::Context;
 use clap::Args;
@@ -163,13 +164,22 @@ fn availability(view: &AvailabilityView, output: &mut Output) -> anyhow::Result<
 
 async fn keep(cluster: &Cluster, output: &mut Output) -> anyhow::Result<()> {
     output.line("")?;
-    output.line("the cluster stays up until Ctrl-C; talk to it so:")?;
-    for machine in cluster.machines() {
-        let socket = crate::member::Places::of(&machine.state()).socket();
-        output.line(&format!("  holdfast --help; holdfast status --socket {}", socket.display()))?;
+    output.line("the cluster stays up until Ctrl-C; talk to it so, from another terminal:")?;
+    let program = std::env::current_exe().context("the program does not know where it lies")?;
+    let sockets = cluster.machines().iter().map(|machine| Places::of(&machine.state()).socket());
+    // Each by another host, to show that any will do.
+    for (words, socket) in ["status", "vm list", "events --follow"].iter().zip(sockets) {
+        output.line(&format!("  {} {words} --socket {}", quoted(&program), quoted(&socket)))?;
     }
     output.flush()?;
     tokio::signal::ctrl_c().await.context("Ctrl-C cannot be caught")
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+".contains(letter);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// A folder for the time of a demonstration.
@@ -206,5 +216,16 @@ impl Drop for Scratch {
             // What can not be removed is in the folder for such things, and small.
             let _ = std::fs::remove_dir_all(&self.path);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_can_be_pasted_into_a_shell() {
+        assert_eq!(quoted(Path::new("/tmp/holdfast-demo-1/a.sock")), "/tmp/holdfast-demo-1/a.sock");
+        assert_eq!(quoted(Path::new("/tmp/it's mine")), r"'/tmp/it'\''s mine'");
     }
 }

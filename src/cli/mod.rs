@@ -23,9 +23,11 @@ mod trial;
 mod watchdog;
 
 use crate::client::ClientError;
+use crate::config::EXAMPLE;
 use crate::member::JoinError;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use output::Output;
+use serde_json::{Value, json};
 use std::time::Instant;
 
 /// How a command ended, for scripts.
@@ -75,6 +77,9 @@ Exit codes:
   5  nobody answers, or there is no master
   6  it was not seen to come about in time; it may still happen";
 
+/// No name of anything is longer.
+const NAME_LIMIT: usize = 255;
+
 /// Keeps virtual machines running when hosts die: never two copies, a stored proof for every restart.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast", version, propagate_version = true, after_help = EXIT_CODES)]
@@ -88,10 +93,13 @@ enum Command {
     #[command(flatten)]
     Cluster(cluster::ClusterCommand),
     /// Runs the agent of this host
+    #[command(after_help = agent::AGENT_HELP)]
     Agent(agent::AgentArgs),
     /// Makes a cluster, with this host as its first member
+    #[command(after_help = agent::INIT_HELP)]
     Init(agent::InitArgs),
     /// Joins the cluster that has given the token
+    #[command(after_help = agent::JOIN_HELP)]
     Join(agent::JoinArgs),
     /// Shows the main job: a cluster on this machine loses a host, and gets its VMs back
     #[command(after_help = demo::HELP)]
@@ -138,7 +146,11 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Says what is wrong with the configuration, if anything is
+    #[command(after_help = "Examples:\n  holdfast config check\n  holdfast config check --config node-1.toml")]
     Check(agent::CheckArgs),
+    /// Prints a whole configuration, with a word on each key
+    #[command(after_help = "Examples:\n  holdfast config example > /etc/holdfast/holdfast.toml")]
+    Example,
 }
 
 #[derive(Debug, Subcommand)]
@@ -208,7 +220,7 @@ impl Sabotage {
 }
 
 /// Does what the command line asks for.
-pub fn dispatch(cli: &Cli) -> Exit {
+pub fn dispatch(cli: &Cli, complaints: Complaints) -> Exit {
     let mut output = Output::new();
     let result = match &cli.command {
         Command::Cluster(command) => cluster::cluster(command, &mut output),
@@ -217,6 +229,7 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::Join(args) => agent::joins(args, &mut output),
         Command::Demo(args) => demo::demo(args, &mut output),
         Command::Config(ConfigCommand::Check(args)) => agent::check(args, &mut output),
+        Command::Config(ConfigCommand::Example) => output.line(EXAMPLE.trim_end()).map(|()| Exit::Good),
         Command::Simulate(simulate) => simulate_as(simulate, &mut output),
         Command::Datastore(command) => datastore::datastore(command, &mut output),
         Command::Watchdog(command) => watchdog::watchdog(command, &mut output),
@@ -231,9 +244,63 @@ pub fn dispatch(cli: &Cli) -> Exit {
         Command::MachineInit(args) => machine::init(args),
     };
     result.and_then(|exit| output.finish().map(|()| exit)).unwrap_or_else(|error| {
-        output::complain(&told(&error));
-        exit_after(&error)
+        let exit = exit_after(&error);
+        match complaints {
+            Complaints::Text => output::complain(&told(&error)),
+            Complaints::Json => output::complain_in_json(&in_json(&error, exit)),
+        }
+        exit
     })
+}
+
+/// In which form it is said on standard error what is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Complaints {
+    /// For people.
+    Text,
+    /// For programs: one JSON object in a line.
+    Json,
+}
+
+/// Reads what stands on the command line, and in which form it wants to be told what is wrong.
+pub fn parse() -> (Cli, Complaints) {
+    let matches = Cli::command().get_matches();
+    let complaints = complaints(&matches);
+    // What clap has taken, it can give.
+    (Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()), complaints)
+}
+
+/// As the answer is wanted, so is the error.
+fn complaints(matches: &ArgMatches) -> Complaints {
+    let mut level = Some(matches);
+    while let Some(matches) = level {
+        let mut wanted = matches.try_get_raw("output").ok().flatten().into_iter().flatten();
+        if wanted.any(|form| form == "json") {
+            return Complaints::Json;
+        }
+        level = matches.subcommand().map(|(_, matches)| matches);
+    }
+    Complaints::Text
+}
+
+/// What went wrong, as an answer of the cluster would say it.
+fn in_json(error: &anyhow::Error, exit: Exit) -> Value {
+    let text = told(error);
+    let (what, hint) = text.split_once("\n  hint: ").unwrap_or((&text, ""));
+    let hint = (!hint.is_empty()).then_some(hint);
+    let code = error.downcast_ref::<ClientError>().and_then(ClientError::code);
+    json!({ "error": what, "hint": hint, "code": code, "exit": exit.code() })
+}
+
+/// A name, UUID or print, as somebody writes it.
+fn named(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > NAME_LIMIT || text.chars().any(char::is_control) {
+        return Err(format!("a name has between one and {NAME_LIMIT} bytes, all to be seen"));
+    }
+    match text {
+        "." | ".." => Err(format!("nothing is called \"{text}\"; name it by its UUID")),
+        _ => Ok(text.to_owned()),
+    }
 }
 
 /// What went wrong, down to the cause, without saying anything twice.
@@ -286,4 +353,36 @@ fn simulate_as(simulate: &Simulate, output: &mut Output) -> anyhow::Result<Exit>
 #[expect(clippy::disallowed_methods, reason = "a person's time is real time")]
 fn real_now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_the_readme_is_one() {
+        let text = include_str!("../../README.md");
+        let commands = text.lines().filter_map(|line| line.strip_prefix("    holdfast "));
+        let mut count = 0;
+        for line in commands {
+            let line = line.split(['#', '>']).next().unwrap_or_default();
+            let quoted: Vec<&str> = line.split('"').collect();
+            let words = quoted.iter().enumerate().flat_map(|(place, part)| match place % 2 {
+                0 => part.split_whitespace().map(str::to_owned).collect::<Vec<String>>(),
+                _ => vec![(*part).to_owned()],
+            });
+            let parsed = Cli::try_parse_from(std::iter::once("holdfast".to_owned()).chain(words));
+            assert!(parsed.is_ok(), "{line}: {}", parsed.err().map(|error| error.to_string()).unwrap_or_default());
+            count += 1;
+        }
+        assert!(count > 20, "only {count} commands were found");
+    }
+
+    #[test]
+    fn a_name_is_one_that_can_be_asked_for() {
+        assert_eq!(named("a/b c"), Ok("a/b c".to_owned()));
+        for wrong in ["", ".", "..", "a\nb", &"x".repeat(256)] {
+            assert!(named(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

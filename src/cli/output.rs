@@ -60,6 +60,11 @@ pub fn complain(text: &str) {
     let _nobody_left = writeln!(io::stderr(), "error: {text}");
 }
 
+/// The same, for programs.
+pub fn complain_in_json(error: &serde_json::Value) {
+    let _nobody_left = writeln!(io::stderr(), "{error}");
+}
+
 /// Says something on standard error that is not the answer itself.
 pub fn remark(text: &str) {
     let _nobody_left = writeln!(io::stderr(), "{text}");

@@ -1,7 +1,9 @@
 //! Backup and restore (rule 15).
 //!
-//! A backup is a store with a mark of its own, so that it cannot be opened as one, and a row that says of whom and when
-//! it is. It can be made while the agent runs. Bringing one back is going back in time, and this is what becomes of it:
+//! A backup is one file with all that a host needs to be itself again on a new disk: its store, who it is, its keys, and a
+//! checksum over all of it. The store in it has a mark of its own, so that it cannot be opened as one, and a row that
+//! says of whom and when it is. It can be made while the agent runs; the copy that a migration leaves beside the store
+//! is that store alone. Bringing one back is going back in time, and this is what becomes of it:
 //!
 //! - **The voter's store** is dead. Its voter may have voted and promised what the backup does not know, so it is marked
 //!   and never votes again; the node tells the master that it is lost and gets a new, empty one under a new number.
@@ -21,6 +23,7 @@
 //! Until the agent has learnt anew, [`Opened::restored`](super::Opened::restored) says so: a VM may have come
 //! under protection since the backup, so until then the hook must let no VM start.
 
+use super::archive::{self, Beside};
 use super::database::{self, Access, Mark};
 use super::directory::{
     StateDirectory, canonical, database_in, exists, make_private, remove_database, restoring_in, sync_directory,
@@ -37,6 +40,7 @@ use crate::core::state::Armed;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +61,8 @@ const HEADER: &str = "CREATE TABLE backup (
 ) STRICT";
 
 /// What a backup says of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Header {
     /// Of which cluster, if the node knew.
     pub cluster: Option<String>,
@@ -76,6 +81,15 @@ pub enum Replace {
     Never,
     /// Yes; it is moved aside.
     MoveAside,
+}
+
+/// Whose backup is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose<'a> {
+    /// That of the host of this name.
+    Of(&'a str),
+    /// Anybody's.
+    Anybodys,
 }
 
 /// What a restore did.
@@ -99,7 +113,12 @@ pub fn create(directory: &Path, to: &Path) -> Result<Header, StoreError> {
     let to = std::path::absolute(to).map_err(StoreError::file("cannot find", to))?;
     let folder = to.parent().unwrap_or(Path::new("/"));
     let part = with_suffix(&to, &format!(".part-{}", std::process::id()));
-    let made = copy(&source, &part).and_then(|header| rename_to_new(&part, &to).map(|()| header));
+    let copied = with_suffix(&part, ".db");
+    let made = copy(&source, &copied).and_then(|header| {
+        or_removed(&part, archive::pack(&part, &header, &copied, &canonical(directory)?))?;
+        rename_to_new(&part, &to).map(|()| header)
+    });
+    remove_database(&copied)?;
     sync_directory(folder)?;
     made
 }
@@ -172,6 +191,9 @@ fn write_header(target: &mut Connection) -> rusqlite::Result<Header> {
 /// Reads what a backup says of itself, without bringing it back.
 pub fn read_header(from: &Path) -> Result<Header, StoreError> {
     let from = canonical(from)?;
+    if archive::is_archive(&from)? {
+        return archive::unpack(&from, &mut std::io::sink()).map(|(header, _)| header);
+    }
     let connection = database::connect(&from, Access::Read)?;
     database::expect_mark(&connection, &from, Mark::Backup)?;
     header(&connection, &from)
@@ -187,21 +209,44 @@ fn header(connection: &Connection, path: &Path) -> Result<Header, StoreError> {
     found.ok_or_else(|| StoreError::NotABackup { path: path.to_owned(), what: what() })
 }
 
-/// Brings a backup back. Refused while an agent works with the directory. What was there is moved aside, if that is
+/// Brings a backup back: the store, and who the host is. Refused while an agent works with the directory. What was there is moved aside, if that is
 /// allowed; a power cut in the middle leaves the old store or the new one, or neither is opened until this is run again.
-pub fn restore(from: &Path, directory: &Path, replace: Replace) -> Result<Restored, StoreError> {
+pub fn restore(from: &Path, directory: &Path, replace: Replace, whose: Whose<'_>) -> Result<Restored, StoreError> {
     let from = canonical(from)?;
     let directory = StateDirectory::lock(directory)?;
+    let occupied = || StoreError::Occupied { path: directory.path().to_owned() };
     if directory.is_occupied() && replace == Replace::Never {
-        return Err(StoreError::Occupied { path: directory.path().to_owned() });
+        return Err(occupied());
     }
     let new = directory.fresh(".building")?;
-    let header = or_removed(&new, prepare(&from, &new, last_session(&directory)))?;
+    let prepared = prepare(&from, &new, last_session(&directory)).and_then(|(header, beside)| {
+        expect_host(&from, &header, whose)?;
+        let others = beside.iter().any(|file| directory.holds_another(&file.name, &file.content));
+        if others && replace == Replace::Never { Err(occupied()) } else { Ok((header, beside)) }
+    });
+    let (header, beside) = or_removed(&new, prepared)?;
     // From here on nobody opens what is there: it is about to be torn away from its write-ahead log.
     directory.put(&new, &directory.restoring())?;
-    let moved_aside = directory.move_aside(clock::wall_milliseconds() / 1_000)?;
+    let seconds = clock::wall_milliseconds() / 1_000;
+    let moved_aside = directory.move_aside(seconds)?;
+    for file in &beside {
+        directory.replace(&file.name, &file.content, seconds)?;
+    }
     directory.put(&directory.restoring(), &directory.database())?;
     Ok(Restored { header, moved_aside })
+}
+
+/// The keys of one host make no other one.
+fn expect_host(from: &Path, header: &Header, whose: Whose<'_>) -> Result<(), StoreError> {
+    match (whose, &header.host) {
+        (Whose::Of(wanted), Some(found)) if wanted != found => Err(StoreError::OfAnother {
+            path: from.to_owned(),
+            found: found.clone(),
+            cluster: header.cluster.clone().unwrap_or_default(),
+            wanted: wanted.to_owned(),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// The last run number of the store that is to be replaced, as far as it can still be read.
@@ -213,12 +258,13 @@ fn last_session(directory: &StateDirectory) -> u64 {
     session(directory.database()).max(session(directory.restoring())).unwrap_or(0)
 }
 
-/// Makes a store of a backup's copy.
-fn prepare(from: &Path, to: &Path, last_session: u64) -> Result<Header, StoreError> {
+/// Makes a store of a backup's copy; and what else is in the backup.
+fn prepare(from: &Path, to: &Path, last_session: u64) -> Result<(Header, Vec<Beside>), StoreError> {
     let mut target = make_private(to)?;
-    File::open(from)
-        .and_then(|mut source| std::io::copy(&mut source, &mut target))
-        .map_err(StoreError::file("cannot copy", from))?;
+    let beside = match archive::is_archive(from)? {
+        true => archive::unpack(from, &mut target)?.1,
+        false => copy_of_store(from, &mut target)?,
+    };
     drop(target);
     let failed = StoreError::database("cannot write", to);
     let mut connection = database::connect(to, Access::Write)?;
@@ -234,7 +280,16 @@ fn prepare(from: &Path, to: &Path, last_session: u64) -> Result<Header, StoreErr
     transaction.commit().map_err(&failed)?;
     database::close(connection, to)?;
     sync_file(to)?;
-    Ok(header)
+    Ok((header, beside))
+}
+
+/// What a migration has left is a store alone. Anything else is not even copied: it could be without end.
+fn copy_of_store(from: &Path, target: &mut File) -> Result<Vec<Beside>, StoreError> {
+    let connection = database::connect(from, Access::Read)?;
+    database::expect_mark(&connection, from, Mark::Backup)?;
+    drop(connection);
+    let copied = File::open(from).and_then(|mut source| std::io::copy(&mut source, target));
+    copied.map(|_| Vec::new()).map_err(StoreError::file("cannot copy", from))
 }
 
 fn go_back_in_time(connection: &Connection, from: &Path, last_session: u64) -> Result<(), StoreError> {

@@ -88,6 +88,37 @@ impl StateDirectory {
         sync_directory(&self.path)
     }
 
+    /// Whether a file beside the database is there, and is another one.
+    pub(super) fn holds_another(&self, name: &str, content: &[u8]) -> bool {
+        let path = self.path.join(name);
+        exists(&path) && crate::files::read(&path, content.len() as u64).ok().as_deref() != Some(content)
+    }
+
+    /// Puts a file beside the database. Another one that is there is moved aside.
+    pub(super) fn replace(&self, name: &str, content: &[u8], wall_seconds: i64) -> Result<(), StoreError> {
+        let path = self.path.join(name);
+        if exists(&path) && !self.holds_another(name, content) {
+            return Ok(());
+        }
+        let folder = path.parent().unwrap_or(&self.path);
+        let making = StoreError::file("cannot make", folder);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(making)?;
+        let draft = with_suffix(&path, ".new");
+        remove_if_there(&draft)?;
+        let mut file = make_private(&draft)?;
+        let written = file.write_all(content).and_then(|()| file.sync_all());
+        written.map_err(StoreError::file("cannot write", &draft))?;
+        if exists(&path) {
+            let names = (0u32..1_000).map(|n| with_suffix(&path, &format!(".replaced-{wall_seconds}{}", numbered(n))));
+            let aside = names.into_iter().find(|aside| !exists(aside));
+            let aside = aside.ok_or_else(|| StoreError::Occupied { path: self.path.clone() })?;
+            fs::rename(&path, aside).map_err(StoreError::file("cannot rename", &path))?;
+        }
+        fs::rename(&draft, &path).map_err(StoreError::file("cannot rename", &draft))?;
+        sync_directory(folder)?;
+        sync_directory(&self.path)
+    }
+
     /// Moves the database, and what belongs to it, out of the way.
     pub(super) fn move_aside(&self, wall_seconds: i64) -> Result<Option<PathBuf>, StoreError> {
         if !self.is_occupied() {

@@ -102,8 +102,20 @@ pub enum StoreError {
         /// Why not.
         what: String,
     },
+    /// What is to be restored is another host's.
+    #[error("{} is the backup of {found} in cluster \"{cluster}\", and this host is configured as {wanted}: with --of-another-host it is restored all the same, and this host is {found} then", path.display())]
+    OfAnother {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Of which cluster.
+        cluster: String,
+        /// Whose was wanted.
+        wanted: String,
+    },
     /// There is a store already.
-    #[error("{} holds a store: with --force it is moved aside, not deleted, and the backup takes its place", path.display())]
+    #[error("{} holds a store, or the keys of a member: with --force it is moved aside, not deleted, and the backup takes its place", path.display())]
     Occupied {
         /// The directory.
         path: PathBuf,

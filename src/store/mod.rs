@@ -10,6 +10,7 @@
 //! Calls of [`Store`] return at once, except [`Store::open`] and [`Store::close`]; those, and all of [`LedgerReader`],
 //! block, so on an async thread they belong into `spawn_blocking`.
 
+mod archive;
 pub mod backup;
 mod checkpoint;
 mod codec;

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Every command that people see, without its options.
-const COMMANDS: [&str; 53] = [
+const COMMANDS: [&str; 60] = [
     "status",
     "host",
     "host list",
@@ -42,6 +42,8 @@ const COMMANDS: [&str; 53] = [
     "policy show",
     "policy set",
     "token create",
+    "token list",
+    "token revoke",
     "access",
     "access list",
     "access grant",
@@ -56,6 +58,11 @@ const COMMANDS: [&str; 53] = [
     "datastore add",
     "datastore format",
     "datastore inspect",
+    "agent",
+    "init",
+    "join",
+    "config check",
+    "config example",
     "backup create",
     "backup restore",
     "completions",
@@ -93,7 +100,20 @@ fn the_exit_codes_stand_in_the_help() {
 #[test]
 fn a_wrong_command_is_refused_before_anybody_is_asked() {
     let socket = ["--socket", "/nowhere/api.sock"];
-    let wrong: [&[&str]; 12] = [
+    let long = "x".repeat(100_000);
+    let wrong: [&[&str]; 24] = [
+        &["vm", "show", "."],
+        &["vm", "show", ".."],
+        &["vm", "show", &long],
+        &["vm", "show", "a\nb"],
+        &["vm", "protect", &long, "--memory", "1GiB", "--cores", "1", "--definition", "a.toml"],
+        &["vm", "protect", "a", "--memory", "1025TiB", "--cores", "1", "--definition", "a.toml"],
+        &["host", "fence", "host-1", "x", "x"],
+        &["host", "fence", "host-1", "x", "--level", "y,x"],
+        &["report", "availability", "--from", "2999-01-01"],
+        &["disarm", "--for", "31d", "--yes"],
+        &["init", "--cluster", ""],
+        &["access", "grant", "", "--right", "viewer", "--token"],
         &["host"],
         &["host", "show"],
         &["host", "show", ""],
@@ -181,6 +201,28 @@ fn a_secret_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_file_that_never_ends_is_not_read_to_its_end() {
+    let limited = "ulimit -v 4000000; exec \"$0\" \"$@\"";
+    let program = env!("CARGO_BIN_EXE_holdfast");
+    let device = ["fence", "add", "a", "--redfish", "https://10.0.0.1", "--user", "a", "--insecure"];
+    for words in [
+        ["config", "check", "--config", "/dev/zero"].as_slice(),
+        &["status", "--config", "/dev/zero"],
+        &["simulate", "run", "/dev/zero"],
+        &["backup", "restore", "/dev/zero", "--config", "/dev/zero"],
+        &["vm", "protect", "a", "--memory", "1MiB", "--cores", "1", "--definition", "/dev/zero", "--socket", "/no"],
+        &[device.as_slice(), &["--password-file", "/dev/zero", "--socket", "/no"]].concat(),
+        &["status", "--server", "127.0.0.1:1", "--token-file", "/dev/zero", "--ca", "/dev/zero"],
+    ] {
+        let output =
+            assert_cmd::Command::new("bash").args(["-c", limited, program]).args(words).output().expect("bash");
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words:?}: {error}");
+        assert!(!error.contains("memory allocation"), "{words:?}: {error}");
+    }
+}
+
+#[test]
 fn a_password_does_not_stand_on_the_command_line() {
     let agent = ["--agent", "fence_ipmilan", "--option", "password=secret", "--socket", "/nowhere/api.sock"];
     let (exit, error) = code(&[&["fence", "add", "bmc-1"], agent.as_slice()].concat());
@@ -189,12 +231,30 @@ fn a_password_does_not_stand_on_the_command_line() {
 
 #[test]
 fn shells_get_completions_of_the_commands() {
-    for shell in ["bash", "zsh", "fish"] {
+    for shell in ["bash", "zsh", "fish", "elvish"] {
         let output = holdfast(&["completions", shell]);
         let script = text(&output.stdout);
         assert!(output.status.success() && script.contains("confirm-dead") && script.contains("holdfast"), "{shell}");
     }
     assert_eq!(code(&["completions", "cmd"]).0, Some(2));
+}
+
+#[test]
+fn an_error_is_json_where_the_answer_would_be() {
+    let words = ["status", "-o", "json", "--socket", "/nowhere/api.sock"];
+    let (exit, error) = code(&words);
+    let read: serde_json::Value = serde_json::from_str(&error).expect("it is JSON");
+    assert_eq!((exit, &read["exit"]), (Some(5), &serde_json::json!(5)), "{error}");
+    assert!(read["error"].as_str().is_some_and(|text| text.contains("/nowhere/api.sock does not answer")), "{error}");
+    assert!(read["hint"].as_str().is_some_and(|text| text.contains("holdfast agent")), "{error}");
+    assert!(code(&["status", "--socket", "/nowhere/api.sock"]).1.starts_with("error: "));
+}
+
+#[test]
+fn the_interface_is_described_without_a_cluster() {
+    let output = holdfast(&["openapi"]);
+    let read: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert!(read["paths"]["/v1/vms/{vm}"]["get"].is_object(), "{read}");
 }
 
 #[test]

@@ -21,8 +21,10 @@ mod mounts;
 mod people;
 mod power;
 mod recover;
+mod requests;
 mod rig;
 mod shutdowns;
 mod storage;
+mod strangers;
 #[cfg(feature = "next-protocol")]
 mod upgrade;

@@ -26,7 +26,15 @@ async fn a_voter_that_is_restored_from_a_backup_comes_back_as_another() {
     rig.must(off);
     let occupied = rig.cluster.command(place, &["backup", "restore", path]).await;
     assert!(occupied.is_err(), "its state is there still");
-    rig.must(rig.cluster.command(place, &["backup", "restore", path, "--force"]).await);
+    let config = rig.machine(&host).config();
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace(&format!("name = \"{host}\""), "name = \"another\"")).unwrap();
+    let another = rig.cluster.command(place, &["backup", "restore", path, "--force"]).await;
+    assert!(another.is_err_and(|error| error.to_string().contains("is the backup of")), "it is no other host's");
+    fs::write(&config, text).unwrap();
+    // Its disk is lost, with its keys and its name in the cluster.
+    fs::remove_dir_all(rig.machine(&host).state()).unwrap();
+    rig.must(rig.cluster.command(place, &["backup", "restore", path]).await);
     let on = rig.cluster.switch_on(place).await;
     rig.must(on);
     // It votes under a new number, as one who knows nothing of the old one's promises.

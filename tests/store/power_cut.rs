@@ -9,7 +9,7 @@ use crate::trace::{CALLS, Event, Reader};
 use crate::workload::{Dice, RUNS, State, plan, seed};
 use crate::{child_arguments, say, with_child};
 use holdfast::election::StoreImage;
-use holdfast::store::backup::{self, Replace};
+use holdfast::store::backup::{self, Replace, Whose};
 use holdfast::store::{Operation, Store, StoreError};
 use std::collections::BTreeMap;
 use std::fs;
@@ -95,7 +95,8 @@ fn restored_or_not(directory: &Path, backup: &Path, (old, session): (&State, u64
             "old"
         }
         Err(StoreError::RestoreUnfinished { .. }) => {
-            backup::restore(backup, directory, Replace::MoveAside).unwrap_or_else(|error| panic!("{what}: {error}"));
+            backup::restore(backup, directory, Replace::MoveAside, Whose::Anybodys)
+                .unwrap_or_else(|error| panic!("{what}: {error}"));
             assert_eq!(restored_or_not(directory, backup, (old, session), what), "new", "{what}");
             "unfinished"
         }
@@ -110,7 +111,8 @@ pub fn back_up(directory: &Path) {
 
 /// What the process does whose power is cut.
 pub fn restore(directory: &Path) {
-    backup::restore(&directory.with_extension("backup"), directory, Replace::MoveAside).expect("it is restored");
+    backup::restore(&directory.with_extension("backup"), directory, Replace::MoveAside, Whose::Anybodys)
+        .expect("it is restored");
 }
 
 fn strace_works() -> bool {

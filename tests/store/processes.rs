@@ -3,7 +3,7 @@
 use crate::{child_arguments, tell, with_child};
 use holdfast::core::ids::{LogIndex, Ticket, VoterId};
 use holdfast::election::{Payload, StoreBatch, StoreImage, StoredEntry};
-use holdfast::store::backup::{self, Replace};
+use holdfast::store::backup::{self, Replace, Whose};
 use holdfast::store::{Operation, Store, StoreError};
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
@@ -88,7 +88,7 @@ fn a_second_process_is_refused_by_name_and_a_killed_one_leaves_all_it_acknowledg
         Some(StoreError::Locked { holder, .. }) => assert_eq!(holder, Some(process.child.id())),
         other => panic!("{other:?}"),
     }
-    let refused = backup::restore(&folder.path().join("none"), &directory, Replace::MoveAside);
+    let refused = backup::restore(&folder.path().join("none"), &directory, Replace::MoveAside, Whose::Anybodys);
     assert!(refused.is_err());
     let acknowledged = (0..100).map(|_| process.hear("ack")).max().expect("a number");
     drop(process);
@@ -107,7 +107,7 @@ fn a_backup_of_a_running_agent_is_one_moment_of_it() {
         let file = folder.path().join(format!("backup-{round}"));
         let restored = folder.path().join(format!("restored-{round}"));
         backup::create(&directory, &file).expect("a backup");
-        backup::restore(&file, &restored, Replace::Never).expect("it is restored");
+        backup::restore(&file, &restored, Replace::Never, Whose::Anybodys).expect("it is restored");
         let image = Store::open(&restored).expect("it opens").voter.expect("a store");
         assert!(image.restored_from_backup && image.damage().is_none());
         assert!(image.last_index().0 >= acknowledged, "what was acknowledged before it began is in it");

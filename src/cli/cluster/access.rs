@@ -5,14 +5,14 @@ use super::host::say;
 use super::moment::{moment, parse_span};
 use super::session::{Answer, Session, Twice, Verb, ended, segment};
 use super::show::{Sheet, json, tame};
-use crate::api::{GivenAccess, Invited};
+use crate::api::{GivenAccess, Invited, Token};
 use crate::cli::Exit;
+use crate::cli::named;
 use crate::cli::output::Output;
 use crate::trust::{Identity, PrivateKey, store_certificate};
 use anyhow::Context;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json as value};
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -26,7 +26,9 @@ One token lets one host join. It is shown once.
 
 Examples:
   holdfast token create
-  holdfast token create --for 10m -o json";
+  holdfast token create --for 10m -o json
+  holdfast token list
+  holdfast token revoke 3f9a12c400d1e577";
 
 const ACCESS_HELP: &str = "\
 Examples:
@@ -63,6 +65,16 @@ enum TokenVerb {
         #[arg(long = "for", value_name = "DURATION", default_value = "1h", value_parser = parse_span)]
         length: Duration,
     },
+    /// Shows the invitations that are good still
+    #[command(after_help = TOKEN_HELP)]
+    List,
+    /// Takes an invitation back
+    #[command(after_help = TOKEN_HELP)]
+    Revoke {
+        /// As `holdfast token list` shows it
+        #[arg(value_name = "ID", value_parser = named)]
+        id: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -86,7 +98,7 @@ enum AccessVerb {
     #[command(after_help = "Examples:\n  holdfast access list\n  holdfast access revoke 3f9a12 --yes")]
     Revoke {
         /// The print of the certificate or token, or as much of its beginning as is unmistakable
-        #[arg(value_name = "PRINT", value_parser = NonEmptyStringValueParser::new())]
+        #[arg(value_name = "PRINT", value_parser = named)]
         print: String,
     },
 }
@@ -94,7 +106,7 @@ enum AccessVerb {
 #[derive(Debug, Args)]
 struct GrantArgs {
     /// What that person or program is called; stands in the ledger with what it does
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "NAME", value_parser = named)]
     name: String,
     /// What it may do
     #[arg(long, value_enum)]
@@ -117,7 +129,28 @@ enum RightArg {
 
 /// Makes a token for a new host.
 pub fn token(args: &TokenArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
-    let TokenVerb::Create { length } = &args.verb;
+    match &args.verb {
+        TokenVerb::Create { length } => invite(*length, session, output),
+        TokenVerb::List => {
+            let all: Vec<Token> = session.look("/v1/tokens")?;
+            let mut sheet = Sheet::new(&["id", "good until"]);
+            for token in &all {
+                sheet.row([token.id.clone(), moment(token.expires_milliseconds)]);
+            }
+            sheet.show(session.flags.output, &all, output)?;
+            Ok(Exit::Good)
+        }
+        TokenVerb::Revoke { id } => {
+            let path = format!("/v1/tokens/{}", segment(id));
+            if session.change(Verb::Delete, &path, &Value::Null, output)? != Answer::Dry {
+                say(&format!("nobody joins with the token {id} any more"), session, output)?;
+            }
+            Ok(Exit::Good)
+        }
+    }
+}
+
+fn invite(length: Duration, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     let body = value!({ "for_seconds": length.as_secs() });
     if session.flags.dry_run {
         session.say_dry(Verb::Post, "/v1/tokens", &body, output)?;

@@ -4,13 +4,13 @@ use super::flags::Flags;
 use super::host::say;
 use super::moment::parse_span;
 use super::session::{Answer, Progress, Session, Twice, Verb, ended};
-use crate::api::{ClusterView, HostView};
+use crate::api::{ClusterView, HostView, LONGEST_DISARM};
 use crate::cli::Exit;
+use crate::cli::named;
 use crate::cli::output::Output;
 use crate::core::state::Armed;
 use crate::words::format_duration;
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json as value};
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub struct DisarmArgs {
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
     /// The hosts whose voters are dead for good
-    #[arg(long, value_name = "HOST", num_args = 1.., required = true, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "HOST", num_args = 1.., required = true, value_parser = named)]
     dead: Vec<String>,
     #[command(flatten)]
     pub flags: Flags,
@@ -69,6 +69,10 @@ pub fn arm(session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exi
 pub fn disarm(args: &DisarmArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     if args.length.is_some_and(|length| length < Duration::from_secs(1)) {
         return Err(ended(Exit::BadUsage, "--for must be a second at least"));
+    }
+    if args.length.is_some_and(|length| length > LONGEST_DISARM) {
+        let hint = "leave --for out, and arm it again with `holdfast arm`";
+        return Err(ended(Exit::BadUsage, format!("--for is at most 30 days\n  hint: {hint}")));
     }
     let until =
         args.length.map_or("until somebody arms it".to_owned(), |length| format!("for {}", format_duration(length)));

@@ -7,10 +7,10 @@ use super::power;
 use super::session::{Answer, Session, Twice, Verb, ended, segment};
 use super::show::{Sheet, json};
 use crate::cli::Exit;
+use crate::cli::named;
 use crate::cli::output::Output;
 use crate::fence::{Agent, FenceDevice, Fingerprint, Redfish, Secret, Verify};
 use anyhow::Context;
-use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand};
 use serde_json::{Value, json as value};
 use std::collections::BTreeMap;
@@ -69,14 +69,14 @@ enum FenceVerb {
     #[command(after_help = "Examples:\n  holdfast fence agents\n  holdfast fence agents fence_ipmilan")]
     Agents {
         /// Of which the options are shown
-        #[arg(value_name = "PROGRAM", value_parser = NonEmptyStringValueParser::new())]
+        #[arg(value_name = "PROGRAM", value_parser = named)]
         name: Option<String>,
     },
     /// Removes a fence device that fences no host
     #[command(after_help = "Examples:\n  holdfast fence remove pdu-a")]
     Remove {
         /// Its name
-        #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        #[arg(value_name = "NAME", value_parser = named)]
         name: String,
     },
 }
@@ -86,7 +86,7 @@ enum FenceVerb {
 #[command(group = ArgGroup::new("proof").args(["fingerprint", "bmc_ca", "insecure"]))]
 struct AddArgs {
     /// What it is called
-    #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "NAME", value_parser = named)]
     name: String,
     /// The address of a BMC that speaks Redfish
     #[arg(long, value_name = "URL", requires = "user", requires = "password_file", requires = "proof")]
@@ -191,7 +191,7 @@ fn device(args: &AddArgs) -> anyhow::Result<FenceDevice> {
     let verify = match (&args.fingerprint, &args.bmc_ca) {
         (Some(digits), _) => Verify::Fingerprint(Fingerprint::try_from(digits.clone())?),
         (None, Some(file)) => {
-            let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+            let text = crate::files::read_text(file).with_context(|| format!("{} cannot be read", file.display()))?;
             Verify::Authorities(text)
         }
         (None, None) => Verify::Nothing,

@@ -141,7 +141,7 @@ pub(super) fn secret_line(file: &Path) -> anyhow::Result<String> {
         "{} can be read by others (mode {mode:o}): chmod 600 it, and think of its secret as known",
         file.display()
     );
-    let text = std::fs::read_to_string(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    let text = crate::files::read_text(file).with_context(|| format!("{} cannot be read", file.display()))?;
     let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     anyhow::ensure!(!line.is_empty() && !line.contains('\n'), "{} must hold one line", file.display());
     Ok(line.to_owned())

@@ -6,8 +6,8 @@ use super::session::{Answer, Progress, Session, Twice, Verb, ended, is, segment}
 use super::show::{Mood, Sheet, cores, json, memory, or_dash, span, tame};
 use crate::api::HostView;
 use crate::cli::Exit;
+use crate::cli::named;
 use crate::cli::output::Output;
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json as value};
 
@@ -28,6 +28,13 @@ Examples:
   holdfast host fence host-3 bmc-3
   holdfast host fence host-3 bmc-3 --level pdu-a,pdu-b
   holdfast host fence host-3 --none";
+
+const REMOVE_HELP: &str = "\
+Move or stop its VMs first. To come back it joins as a new host: stop its agent, move its state directory away, and
+`holdfast join` with a new token.
+
+Examples:
+  holdfast host remove host-3 --yes";
 
 const CONFIRM_HELP: &str = "\
 Your word is a proof: VMs of the host are started elsewhere at once. If it still runs them, they run twice. See with
@@ -80,7 +87,7 @@ enum HostVerb {
     #[command(after_help = "Examples:\n  holdfast host end-quarantine host-3")]
     EndQuarantine(HostName),
     /// Removes a host for good, once it holds no VM and its vote has moved elsewhere
-    #[command(after_help = "Examples:\n  holdfast host remove host-3 --yes")]
+    #[command(after_help = REMOVE_HELP)]
     Remove(HostName),
     /// Keeps a host that was to be removed
     #[command(after_help = "Examples:\n  holdfast host keep host-3")]
@@ -93,7 +100,7 @@ enum HostVerb {
 #[derive(Debug, Args)]
 pub struct HostName {
     /// The host's name or UUID
-    #[arg(value_name = "HOST", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "HOST", value_parser = named)]
     pub name: String,
 }
 
@@ -370,10 +377,14 @@ fn remove(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow:
 }
 
 fn set_fences(args: &FenceArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
-    let host: HostView = session.find(&path(&args.host.name))?;
     let further = args.level.iter().map(|level| level.split(',').map(str::to_owned).collect::<Vec<String>>());
     let first = Some(args.devices.clone()).filter(|devices| !devices.is_empty());
     let levels: Vec<Vec<String>> = first.into_iter().chain(further).collect();
+    let all: Vec<&String> = levels.iter().flatten().collect();
+    if let Some((_, twice)) = all.iter().enumerate().find(|(place, name)| all[..*place].contains(name)) {
+        return Err(ended(Exit::BadUsage, format!("the device {twice} is named twice")));
+    }
+    let host: HostView = session.find(&path(&args.host.name))?;
     let known: Vec<Value> = session.find("/v1/fences")?;
     let known: Vec<&str> = known.iter().filter_map(|fence| fence["name"].as_str()).collect();
     if let Some(unknown) = levels.iter().flatten().find(|name| !known.contains(&name.as_str())) {

@@ -1,20 +1,20 @@
 //! What is done on this machine alone: backups, completions; and the description of the interface.
 
-use super::flags::Flags;
-use super::session::{Session, ended};
+use super::session::ended;
 use super::show::json;
+use crate::api::description;
 use crate::cli::output::Output;
 use crate::cli::{Cli, Exit};
 use crate::config::{Config, DEFAULT_PATH};
-use crate::store::backup::{self, Header, Replace};
+use crate::store::backup::{self, Header, Replace, Whose};
 use clap::{Args, CommandFactory, Subcommand, ValueEnum};
 use clap_complete::{Shell, generate};
-use serde_json::Value;
 use std::path::PathBuf;
 
 const BACKUP_HELP: &str = "\
-A backup holds what the agent of this host must not forget, and, where a voter lives, the cluster's state with all its
-secrets: keep it as you keep keys. The voter in it never votes again; the others are asked for all that is newer.
+A backup is one file with all that makes this host itself: what its agent must not forget, its keys, and, where a voter
+lives, the cluster's state with all its secrets. Keep it as you keep keys. With the configuration it brings the host back
+on an empty disk. The voter in it never votes again; the others are asked for all that is newer.
 
 Examples:
   holdfast backup create /var/backups/holdfast-host-1
@@ -24,12 +24,14 @@ const COMPLETIONS_HELP: &str = "\
 Examples:
   holdfast completions bash > /usr/share/bash-completion/completions/holdfast
   holdfast completions zsh > /usr/share/zsh/site-functions/_holdfast
-  holdfast completions fish > /usr/share/fish/vendor_completions.d/holdfast.fish";
+  holdfast completions fish > /usr/share/fish/vendor_completions.d/holdfast.fish
+  holdfast completions elvish > ~/.config/elvish/lib/holdfast.elv";
 
 pub const OPENAPI_HELP: &str = "\
 Examples:
   holdfast openapi > holdfast.json
-  holdfast openapi --server 10.0.0.1:7780 --identity ~/holdfast";
+
+It is that of this program; a host of the cluster gives its own to whoever asks: https://ADDRESS:PORT/openapi.json";
 
 #[derive(Debug, Args)]
 #[command(after_help = BACKUP_HELP)]
@@ -57,6 +59,9 @@ enum BackupVerb {
         /// Moves the state aside that is there
         #[arg(long)]
         force: bool,
+        /// Takes the backup although its host has another name than this one
+        #[arg(long)]
+        of_another_host: bool,
     },
 }
 
@@ -76,12 +81,8 @@ enum ShellArg {
     Zsh,
     /// For fish
     Fish,
-}
-
-#[derive(Debug, Args)]
-pub struct OpenapiArgs {
-    #[command(flatten)]
-    pub flags: Flags,
+    /// For elvish
+    Elvish,
 }
 
 /// Backs up and restores the state of this host.
@@ -93,9 +94,10 @@ pub fn backup(args: &BackupArgs, output: &mut Output) -> anyhow::Result<Exit> {
             let header = backup::create(&config.state, file).map_err(failed)?;
             output.line(&format!("{} is a backup {}", file.display(), about(&header)))?;
         }
-        BackupVerb::Restore { file, force } => {
+        BackupVerb::Restore { file, force, of_another_host } => {
             let replace = if *force { Replace::MoveAside } else { Replace::Never };
-            let restored = backup::restore(file, &config.state, replace).map_err(failed)?;
+            let whose = if *of_another_host { Whose::Anybodys } else { Whose::Of(&config.name) };
+            let restored = backup::restore(file, &config.state, replace, whose).map_err(failed)?;
             output.line(&format!("{} has the backup {}", config.state.display(), about(&restored.header)))?;
             if let Some(aside) = restored.moved_aside {
                 output.line(&format!("what was there is in {} now", aside.display()))?;
@@ -118,6 +120,7 @@ pub fn completions(args: &CompletionsArgs, output: &mut Output) -> anyhow::Resul
         ShellArg::Bash => Shell::Bash,
         ShellArg::Zsh => Shell::Zsh,
         ShellArg::Fish => Shell::Fish,
+        ShellArg::Elvish => Shell::Elvish,
     };
     let mut script = Vec::new();
     generate(shell, &mut Cli::command(), "holdfast", &mut script);
@@ -126,8 +129,7 @@ pub fn completions(args: &CompletionsArgs, output: &mut Output) -> anyhow::Resul
 }
 
 /// Prints the description of the operators' interface.
-pub fn openapi(session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
-    let document: Value = session.look("/openapi.json")?;
-    json(&document, output)?;
+pub fn openapi(output: &mut Output) -> anyhow::Result<Exit> {
+    json(&description(), output)?;
     Ok(Exit::Good)
 }

@@ -74,7 +74,7 @@ pub enum ClusterCommand {
     Completions(local::CompletionsArgs),
     /// Prints the description of the operators' interface, for programs
     #[command(after_help = local::OPENAPI_HELP)]
-    Openapi(local::OpenapiArgs),
+    Openapi,
 }
 
 /// Does what is asked for.
@@ -100,6 +100,6 @@ pub fn cluster(command: &ClusterCommand, output: &mut Output) -> anyhow::Result<
         Network(args) => names::network(args, &mut asked(&args.flags)?, output),
         Backup(args) => local::backup(args, output),
         Completions(args) => local::completions(args, output),
-        Openapi(args) => local::openapi(&mut asked(&args.flags)?, output),
+        Openapi => local::openapi(output),
     }
 }

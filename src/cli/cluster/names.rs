@@ -6,10 +6,10 @@ use super::session::{Answer, Session, Twice, Verb, is};
 use super::show::Sheet;
 use crate::api::ClusterView;
 use crate::cli::Exit;
+use crate::cli::named;
 use crate::cli::output::Output;
 use crate::core::ids::DatastoreId;
 use anyhow::Context;
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json as value};
 use uuid::Uuid;
@@ -37,7 +37,7 @@ enum NetworkVerb {
     #[command(after_help = NETWORK_HELP)]
     Add {
         /// Its name
-        #[arg(value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+        #[arg(value_name = "NAME", value_parser = named)]
         name: String,
     },
 }

@@ -4,13 +4,30 @@ use super::flags::Flags;
 use super::host::say;
 use super::session::{Answer, Session, Verb, ended};
 use super::show::Sheet;
+use crate::api::sound_policy;
 use crate::cli::Exit;
 use crate::cli::output::Output;
+use crate::core::state::Policy;
 use crate::reader::choice;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value};
 
 const EXAMPLES: &str = "\
+Rules of the whole cluster; they take effect at once.
+
+  brake_percent           more than this share of all hosts silent at once, in percent, and nothing is restarted: it is
+                          taken for a fault of the network, and a person is called
+  parallel_starts         so many VMs start on one host at the same time
+  max_attempts            a VM is given up, and told as an alert, after so many failed starts
+  accept_software_guards  whether a lease counts that only software enforces (softdog, no watchdog): a frozen host may
+                          thaw and write on
+  fence_unanswered        whether a host that lives and leaves an order unanswered is fenced; else it is only told
+  isolation               what becomes of VMs on a host that is seen on storage alone: \"leave\", they run on;
+                          \"release\", the host is told to let them go, and they are started elsewhere
+  power_on_after_fence    whether a host that was fenced is powered on again
+  max_fences              a host that was fenced more often within ten minutes gets no VMs before a person has looked
+  voters                  how many hosts vote: 1, 3, 5 or 7; more than half of them must live
+
 Examples:
   holdfast policy show
   holdfast policy set voters=5 brake_percent=30
@@ -55,9 +72,9 @@ pub fn policy(args: &PolicyArgs, session: &mut Session<'_>, output: &mut Output)
     match &args.verb {
         PolicyVerb::Show => {
             let rules: Map<String, Value> = session.look("/v1/policy")?;
-            let mut sheet = Sheet::new(&["rule", "value"]);
+            let mut sheet = Sheet::new(&["rule", "value", "what it says"]);
             for (key, value) in &rules {
-                sheet.row([key.clone(), plain(value)]);
+                sheet.row([key.clone(), plain(value), meaning(key)]);
             }
             sheet.show(session.flags.output, &rules, output)?;
         }
@@ -66,6 +83,10 @@ pub fn policy(args: &PolicyArgs, session: &mut Session<'_>, output: &mut Output)
             for (key, value) in &set.rules {
                 change(&mut rules, key, value).map_err(|error| ended(Exit::BadUsage, error))?;
             }
+            // Wrong rules are wrong in a dry run, too.
+            let policy: Policy = serde_json::from_value(Value::Object(rules.clone()))
+                .map_err(|error| ended(Exit::BadUsage, format!("the rules cannot be so: {error}")))?;
+            sound_policy(&policy).map_err(|(what, hint)| ended(Exit::BadUsage, format!("{what}\n  hint: {hint}")))?;
             let answer = session.change(Verb::Put, "/v1/policy", &Value::Object(rules), output)?;
             if answer != Answer::Dry {
                 let set: Vec<String> = set.rules.iter().map(|(key, value)| format!("{key} is {value}")).collect();
@@ -74,6 +95,16 @@ pub fn policy(args: &PolicyArgs, session: &mut Session<'_>, output: &mut Output)
         }
     }
     Ok(Exit::Good)
+}
+
+/// What the help says of a rule.
+fn meaning(key: &str) -> String {
+    let begins = |line: &str| line.strip_prefix("  ").is_some_and(|line| line.split(' ').next() == Some(key));
+    let mut lines = EXAMPLES.lines().skip_while(|line| !begins(line));
+    let first = lines.next().map(|line| line.trim_start().trim_start_matches(key)).unwrap_or_default();
+    let further = lines.take_while(|line| line.starts_with("      "));
+    let words: Vec<&str> = std::iter::once(first).chain(further).map(str::trim).collect();
+    words.join(" ")
 }
 
 fn plain(value: &Value) -> String {
@@ -98,7 +129,16 @@ fn change(rules: &mut Map<String, Value>, key: &str, text: &str) -> Result<(), S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::state::Policy;
+
+    #[test]
+    fn each_rule_is_explained() {
+        let Ok(Value::Object(rules)) = serde_json::to_value(Policy::default()) else { panic!("no object") };
+        for key in rules.keys() {
+            assert!(meaning(key).len() > 20, "{key}: {}", meaning(key));
+        }
+        assert_eq!(meaning("voters"), "how many hosts vote: 1, 3, 5 or 7; more than half of them must live");
+        assert!(meaning("isolation").ends_with("and they are started elsewhere"), "{}", meaning("isolation"));
+    }
 
     #[test]
     fn a_rule_keeps_its_kind() {

@@ -8,10 +8,10 @@ use super::session::{Answer, Progress, Session, Verb, ended, segment};
 use super::show::{Mood, Sheet, json, or_dash, span, tame};
 use crate::api::{EventView, FenceReading, FenceTest, HostView};
 use crate::cli::Exit;
+use crate::cli::named;
 use crate::cli::output::Output;
 use crate::fence::AgentMetadata;
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json as value};
 use std::collections::BTreeMap;
@@ -59,14 +59,14 @@ Examples:
 #[derive(Debug, Args)]
 pub struct TestArgs {
     /// A fence device, or a host whose devices are all tested
-    #[arg(value_name = "DEVICE|HOST", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "DEVICE|HOST", value_parser = named)]
     name: String,
 }
 
 #[derive(Debug, Args)]
 pub struct HistoryArgs {
     /// Only what befell this host
-    #[arg(value_name = "HOST", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "HOST", value_parser = named)]
     name: Option<String>,
     /// Only what happened in this time up to now
     #[arg(long, value_name = "DURATION", value_parser = parse_span, default_value = "30d")]

@@ -4,13 +4,13 @@ use super::host::say;
 use super::session::{Answer, Session, Verb, ended, segment};
 use super::show::{Sheet, cores, memory};
 use super::vm::see_running;
-use crate::api::{Adopt, Adopted, FoundView, NewVm};
+use crate::api::{Adopt, Adopted, FoundView, MOST_MEMORY, NewVm};
 use crate::cli::Exit;
+use crate::cli::named;
 use crate::cli::output::Output;
 use crate::core::state::Response;
 use crate::words::parse_memory;
 use anyhow::Context;
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ const LONGEST: u64 = 256 * 1_024;
 #[derive(Debug, Args)]
 pub struct ProtectArgs {
     /// What it is called
-    #[arg(value_name = "NAME", required_unless_present = "all", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "NAME", required_unless_present = "all", value_parser = named)]
     name: Option<String>,
     /// All VMs that the hypervisors have
     #[arg(long, conflicts_with_all = ["name", "definition"])]
@@ -46,7 +46,7 @@ pub struct ProtectArgs {
     #[arg(long, value_name = "FILE", requires = "memory", requires = "cores")]
     definition: Option<PathBuf>,
     /// Its memory
-    #[arg(long, value_name = "SIZE", requires = "definition", value_parser = parse_memory)]
+    #[arg(long, value_name = "SIZE", requires = "definition", value_parser = mebibytes)]
     memory: Option<u64>,
     /// How much of a processor it needs
     #[arg(long, value_name = "COUNT", requires = "definition", value_parser = millicores)]
@@ -97,6 +97,11 @@ impl From<ResponseArg> for Response {
     }
 }
 
+fn mebibytes(text: &str) -> Result<u64, String> {
+    let mebibytes = parse_memory(text)?;
+    if mebibytes <= MOST_MEMORY { Ok(mebibytes) } else { Err("no VM has more than 1024TiB of memory".to_owned()) }
+}
+
 fn millicores(text: &str) -> Result<u64, String> {
     match text.parse::<f64>() {
         Ok(cores) if (0.001..=100_000.0).contains(&cores) => Ok((cores * 1_000.0).round() as u64),
@@ -128,7 +133,7 @@ pub fn protect(args: &ProtectArgs, session: &mut Session<'_>, output: &mut Outpu
     }
     match session.change(Verb::Post, "/v1/vms", &serde_json::to_value(&new)?, output)? {
         Answer::Dry => return Ok(Exit::Good),
-        Answer::SoAlready => session.remark(&format!("{} was protected already; its definition is as it was", name)),
+        Answer::SoAlready => session.remark(&format!("{name} was protected already; its definition is as it was")),
         Answer::Done(_) if args.start => session.remark(&format!("{name} is protected")),
         Answer::Done(_) => say(&format!("{name} is protected, under UUID {uuid}"), session, output)?,
     }

@@ -2,11 +2,12 @@
 
 use super::flags::{Flags, Form};
 use super::moment::{ago, moment, parse_moment, parse_span};
-use super::session::Session;
+use super::session::{Session, ended};
 use super::show::{Mood, Sheet, json, or_dash, span};
 use crate::api::{AvailabilityRow, AvailabilityView, RecoveryView};
 use crate::cli::Exit;
 use crate::cli::output::Output;
+use crate::clock::wall_milliseconds;
 use clap::{Args, Subcommand, ValueEnum};
 use std::time::Duration;
 
@@ -64,6 +65,13 @@ enum Part {
 /// Reports.
 pub fn report(args: &ReportArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     let ReportVerb::Availability(args) = &args.verb;
+    let now = wall_milliseconds();
+    if let Some(from) = args.from.filter(|from| *from > now) {
+        return Err(ended(
+            Exit::BadUsage,
+            format!("--from {} lies in the future: it is {}", moment(from), moment(now)),
+        ));
+    }
     if let (Some(from), Some(to)) = (args.from, args.to) {
         anyhow::ensure!(from < to, "--from {} lies behind --to {}", moment(from), moment(to));
     }

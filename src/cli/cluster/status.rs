@@ -6,11 +6,11 @@ use super::session::Session;
 use super::show::{Mood, Sheet, json, or_dash, span, tame};
 use crate::api::{ClusterView, DoctorView, ForecastView, Severity, Share};
 use crate::cli::Exit;
+use crate::cli::named;
 use crate::cli::output::Output;
 use crate::clock::wall_milliseconds;
 use crate::core::state::Armed;
 use clap::Args;
-use clap::builder::NonEmptyStringValueParser;
 use serde_json::{Value, json as value};
 
 pub const STATUS_HELP: &str = "\
@@ -48,7 +48,7 @@ pub struct DoctorArgs {
 #[derive(Debug, Args)]
 pub struct PlanArgs {
     /// The hosts that die, in thought
-    #[arg(long, value_name = "HOST", num_args = 1.., required = true, value_parser = NonEmptyStringValueParser::new())]
+    #[arg(long, value_name = "HOST", num_args = 1.., required = true, value_parser = named)]
     fail: Vec<String>,
     #[command(flatten)]
     pub flags: Flags,

@@ -3,15 +3,15 @@
 use super::flags::{Flags, Form};
 use super::host::say;
 use super::protect::{ProtectArgs, found, protect};
-use super::session::{Answer, Progress, Session, Verb, ended, segment};
+use super::session::{Answer, Progress, Session, Twice, Verb, ended, is, segment};
 use super::show::{Mood, Sheet, cores, json, memory, or_dash, tame};
 use crate::api::{HostView, VmView};
 use crate::cli::Exit;
+use crate::cli::named;
 use crate::cli::output::Output;
 use crate::core::command::Want;
-use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
-use serde_json::json as value;
+use serde_json::{Value, json as value};
 
 const EXAMPLES: &str = "\
 A VM is named by its name or its UUID.
@@ -80,7 +80,7 @@ enum VmVerb {
 #[derive(Debug, Args)]
 struct VmName {
     /// The VM's name or UUID
-    #[arg(value_name = "VM", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "VM", value_parser = named)]
     name: String,
 }
 
@@ -98,7 +98,7 @@ struct MoveArgs {
     #[command(flatten)]
     vm: VmName,
     /// Where to, by name or UUID
-    #[arg(value_name = "HOST", value_parser = NonEmptyStringValueParser::new())]
+    #[arg(value_name = "HOST", value_parser = named)]
     host: String,
 }
 
@@ -330,8 +330,26 @@ fn remove(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow:
         let text = format!("{} is protected\n  hint: `holdfast vm unprotect` it first", vm.name);
         return Err(ended(Exit::Failed, text));
     }
-    if session.change(Verb::Delete, &path(name), &value!(null), output)? != Answer::Dry {
-        say(&format!("{} is forgotten; its disks are as they were", vm.name), session, output)?;
+    if session.flags.dry_run {
+        session.say_dry(Verb::Delete, &path(name), &value!(null), output)?;
+        return Ok(Exit::Good);
     }
+    // Hosts are still being told that it is not protected any more; what is asked of them then is refused.
+    let path = path(&vm.uuid.to_string());
+    let what = format!("the removal of {}", vm.name);
+    let removed =
+        session.wait(&what, |session| match session.ask::<Value>(Verb::Delete, &path, &Value::Null, Twice::Harmless) {
+            Ok(_) => Ok(Progress::Done(())),
+            Err(error) if is(&error, "config-behind") && !session.flags.no_wait => {
+                Ok(Progress::Going("not every host knows yet that it is not protected any more".to_owned()))
+            }
+            Err(error) => Err(error),
+        });
+    match removed {
+        // The answer to an earlier try was lost.
+        Err(error) if is(&error, "not-found") => {}
+        other => other?,
+    }
+    say(&format!("{} is forgotten; its disks are as they were", vm.name), session, output)?;
     Ok(Exit::Good)
 }

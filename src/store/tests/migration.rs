@@ -107,7 +107,7 @@ fn an_older_store_is_brought_up_to_date_and_a_copy_kept() {
     let copy = folder.path().join(format!("holdfast.db.before-{}", last + 1));
     assert_eq!(backup::read_header(&copy).expect("a backup").schema, last);
     let elsewhere = folder.path().join("elsewhere");
-    backup::restore(&copy, &elsewhere, backup::Replace::Never).expect("it is restored");
+    backup::restore(&copy, &elsewhere, backup::Replace::Never, backup::Whose::Anybodys).expect("it is restored");
     assert!(open(&elsewhere).restored);
 }
 
