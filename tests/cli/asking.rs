@@ -208,17 +208,15 @@ fn a_file_that_never_ends_is_not_read_to_its_end() {
     for words in [
         ["config", "check", "--config", "/dev/zero"].as_slice(),
         &["status", "--config", "/dev/zero"],
-        &["simulate", "run", "/dev/zero"],
         &["backup", "restore", "/dev/zero", "--config", "/dev/zero"],
         &["vm", "protect", "a", "--memory", "1MiB", "--cores", "1", "--definition", "/dev/zero", "--socket", "/no"],
         &[device.as_slice(), &["--password-file", "/dev/zero", "--socket", "/no"]].concat(),
-        &["status", "--server", "127.0.0.1:1", "--token-file", "/dev/zero", "--ca", "/dev/zero"],
     ] {
         let output =
             assert_cmd::Command::new("bash").args(["-c", limited, program]).args(words).output().expect("bash");
         let error = text(&output.stderr);
         assert_eq!(output.status.code(), Some(2), "{words:?}: {error}");
-        assert!(!error.contains("memory allocation"), "{words:?}: {error}");
+        assert!(error.contains("longer than"), "{words:?}: {error}");
     }
 }
 

@@ -1,10 +1,12 @@
 //! What people and programs ask for that cannot be, or not yet: they are told, and nothing is half done.
 
-use crate::rig::Rig;
+use crate::rig::{Rig, lasting};
 use holdfast::client::{Client, ClientError, Note, segment};
 use holdfast::demo::Cluster;
 use holdfast::process::disk;
+use rustix::process::Signal;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 async fn post(client: &Client, path: &str, body: Value) -> Result<Value, ClientError> {
     client.post(path, &body, &Note::default()).await
@@ -13,6 +15,11 @@ async fn post(client: &Client, path: &str, body: Value) -> Result<Value, ClientE
 /// Why it was refused: the word for programs, and all that people read.
 async fn refused(client: &Client, path: &str, body: Value) -> (String, String) {
     let error = post(client, path, body).await.expect_err("it cannot be");
+    (error.code().unwrap_or_default().to_owned(), error.to_string())
+}
+
+async fn refused_put(client: &Client, path: &str, body: Value) -> (String, String) {
+    let error = client.put::<Value>(path, &body, &Note::default()).await.expect_err("it cannot be");
     (error.code().unwrap_or_default().to_owned(), error.to_string())
 }
 
@@ -59,6 +66,12 @@ async fn what_cannot_be_is_told_and_nothing_is_half_done() {
     assert!(text.contains("is no name for a person"), "{text}");
     let (_, text) = refused(&client, "/v1/access", json!({ "name": "operator", "right": "viewer" })).await;
     assert!(text.contains("somebody is called \"operator\" already"), "{text}");
+    let (code, text) = refused_put(&client, "/v1/hosts/host-1/fences", json!({ "levels": [["x"], ["x"]] })).await;
+    assert!(code == "bad-request" && text.contains("\"x\" is named twice"), "{text}");
+    for (rule, hint) in [("voters=2", "voters 1, 3, 5 or 7"), ("isolation=never", "the rules cannot be so")] {
+        let wrong = rig.cluster.command(0, &["policy", "set", rule, "--dry-run"]).await.unwrap_err().to_string();
+        assert!(wrong.contains(hint), "{wrong}");
+    }
     // It never ran.
     rig.must(rig.cluster.command(0, &["vm", "unprotect", &uuid, "--yes"]).await);
     rig.must(rig.cluster.command(0, &["vm", "remove", &uuid]).await);
@@ -70,10 +83,21 @@ async fn a_vm_is_forgotten_right_after_its_protection_ends_and_a_token_can_be_ta
     let rig = Rig::with_vms(2, |_| {}).await;
     let told = |words: &'static [&'static str]| Cluster::command(&rig.cluster, 0, words);
     rig.must(told(&["vm", "stop", "vm-1", "--force", "--yes"]).await);
-    rig.must(told(&["vm", "unprotect", "vm-1", "--yes"]).await);
-    rig.must(told(&["vm", "remove", "vm-1"]).await);
-    assert_eq!(rig.vms().await.len(), 1);
     let client = rig.cluster.client().await.unwrap();
+    // One host is slow to learn of it.
+    let master = rig.master().await;
+    let slow = rig.cluster.machines().iter().find(|machine| machine.name != master).unwrap();
+    slow.signal_agent(Signal::STOP).unwrap();
+    post(&client, "/v1/vms/vm-1/unprotect", json!({})).await.unwrap();
+    let early = client.delete("/v1/vms/vm-1", &Note::default()).await.unwrap_err();
+    assert_eq!(early.code(), Some("config-behind"));
+    let wakes = async {
+        lasting(Duration::from_millis(300)).await;
+        slow.signal_agent(Signal::CONT).unwrap();
+    };
+    let (removed, ()) = tokio::join!(told(&["vm", "remove", "vm-1"]), wakes);
+    rig.must(removed);
+    assert_eq!(rig.vms().await.len(), 1);
     let given = post(&client, "/v1/tokens", json!({ "for_seconds": 600 })).await.unwrap();
     let token = given["token"].as_str().unwrap();
     let all: Value = client.get("/v1/tokens").await.unwrap();
