@@ -15,8 +15,8 @@ use serde_json::{Map, Value};
 const EXAMPLES: &str = "\
 Rules of the whole cluster; they take effect at once.
 
-  brake_percent           more than this share of all hosts silent at once, in percent, and nothing is restarted: it is
-                          taken for a fault of the network, and a person is called
+  brake_percent           more than this share of all hosts silent at once, in percent, is taken for a fault of the
+                          network: no host is powered off, and a lease that ended or a lock on a disk proves no death
   parallel_starts         so many VMs start on one host at the same time
   max_attempts            a VM is given up, and told as an alert, after so many failed starts
   accept_software_guards  whether a lease counts that only software enforces (softdog, no watchdog): a frozen host may
