@@ -305,7 +305,9 @@ impl<'a> Viewer<'a> {
     /// One VM.
     pub fn vm(&self, id: VmId, vm: &Vm) -> VmView {
         let wait = self.node.wait(self.now, id);
-        let runs = vm.holders.iter().find(|(_, holder)| matches!(holder.role, Role::Running | Role::Outgoing));
+        let holds_as = |role| vm.holders.iter().find(move |(_, holder)| holder.role == role);
+        // Once it has arrived where it is moved to, it runs there, though its source has not said yet that it let go.
+        let runs = holds_as(Role::Running).or_else(|| holds_as(Role::Outgoing));
         // Where nobody has said yet whether it runs, it is on no host to be named.
         let spoken = || vm.holders.iter().rfind(|(_, holder)| holder.role != Role::Unaccounted);
         let host = runs.or_else(spoken).map(|(host, _)| self.state.host(*host));

@@ -34,7 +34,8 @@ pub fn fact(what: &What, names: &dyn Names) -> String {
             let devices: Vec<String> = devices.iter().map(|device| names.fence(*device)).collect();
             format!("{} was seen to go off and on by {}", names.host(*host), devices.join(" and "))
         }
-        What::VmProtected { name, want, .. } => format!("{name} is protected, and {}", wanted(*want)),
+        What::VmProtected { name, want: Want::Running, .. } => format!("{name} is protected, and should run"),
+        What::VmProtected { name, .. } => format!("{name} is protected, and should run if a host says that it does"),
         What::VmRedefined { vm, host, memory_mib, millicores, bonds } => {
             let is = format!("{} has by now {memory_mib} MiB and {millicores} thousandths of a core", names.vm(*vm));
             match bonds.as_slice() {

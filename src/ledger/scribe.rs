@@ -192,7 +192,9 @@ fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&S
     for (host, (epoch, role)) in &after.holders {
         let old = before.holders.get(host).filter(|(old, _)| old == epoch).map(|(_, role)| *role);
         if old.is_none() && matches!(role, Role::Starting | Role::Incoming) {
-            facts.push(What::VmPlaced { vm: id, host: *host, epoch: *epoch, proofs: vm.proofs.clone() });
+            // What is moved alive needs no proof.
+            let proofs = if *role == Role::Starting { vm.proofs.clone() } else { Vec::new() };
+            facts.push(What::VmPlaced { vm: id, host: *host, epoch: *epoch, proofs });
         }
         if runs(*role) && !old.is_some_and(runs) {
             facts.push(What::VmUp { vm: id, host: *host, epoch: *epoch, again: false });

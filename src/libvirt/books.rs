@@ -32,6 +32,10 @@ struct Page {
     ended_by_us: bool,
     /// Whether that process was told to end from outside the guest, and not by the daemon.
     told_to_end: bool,
+    /// Whether that process has the VM's state, if it was started to wait for it.
+    arrived: bool,
+    /// Whether the VM went on from that process to another host's.
+    moved_away: bool,
 }
 
 impl Books {
@@ -103,6 +107,8 @@ impl Books {
                 page.process = Some(process);
                 page.ended_by_us = false;
                 page.told_to_end = false;
+                page.arrived = false;
+                page.moved_away = false;
             }
         });
         is_new
@@ -140,6 +146,27 @@ impl Books {
         self.with(vm, |page| page.told_to_end = told);
     }
 
+    /// Whether its process, which was started to wait for its state, still does, given what the daemon says. If that
+    /// says nothing it does as it did, and at first it does.
+    pub(super) fn arrives(&self, vm: VmId, said: Option<bool>) -> bool {
+        let mut arrives = false;
+        self.with(vm, |page| {
+            page.arrived |= said == Some(false);
+            arrives = !page.arrived;
+        });
+        arrives
+    }
+
+    /// It is being moved to another host, or lives there by now; or that came to nothing.
+    pub(super) fn moves_away(&self, vm: VmId, moves: bool) {
+        self.with(vm, |page| page.moved_away = moves);
+    }
+
+    /// Whether it was moved to another host.
+    pub(super) fn moved_away(&self, vm: VmId) -> bool {
+        self.pages().vms.get(&vm).is_some_and(|page| page.moved_away)
+    }
+
     /// How its last process ended, given what the daemon says.
     pub(super) fn ended(&self, vm: VmId, said: Ended) -> Ended {
         let pages = self.pages();
@@ -166,7 +193,7 @@ impl Books {
 
 impl Page {
     fn new(known: Known) -> Page {
-        Page { known, disks: None, process: None, is_free: false, ended_by_us: false, told_to_end: false }
+        Page { known, disks: None, process: None, is_free: false, ended_by_us: false, told_to_end: false, arrived: false, moved_away: false }
     }
 }
 
@@ -196,6 +223,21 @@ mod tests {
         assert!(books.seen(ONE, process(2)));
         assert_eq!(books.ended(ONE, Ended::GuestPoweroff), Ended::GuestPoweroff);
         assert_eq!(books.ended(ONE, Ended::Destroyed), Ended::Destroyed);
+    }
+
+    #[test]
+    fn who_waits_for_its_state_does_so_until_the_daemon_says_otherwise() {
+        let books = books();
+        let process = |started| ProcessName { pid: 1, started };
+        books.seen(ONE, process(1));
+        assert!(books.arrives(ONE, None) && books.arrives(ONE, Some(true)) && books.arrives(ONE, None));
+        assert!(!books.arrives(ONE, Some(false)) && !books.arrives(ONE, None));
+        // Moved on, its process is paused once more by its daemon; but that one tells its figures.
+        assert!(!books.arrives(ONE, Some(true)));
+        books.moves_away(ONE, true);
+        assert!(books.moved_away(ONE));
+        books.seen(ONE, process(2));
+        assert!(books.arrives(ONE, None) && !books.moved_away(ONE));
     }
 
     #[test]

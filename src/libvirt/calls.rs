@@ -172,11 +172,15 @@ impl Calls {
             | sys::VIR_MIGRATE_UNDEFINE_SOURCE
             | sys::VIR_MIGRATE_ABORT_ON_ERROR;
         let work = move |domain: &Domain| domain.migrate_to_uri3(Some(&uri), MigrateParameters::default(), flags);
+        self.books.moves_away(vm, true);
         let result = self.with_domain(uuid, boottime() + self.move_deadline, work);
         if let Err(CallError::Trouble(Trouble::TimedOut)) = &result
             && let Err(error) = self.with_domain(uuid, boottime() + GIVES_UP, raw::abort)
         {
             warn!("{vm}: its live migration is too slow, and does not give up: {error}");
+        }
+        if let Err(CallError::Trouble(Trouble::Refused { .. } | Trouble::Unreachable(_) | Trouble::Crowded)) = &result {
+            self.books.moves_away(vm, false);
         }
         result.map(|()| Outcome::Done)
     }

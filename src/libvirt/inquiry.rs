@@ -118,12 +118,17 @@ fn known(state: Result<State, Error>) -> Result<Option<State>, Error> {
 fn said(domain: &Domain, State { state, reason }: State) -> Said {
     match state {
         sys::VIR_DOMAIN_SHUTOFF => Said::Inactive(ended(reason)),
-        sys::VIR_DOMAIN_PAUSED => {
-            let operation = raw::operation(domain).ok().flatten();
-            let arriving = operation == Some(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN.cast_signed());
-            Said::Active { arriving }
-        }
+        sys::VIR_DOMAIN_PAUSED => Said::Active { arriving: is_arriving(domain) },
         _ => Said::Active { arriving: false },
+    }
+}
+
+/// Whether it waits for its state. The figures of a live migration are with the daemon that it comes from: the other one
+/// has none to tell.
+fn is_arriving(domain: &Domain) -> bool {
+    match raw::operation(domain) {
+        Ok(operation) => operation == Some(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN.cast_signed()),
+        Err(error) => error.code().known() == Some(virt::error::ErrorNumber::OperationUnsupported),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A look: the process table first and last, and what the daemon says of the rest.
 
-use crate::core::action::{PlatformEvent, ProcessSeen, ProcessState, View};
+use crate::core::action::{Ended, PlatformEvent, ProcessSeen, ProcessState, View};
 use crate::core::ids::VmId;
 use crate::libvirt::activity::Activity;
 use crate::libvirt::books::Books;
@@ -41,11 +41,13 @@ impl Looker {
         let held = self.held(&running)?;
         processes.extend(held.iter().map(|vm| ProcessSeen { vm: *vm, state: ProcessState::Dying }));
         self.settle(&uuids, &found, &running);
-        let mut inactive = Vec::new();
+        let is_absent = |vm: &VmId| !running.contains(vm) && !held.contains(vm);
+        // Where it was moved away from it is mostly not even defined any more.
+        let unsaid = uuids.iter().filter(|(uuid, _)| answer.as_ref().is_some_and(|all| !all.said.contains_key(uuid)));
+        let gone = unsaid.map(|(_, vm)| *vm).filter(is_absent).filter(|vm| self.books.moved_away(*vm));
+        let mut inactive: Vec<(VmId, Ended)> = gone.map(|vm| (vm, Ended::Moved)).collect();
         for (uuid, said) in answer.iter().flat_map(|answer| &answer.said) {
-            let Some(vm) = uuids.get(uuid).copied().filter(|vm| !running.contains(vm) && !held.contains(vm)) else {
-                continue;
-            };
+            let Some(vm) = uuids.get(uuid).copied().filter(is_absent) else { continue };
             match said {
                 // What the daemon calls active and has no process is about to get one, or has just lost it.
                 Said::Active { .. } => drop(busy.insert(vm)),
@@ -77,10 +79,12 @@ impl Looker {
                 self.watcher.notice(vm, qemu.name);
             }
             self.books.learn(vm, holders::open_by(qemu.name.pid));
-            let said = answer.and_then(|answer| answer.said.get(&qemu.uuid));
-            let arrives = qemu.incoming && said == Some(&Said::Active { arriving: true });
+            let arriving = match answer.and_then(|answer| answer.said.get(&qemu.uuid)) {
+                Some(Said::Active { arriving }) => Some(*arriving),
+                Some(Said::Inactive(_)) | None => None,
+            };
             let state = match qemu.state {
-                ProcessState::Executing if arrives => ProcessState::Incoming,
+                ProcessState::Executing if qemu.incoming && self.books.arrives(vm, arriving) => ProcessState::Incoming,
                 state => state,
             };
             running.push(ProcessSeen { vm, state });

@@ -24,6 +24,8 @@ pub(super) enum Happening {
     PoweredOff,
     /// Its process powers off, because it was told to from outside the guest.
     ToldToEnd,
+    /// It lives on another host now.
+    MovedAway,
     /// Another step of its life.
     Changed,
     /// A disk cannot be read or written.
@@ -150,6 +152,7 @@ extern "C" fn lifecycle(
         (sys::VIR_DOMAIN_EVENT_UNDEFINED, _) => Happening::Undefined,
         (sys::VIR_DOMAIN_EVENT_SHUTDOWN, sys::VIR_DOMAIN_EVENT_SHUTDOWN_GUEST) => Happening::PoweredOff,
         (sys::VIR_DOMAIN_EVENT_SHUTDOWN, sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST) => Happening::ToldToEnd,
+        (sys::VIR_DOMAIN_EVENT_STOPPED, sys::VIR_DOMAIN_EVENT_STOPPED_MIGRATED) => Happening::MovedAway,
         _ => Happening::Changed,
     };
     // SAFETY: libvirt calls this with a domain, and with what was registered.

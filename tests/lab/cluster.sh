@@ -25,12 +25,13 @@ parse_up() {
 
 # Within the room: everything that `up` makes.
 command_raise() {
-    local host
+    local host number
     parse_up "$@"
     echo "$BMC_DELAY" > "$LAB/control/bmc-delay"
     for host in ds1 ds2; do
         echo on > "$LAB/control/$host.locks"
         put_word "$LAB/control/$host.locks" on
+        share_guest "$LAB/shared/$host/guest"
     done
     make_switches
     for ((number = 1; number <= HOSTS; number++)); do
@@ -40,6 +41,15 @@ command_raise() {
     for host in $(hosts); do wait_for "$host to be up" 60 is_up "$host"; done
     [ -z "$AGENT" ] || raise_cluster
     command_status
+}
+
+# What guests boot from lies beside their disks, so that every host has it.
+share_guest() {
+    local name
+    mkdir "$1"
+    for name in vmlinuz initrd.img; do
+        ln "$BUILD/$name" "$1/" 2>/dev/null || cp "$BUILD/$name" "$1/"
+    done
 }
 
 raise_cluster() {

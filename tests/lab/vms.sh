@@ -65,7 +65,7 @@ describe_vm() {
     if [ "$kind" = linux ]; then
         memory=96
         address=$((1 + number / 250)).$((1 + number % 250))
-        boot="<kernel>/srv/guest/vmlinuz</kernel><initrd>/srv/guest/initrd.img</initrd>
+        boot="<kernel>${disk%/*}/guest/vmlinuz</kernel><initrd>${disk%/*}/guest/initrd.img</initrd>
     <cmdline>console=ttyS0 quiet panic=-1 lab.write=150 lab.address=10.78.$address/16</cmdline>"
         devices="<interface type='bridge'>
       <mac address='$(printf '52:54:00:77:%02x:%02x' $((number / 256)) $((number % 256)))'/>

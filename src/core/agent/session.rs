@@ -2,7 +2,7 @@
 
 use super::Agent;
 use super::local::LocalVm;
-use crate::core::action::{Action, PlatformCall};
+use crate::core::action::{Action};
 use crate::core::ids::{Address, FeatureId, VmId};
 use crate::core::message::{
     Ack, Challenge, ConfigUpdate, Heartbeat, Inventory, Message, Protection, Register, Report, Welcome,
@@ -155,11 +155,9 @@ impl Agent {
             if self.vms.get(&refused.vm).is_none_or(LocalVm::is_gone) {
                 let floor = self.store.floors.entry(refused.vm).or_default();
                 *floor = (*floor).max(refused.epoch);
-                if welcome.stale.contains(&refused.vm) && self.looks.is_defined(refused.vm) {
-                    self.call(PlatformCall::Undefine { vm: refused.vm }, actions);
-                }
             }
         }
+        self.find_stale(now, welcome.stale, actions);
         self.save(actions);
         // The first lease is an acknowledgement, so the heartbeat that earns it should not wait.
         self.beat(now, actions);

@@ -11,6 +11,7 @@ use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::core::message::{Exit, Permit};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The looks of this run: one at a time.
@@ -23,23 +24,18 @@ pub(super) struct Looks {
     again: bool,
     next: Instant,
     seen: bool,
-    /// The inactive definitions at the last look.
-    defined: Vec<VmId>,
+    /// VMs that ran elsewhere since this host last had them: what is left of them here is out of date.
+    stale: BTreeSet<VmId>,
 }
 
 impl Looks {
     pub(super) fn starting(now: Instant) -> Looks {
-        Looks { begun: 0, under_way: None, again: false, next: now, seen: false, defined: Vec::new() }
+        Looks { begun: 0, under_way: None, again: false, next: now, seen: false, stale: BTreeSet::new() }
     }
 
     /// Whether one has returned in this run.
     pub(super) fn has_seen(&self) -> bool {
         self.seen
-    }
-
-    /// Whether the host has an inactive definition of this VM.
-    pub(super) fn is_defined(&self, vm: VmId) -> bool {
-        self.defined.contains(&vm)
     }
 }
 
@@ -119,8 +115,6 @@ impl Agent {
         self.looks.under_way = None;
         self.looks.seen = true;
         let number = self.looks.begun;
-        self.looks.defined.clear();
-        self.looks.defined.extend(view.inactive.iter().map(|(vm, _)| *vm));
         self.note_platform(now, &view);
         for process in &view.processes {
             self.process_seen(now, process.vm, process.state, actions);
@@ -134,10 +128,33 @@ impl Agent {
         for vm in absent {
             self.not_seen(now, vm, number, &view, actions);
         }
+        if view.daemon {
+            self.remove_stale(&view, actions);
+        }
         if self.looks.again {
             self.look(now, actions);
         } else if self.vms.values().any(LocalVm::is_unsettled) {
             self.looks.next = self.looks.next.min(now + self.timing.look_again);
+        }
+    }
+
+    /// What ran elsewhere since may still be defined here. The daemon may come up long after the agent: the first look
+    /// that it answers tells. What is defined here later is somebody's wish.
+    pub(super) fn find_stale(&mut self, now: Instant, stale: Vec<VmId>, actions: &mut Vec<Action>) {
+        self.looks.stale = stale.into_iter().collect();
+        if !self.looks.stale.is_empty() {
+            self.look(now, actions);
+        }
+    }
+
+    fn remove_stale(&mut self, view: &View, actions: &mut Vec<Action>) {
+        for vm in std::mem::take(&mut self.looks.stale) {
+            let local = self.vms.get(&vm);
+            if local.is_some_and(LocalVm::is_unsettled) {
+                self.looks.stale.insert(vm);
+            } else if local.is_none_or(LocalVm::is_gone) && view.inactive.iter().any(|(id, _)| *id == vm) {
+                self.call(PlatformCall::Undefine { vm }, actions);
+            }
         }
     }
 

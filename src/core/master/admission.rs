@@ -8,7 +8,7 @@ use crate::core::message::{Ack, Challenge, ConfigUpdate, Heartbeat, Known, Messa
 use crate::core::reason::{Alert, HostState, JudgeCause, Proof};
 use crate::core::record::VmEpoch;
 use crate::core::sabotage::{Sabotage, breaks};
-use crate::core::state::{ClusterState, Response, Standing, Vm};
+use crate::core::state::{ClusterState, Response, Role, Standing, Vm};
 use crate::core::time::Instant;
 
 /// How far the admission of a host has come.
@@ -232,11 +232,13 @@ impl Master {
             .map(|(id, vm)| VmEpoch { vm: *id, epoch: vm.epoch })
             .collect();
         let runs_elsewhere = |vm: &Vm| vm.seat.is_some_and(|seat| seat != life.host);
+        // A host whose hypervisor comes up slowly cannot say yet that it does not run what it once held.
+        let may_run_here = |vm: &Vm| vm.holders.get(&life.host).is_some_and(|holder| holder.role != Role::Unaccounted);
         let stale = cx
             .state
             .vms
             .iter()
-            .filter(|(_, vm)| vm.protected && !vm.holders.contains_key(&life.host) && runs_elsewhere(vm))
+            .filter(|(_, vm)| vm.protected && !may_run_here(vm) && runs_elsewhere(vm))
             .map(|(id, _)| *id)
             .collect();
         let welcome = Welcome {
