@@ -305,7 +305,7 @@ pub struct Welcome {
     pub config: ConfigUpdate,
     /// VMs that this host does not hold, with their newest epochs: it refuses these.
     pub not_yours: Vec<crate::core::record::VmEpoch>,
-    /// Of these, those that last ran elsewhere: a definition that is left here is stale.
+    /// Of these, those that last ran elsewhere, or are being started there: a definition that is left here is stale.
     pub stale: Vec<VmId>,
 }
 

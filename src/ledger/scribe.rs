@@ -3,7 +3,7 @@
 use crate::core::command::{Command, LogEntry};
 use crate::core::ids::{Epoch, HostId, VmId};
 use crate::core::message::{Exit, Presence};
-use crate::core::reason::JudgeCause;
+use crate::core::reason::{JudgeCause, Proof};
 use crate::core::state::{Applied, Change, ClusterState, Policy, Registration, Role, Vm};
 use crate::ledger::{Decision, Entry, Key, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,7 +181,9 @@ fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&S
             continue;
         }
         let proven = vm.proofs.iter().rev().find(|proven| proven.host == *host && proven.epoch == *epoch);
-        let (exit, ago_milliseconds) = exit_told(command, id, *host).unzip();
+        // What a newer boot says of the end is only that the VM is not there.
+        let rebooted = proven.is_some_and(|proven| matches!(proven.proof, Proof::Rebooted { .. }));
+        let (exit, ago_milliseconds) = exit_told(command, id, *host).filter(|_| !rebooted).unzip();
         let planned = exit.is_some_and(|exit| {
             matches!(exit, Exit::ByPerson | Exit::Ordered | Exit::HostShutdown | Exit::Moved | Exit::NeverStarted)
         });

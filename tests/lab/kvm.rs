@@ -7,6 +7,10 @@ use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::process::Output;
+use std::time::Duration;
+
+/// Between two questions to an agent.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// What runs in a VM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +71,7 @@ impl Kvm {
 
     /// The same, asked of one host; nothing if it fails there.
     pub fn holdfast_on(&self, host: &str, words: &[&str]) -> Option<String> {
-        let output = self.ask(&[&["exec", host, "timeout", "20", "holdfast"], words].concat());
+        let output = self.ask(&[&["exec", host, "timeout", "40", "holdfast"], words].concat());
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
@@ -76,9 +80,15 @@ impl Kvm {
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{words:?}: {error}: {text}"))
     }
 
-    /// Waits until something is so; what is said of the VMs is shown if it never is.
+    /// Waits until something is so. To ask an agent costs more than to look at the lab.
     pub fn until<T>(&self, what: &str, mut look: impl FnMut(&Kvm) -> Option<T>) -> T {
-        self.lab.until(what, |_| look(self))
+        self.lab.until(what, |_| {
+            let found = look(self);
+            if found.is_none() {
+                std::thread::park_timeout(PAUSE);
+            }
+            found
+        })
     }
 
     /// libvirt's own tool, as people use it.

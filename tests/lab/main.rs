@@ -1,4 +1,5 @@
 //! The lab itself: that its hosts are real, that its faults are what they are called, and that nothing is left of it.
+//! And on it the product: VMs of libvirt on hosts that die, are cut off, or hang.
 //!
 //! It needs root, namespaces and FUSE. Where it cannot be, each test says loudly that it was skipped.
 
@@ -10,6 +11,12 @@
 )]
 
 mod cluster;
+mod cuts;
+mod daemons;
+mod deaths;
 mod faults;
 mod hosts;
+mod kvm;
+mod moves;
+mod people;
 mod rig;

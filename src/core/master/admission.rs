@@ -3,12 +3,12 @@
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::{Admission, Command};
-use crate::core::ids::{Address, BootId, ConfigVersion, Generation, Incarnation};
+use crate::core::ids::{Address, BootId, ConfigVersion, Generation, HostId, Incarnation};
 use crate::core::message::{Ack, Challenge, ConfigUpdate, Heartbeat, Known, Message, Protection, Register, Welcome};
 use crate::core::reason::{Alert, HostState, JudgeCause, Proof};
 use crate::core::record::VmEpoch;
 use crate::core::sabotage::{Sabotage, breaks};
-use crate::core::state::{ClusterState, Response, Role, Standing, Vm};
+use crate::core::state::{ClusterState, Holder, Response, Role, Standing, Vm};
 use crate::core::time::Instant;
 
 /// How far the admission of a host has come.
@@ -231,14 +231,16 @@ impl Master {
             .filter(|(_, vm)| vm.protected && !vm.holders.contains_key(&life.host))
             .map(|(id, vm)| VmEpoch { vm: *id, epoch: vm.epoch })
             .collect();
-        let runs_elsewhere = |vm: &Vm| vm.seat.is_some_and(|seat| seat != life.host);
+        // Where it is being started the log's definition goes along, so this host's is out of date by now.
+        let elsewhere = |(host, holder): (&HostId, &Holder)| *host != life.host && holder.role != Role::Unaccounted;
+        let has_left = |vm: &Vm| vm.seat.is_some_and(|seat| seat != life.host) || vm.holders.iter().any(elsewhere);
         // A host whose hypervisor comes up slowly cannot say yet that it does not run what it once held.
         let may_run_here = |vm: &Vm| vm.holders.get(&life.host).is_some_and(|holder| holder.role != Role::Unaccounted);
         let stale = cx
             .state
             .vms
             .iter()
-            .filter(|(_, vm)| vm.protected && !may_run_here(vm) && runs_elsewhere(vm))
+            .filter(|(_, vm)| vm.protected && !may_run_here(vm) && has_left(vm))
             .map(|(id, _)| *id)
             .collect();
         let welcome = Welcome {

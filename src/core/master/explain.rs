@@ -165,7 +165,7 @@ impl Master {
                 // Its host is known to say nothing: that it does not answer for long only counts when it is back.
                 chase.begin_again(cx.now);
             }
-            if wait == Wait::Nothing {
+            if matches!(wait, Wait::Nothing | Wait::Moving { .. }) {
                 // It runs, though something of it is unsettled: if it should go down again, that is another failure.
                 chase.since = cx.now;
                 chase.alerted = false;
@@ -174,7 +174,7 @@ impl Master {
                 chase.noted = Some(shape);
                 out.note(Note::Waits(vm, wait.clone()));
             }
-            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected);
+            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected | Wait::Moving { .. });
             // One that comes up and crashes, over and over, never waits for long.
             let keeps_failing = matches!(wait, Wait::Retry { attempts: FAILURES_TO_ALERT, .. });
             if matters && !is_missed && !chase.alerted && (keeps_failing || cx.now.since(chase.since) > late) {

@@ -1,0 +1,63 @@
+//! Hosts that die while a VM is being moved alive: it is never run twice, and never lost.
+
+use crate::kvm::Guest::Linux;
+use crate::kvm::Kvm;
+
+/// Mebibytes in a second: the memory of a guest takes half a minute.
+const SLOW: &str = "2";
+
+/// A move that is under way, and from where to where.
+struct Moving {
+    from: String,
+    to: String,
+}
+
+fn begin(kvm: &Kvm, from: &str, to: &str) -> Moving {
+    if kvm.vm("web").host.as_deref() != Some(from) {
+        kvm.holdfast(&["vm", "move", "web", from]);
+    }
+    kvm.must_virsh(from, &["migrate-setspeed", "web", SLOW]);
+    kvm.holdfast(&["vm", "move", "web", to, "--no-wait"]);
+    kvm.until_vm("web", "moving");
+    kvm.until("its process on the target", |kvm| {
+        (kvm.domains(to).get("web").map(String::as_str) == Some("paused")).then_some(())
+    });
+    assert_eq!(kvm.vm("web").state, "moving", "it does not run yet where it goes");
+    Moving { from: from.to_owned(), to: to.to_owned() }
+}
+
+#[test]
+fn a_live_migration_whose_source_target_or_master_dies() {
+    let Some(kvm) = Kvm::up(&[], &[("web", "kvm1", Linux)]) else { return };
+    let master = kvm.master();
+    let one = kvm.beside("");
+    let two = kvm.beside(&one);
+
+    // The target: it runs on where it was.
+    let Moving { from, to } = begin(&kvm, &one, &two);
+    kvm.must(&["kill", &to]);
+    kvm.until_runs("web", |host| host == from);
+    kvm.until("the target to be no holder", |kvm| (kvm.vm("web").holders.len() == 1).then_some(()));
+    assert_eq!(kvm.starts("web"), 1);
+    kvm.until_host(&to, "alive");
+
+    // The master: the next one sees the move to its end.
+    let Moving { from, to } = begin(&kvm, &one, &two);
+    kvm.must(&["kill", &master]);
+    kvm.until("another master", |kvm| (kvm.master() != master).then_some(()));
+    assert_eq!(kvm.vm("web").holders.len(), 2);
+    kvm.must_virsh(&from, &["migrate-setspeed", "web", "1000"]);
+    kvm.until_runs("web", |host| host == to);
+    assert_eq!(kvm.starts("web"), 1);
+    kvm.until_host(&master, "alive");
+
+    // The source: what waits for it is not the VM, and it is restarted.
+    let third = kvm.beside(&to);
+    let Moving { from, .. } = begin(&kvm, &to, &third);
+    kvm.must(&["kill", &from]);
+    kvm.until_recovered("web", &from, "fenced");
+    kvm.until_writing("web");
+    assert_eq!(kvm.starts("web"), 2);
+    kvm.until_host(&from, "alive");
+    kvm.settle();
+}
