@@ -20,6 +20,8 @@ use std::time::Duration;
 const LONGEST_BODY: usize = 1024 * 1024;
 /// A kept connection whose BMC went away without a word is found out by then.
 const KEEPALIVE: Duration = Duration::from_secs(5);
+/// A BMC may be slow to answer, but not to take a packet. One that died with its host must not hold up the next device.
+const SILENCE: Duration = Duration::from_secs(4);
 pub(super) const SYSTEMS: &str = "/redfish/v1/Systems";
 
 /// Speaks to one BMC.
@@ -81,6 +83,8 @@ impl RedfishClient {
             .redirect(redirect::Policy::none())
             .referer(false)
             .http1_only()
+            .connect_timeout(SILENCE)
+            .tcp_user_timeout(SILENCE)
             .tcp_nodelay(true)
             .tcp_keepalive(KEEPALIVE)
             .tcp_keepalive_interval(KEEPALIVE)

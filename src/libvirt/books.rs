@@ -34,8 +34,8 @@ struct Page {
     told_to_end: bool,
     /// Whether that process has the VM's state, if it was started to wait for it.
     arrived: bool,
-    /// Whether the VM went on from that process to another host's.
-    moved_away: bool,
+    /// How that process ended, by the word of an event; or that the VM is being moved away from it.
+    stopped: Option<Ended>,
 }
 
 impl Books {
@@ -108,7 +108,7 @@ impl Books {
                 page.ended_by_us = false;
                 page.told_to_end = false;
                 page.arrived = false;
-                page.moved_away = false;
+                page.stopped = None;
             }
         });
         is_new
@@ -157,14 +157,14 @@ impl Books {
         arrives
     }
 
-    /// It is being moved to another host, or lives there by now; or that came to nothing.
-    pub(super) fn moves_away(&self, vm: VmId, moves: bool) {
-        self.with(vm, |page| page.moved_away = moves);
+    /// Its process has ended so, or will; or what was to end it came to nothing.
+    pub(super) fn stops(&self, vm: VmId, how: Option<Ended>) {
+        self.with(vm, |page| page.stopped = how);
     }
 
-    /// Whether it was moved to another host.
-    pub(super) fn moved_away(&self, vm: VmId) -> bool {
-        self.pages().vms.get(&vm).is_some_and(|page| page.moved_away)
+    /// How its process ended, if an event has told.
+    pub(super) fn stopped(&self, vm: VmId) -> Option<Ended> {
+        self.pages().vms.get(&vm).and_then(|page| page.stopped)
     }
 
     /// How its last process ended, given what the daemon says.
@@ -193,7 +193,16 @@ impl Books {
 
 impl Page {
     fn new(known: Known) -> Page {
-        Page { known, disks: None, process: None, is_free: false, ended_by_us: false, told_to_end: false, arrived: false, moved_away: false }
+        Page {
+            known,
+            disks: None,
+            process: None,
+            is_free: false,
+            ended_by_us: false,
+            told_to_end: false,
+            arrived: false,
+            stopped: None,
+        }
     }
 }
 
@@ -232,12 +241,11 @@ mod tests {
         books.seen(ONE, process(1));
         assert!(books.arrives(ONE, None) && books.arrives(ONE, Some(true)) && books.arrives(ONE, None));
         assert!(!books.arrives(ONE, Some(false)) && !books.arrives(ONE, None));
-        // Moved on, its process is paused once more by its daemon; but that one tells its figures.
-        assert!(!books.arrives(ONE, Some(true)));
-        books.moves_away(ONE, true);
-        assert!(books.moved_away(ONE));
+        assert!(!books.arrives(ONE, Some(true)), "moved on, it is paused once more");
+        books.stops(ONE, Some(Ended::Moved));
+        assert_eq!(books.stopped(ONE), Some(Ended::Moved));
         books.seen(ONE, process(2));
-        assert!(books.arrives(ONE, None) && !books.moved_away(ONE));
+        assert!(books.arrives(ONE, None) && books.stopped(ONE).is_none());
     }
 
     #[test]

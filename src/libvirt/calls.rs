@@ -1,7 +1,7 @@
 //! The calls on a VM: each waits for its end, in a thread of the VM's lane.
 
 use crate::clock::boottime;
-use crate::core::action::Outcome;
+use crate::core::action::{Ended, Outcome};
 use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
 use crate::core::time::Instant;
@@ -172,7 +172,7 @@ impl Calls {
             | sys::VIR_MIGRATE_UNDEFINE_SOURCE
             | sys::VIR_MIGRATE_ABORT_ON_ERROR;
         let work = move |domain: &Domain| domain.migrate_to_uri3(Some(&uri), MigrateParameters::default(), flags);
-        self.books.moves_away(vm, true);
+        self.books.stops(vm, Some(Ended::Moved));
         let result = self.with_domain(uuid, boottime() + self.move_deadline, work);
         if let Err(CallError::Trouble(Trouble::TimedOut)) = &result
             && let Err(error) = self.with_domain(uuid, boottime() + GIVES_UP, raw::abort)
@@ -180,7 +180,7 @@ impl Calls {
             warn!("{vm}: its live migration is too slow, and does not give up: {error}");
         }
         if let Err(CallError::Trouble(Trouble::Refused { .. } | Trouble::Unreachable(_) | Trouble::Crowded)) = &result {
-            self.books.moves_away(vm, false);
+            self.books.stops(vm, None);
         }
         result.map(|()| Outcome::Done)
     }

@@ -42,10 +42,11 @@ impl Looker {
         processes.extend(held.iter().map(|vm| ProcessSeen { vm: *vm, state: ProcessState::Dying }));
         self.settle(&uuids, &found, &running);
         let is_absent = |vm: &VmId| !running.contains(vm) && !held.contains(vm);
-        // Where it was moved away from it is mostly not even defined any more.
+        // Where it was moved away from, or was without a definition of its own, the daemon does not know it any more.
         let unsaid = uuids.iter().filter(|(uuid, _)| answer.as_ref().is_some_and(|all| !all.said.contains_key(uuid)));
-        let gone = unsaid.map(|(_, vm)| *vm).filter(is_absent).filter(|vm| self.books.moved_away(*vm));
-        let mut inactive: Vec<(VmId, Ended)> = gone.map(|vm| (vm, Ended::Moved)).collect();
+        let gone = unsaid.map(|(_, vm)| *vm).filter(is_absent);
+        let told = gone.filter_map(|vm| Some((vm, self.books.ended(vm, self.books.stopped(vm)?))));
+        let mut inactive: Vec<(VmId, Ended)> = told.collect();
         for (uuid, said) in answer.iter().flat_map(|answer| &answer.said) {
             let Some(vm) = uuids.get(uuid).copied().filter(is_absent) else { continue };
             match said {

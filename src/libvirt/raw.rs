@@ -5,6 +5,7 @@
     reason = "the functions called here have no safe counterpart in the crate; each use says why it is sound"
 )]
 
+use crate::core::action::Ended;
 use std::os::fd::AsRawFd;
 use std::os::raw::{c_char, c_int, c_void};
 use std::sync::Arc;
@@ -24,8 +25,8 @@ pub(super) enum Happening {
     PoweredOff,
     /// Its process powers off, because it was told to from outside the guest.
     ToldToEnd,
-    /// It lives on another host now.
-    MovedAway,
+    /// Its process is gone, and how it ended.
+    Stopped(Ended),
     /// Another step of its life.
     Changed,
     /// A disk cannot be read or written.
@@ -152,12 +153,24 @@ extern "C" fn lifecycle(
         (sys::VIR_DOMAIN_EVENT_UNDEFINED, _) => Happening::Undefined,
         (sys::VIR_DOMAIN_EVENT_SHUTDOWN, sys::VIR_DOMAIN_EVENT_SHUTDOWN_GUEST) => Happening::PoweredOff,
         (sys::VIR_DOMAIN_EVENT_SHUTDOWN, sys::VIR_DOMAIN_EVENT_SHUTDOWN_HOST) => Happening::ToldToEnd,
-        (sys::VIR_DOMAIN_EVENT_STOPPED, sys::VIR_DOMAIN_EVENT_STOPPED_MIGRATED) => Happening::MovedAway,
+        (sys::VIR_DOMAIN_EVENT_STOPPED, detail) => Happening::Stopped(stopped(detail)),
         _ => Happening::Changed,
     };
     // SAFETY: libvirt calls this with a domain, and with what was registered.
     unsafe { tell(domain, opaque, happening) };
     0
+}
+
+/// How a process ended, by what an event says of it.
+fn stopped(detail: u32) -> Ended {
+    match detail {
+        sys::VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN => Ended::GuestPoweroff,
+        // A saved domain was stopped by a person, and is started from its saved state.
+        sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED | sys::VIR_DOMAIN_EVENT_STOPPED_SAVED => Ended::Destroyed,
+        sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED => Ended::Crashed,
+        sys::VIR_DOMAIN_EVENT_STOPPED_MIGRATED => Ended::Moved,
+        _ => Ended::Unknown,
+    }
 }
 
 extern "C" fn io_error(

@@ -53,7 +53,9 @@ fn a_process_is_killed(kvm: &Kvm) {
     let host = kvm.until_runs("web", |_| true);
     let starts = kvm.starts("web");
     kvm.must(&["exec", &host, "pkill", "-KILL", "-f", "guest=web"]);
-    kvm.until("it is seen to be gone", |kvm| (kvm.told(&format!("web is gone from {host}: it crashed")) > 0).then_some(()));
+    kvm.until("it is seen to be gone", |kvm| {
+        (kvm.told(&format!("web is gone from {host}: it crashed")) > 0).then_some(())
+    });
     kvm.until_runs("web", |_| true);
     kvm.until_writing("web");
     assert_eq!(kvm.starts("web"), starts + 1);

@@ -26,6 +26,8 @@ pub(super) struct LocalVm {
     pub(super) accounting: bool,
     /// Until when a live migration may still arrive.
     pub(super) expected_until: Option<Instant>,
+    /// Since when no process of it is seen, though the hypervisor has not said yet how that ended.
+    pub(super) absent_since: Option<Instant>,
     /// Since when it is being started, or asked to stop.
     pub(super) since: Instant,
     /// When it was seen to run for the first time after this agent had ordered its start.
@@ -58,6 +60,7 @@ impl LocalVm {
             settle_after: 0,
             accounting: false,
             expected_until: None,
+            absent_since: None,
             since: now,
             came_up: None,
             asked: now,

@@ -2,7 +2,7 @@
 
 use super::Agent;
 use super::local::LocalVm;
-use crate::core::action::{Action};
+use crate::core::action::Action;
 use crate::core::ids::{Address, FeatureId, VmId};
 use crate::core::message::{
     Ack, Challenge, ConfigUpdate, Heartbeat, Inventory, Message, Protection, Register, Report, Welcome,

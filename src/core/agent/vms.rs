@@ -181,6 +181,7 @@ impl Agent {
         let known = self.vms.contains_key(&vm);
         let local = self.vms.entry(vm).or_insert_with(|| LocalVm::new(floor, LocalPresence::Unknown, now));
         local.accounting = false;
+        local.absent_since = None;
         let presence = match state {
             ProcessState::Dying => LocalPresence::Stopping,
             _ if local.killing => LocalPresence::Stopping,
@@ -219,6 +220,16 @@ impl Agent {
                 self.touch(now, vm);
             }
             return;
+        }
+        // The hypervisor is not done with its end, and only it knows whether that was a person's wish. But a VM that
+        // crashed does not wait for a daemon for ever.
+        let is_told = local.exit.is_some() || local.killing || self.shutting_down;
+        if !is_told && view.daemon && view.busy.contains(&vm) {
+            let since = *local.absent_since.get_or_insert(now);
+            if now.since(since) < self.timing.hook_deadline {
+                self.looks.next = self.looks.next.min(now + self.timing.look_again);
+                return;
+            }
         }
         let failed_start = local.in_flight && !local.accounting;
         let asked_lately = local.killing || now.since(local.asked) <= self.timing.resend * 8;

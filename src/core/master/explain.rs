@@ -165,7 +165,8 @@ impl Master {
                 // Its host is known to say nothing: that it does not answer for long only counts when it is back.
                 chase.begin_again(cx.now);
             }
-            if matches!(wait, Wait::Nothing | Wait::Moving { .. }) {
+            let moves = matches!(wait, Wait::Moving { .. }) && chase.noted.as_ref() == Some(&shape);
+            if wait == Wait::Nothing || moves {
                 // It runs, though something of it is unsettled: if it should go down again, that is another failure.
                 chase.since = cx.now;
                 chase.alerted = false;
