@@ -24,8 +24,9 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 use virt::connect::Connect;
 
-/// All definitions are looked at so often, whatever the daemon tells.
-const EVERY: Duration = Duration::from_secs(60);
+/// All definitions are looked at so often, whatever the daemon tells: of a disk that is added for later, or of memory, it
+/// tells nothing.
+const EVERY: Duration = Duration::from_secs(20);
 /// Each of them may take so long.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The file that names, a line each, whose start with the host was taken over.
