@@ -162,16 +162,18 @@ impl Master {
             // What is over before a person could read it is not worth saying.
             let lasts = cx.now.since(chase.since) >= brief;
             if is_missed {
-                // Its host is known to say nothing: that it does not answer for long only counts when it is back.
-                chase.begin_again(cx.now);
+                chase.note_missed(cx.now);
             }
+            // Who comes back is given the time to say how its VMs fare.
+            let comes_back = chase.missed.is_some_and(|missed| cx.now.since(missed) < late);
+            let is_missed = is_missed || comes_back && matches!(wait, Wait::Unknown { .. });
             let moves = matches!(wait, Wait::Moving { .. }) && chase.noted.as_ref() == Some(&shape);
             if wait == Wait::Nothing || moves {
                 // It runs, though something of it is unsettled: if it should go down again, that is another failure.
                 chase.since = cx.now;
                 chase.alerted = false;
             }
-            if lasts && chase.noted.as_ref() != Some(&shape) {
+            if lasts && !is_missed && chase.noted.as_ref() != Some(&shape) {
                 chase.noted = Some(shape);
                 out.note(Note::Waits(vm, wait.clone()));
             }

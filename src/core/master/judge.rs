@@ -4,7 +4,7 @@ use super::{Context, Master, Output};
 use crate::core::action::{Action, Note};
 use crate::core::command::Command;
 use crate::core::ids::{Address, HostId, Incarnation};
-use crate::core::message::Message;
+use crate::core::message::{Heartbeat, Message};
 use crate::core::reason::{Alert, HostState, JudgeCause};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::{Policy, Standing};
@@ -270,9 +270,11 @@ impl Master {
     /// Whether the last run of a host's agent was asked to end in good order, by the log, with no shutdown of its machine.
     fn has_announced_its_end(&self, cx: &Context<'_>, id: HostId) -> bool {
         let Some(host) = cx.state.hosts.get(&id) else { return false };
-        let heard = cx.ears.of_boot(id, host.life.boot).map(|heard| heard.heartbeat);
-        // A later run has announced nothing, though the log does not know of it yet.
-        let is_last = heard.is_none_or(|beat| beat.session == host.life.session && !beat.leaving);
+        let heard = cx.ears.newest(id).map(|heard| heard.heartbeat);
+        // A later run has announced nothing, though the log does not know of it yet; and a later boot is no longer the
+        // machine on which the VMs run on.
+        let is_life = |beat: Heartbeat| (beat.incarnation.boot, beat.session) == (host.life.boot, host.life.session);
+        let is_last = heard.is_none_or(|beat| is_life(beat) && !beat.leaving);
         host.standing == Standing::Admitted && host.life.disarmed && is_last
     }
 

@@ -43,13 +43,16 @@ pub(super) struct Chase {
     /// Where it was withdrawn from, because nothing was heard of its start.
     avoid: Option<HostId>,
     pub(super) alerted: bool,
+    /// When its host was last missed by agreement.
+    pub(super) missed: Option<Instant>,
     pub(super) noted: Option<Wait>,
 }
 
 impl Chase {
-    /// What went before is not held against anybody.
-    pub(super) fn begin_again(&mut self, now: Instant) {
-        self.since = now;
+    /// Its host says nothing, and has said that it would not: that is not held against it, nor against the one that
+    /// comes back.
+    pub(super) fn note_missed(&mut self, now: Instant) {
+        self.missed = Some(now);
         self.epoch_since = now;
     }
 }
@@ -134,6 +137,7 @@ impl Master {
             placing: None,
             avoid: None,
             alerted: false,
+            missed: None,
             noted: None,
         });
         if chase.epoch != vm.epoch {
