@@ -4,10 +4,10 @@
 //! cannot be wrong about: the kernel for processes, the daemon for what it has under way and why a process ended, and the
 //! hook for what is about to come up.
 //!
-//! - [`processes`], [`holders`] and [`watch`] look at the kernel alone: they see, and kill, past a daemon that hangs.
-//! - [`daemon`] is the way to the daemon, and [`raw`] what the crate `virt` lacks. [`events`] is the fast path.
-//! - [`look`] joins the sources, [`calls`] carries out, [`books`] and [`activity`] keep what is known meanwhile.
-//! - [`hook`] is libvirt's `qemu` hook, [`definition`] what a VM is made of, and [`keeper`] sees definitions change.
+//! - `processes`, `holders` and `watch` look at the kernel alone: they see, and kill, past a daemon that hangs.
+//! - `daemon` is the way to the daemon, and `raw` what the crate `virt` lacks. `events` is the fast path.
+//! - `look` joins the sources, `calls` carries out, `books` and `activity` keep what is known meanwhile.
+//! - [`hook`] is libvirt's `qemu` hook, [`definition`] what a VM is made of, and `keeper` sees definitions change.
 //!
 //! # What libvirt says of ends
 //!

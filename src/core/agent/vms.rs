@@ -419,7 +419,7 @@ mod tests {
         assert_eq!(look(&mut agent, at(10), runs()), LocalPresence::Running);
         assert_eq!(look(&mut agent, at(20), gone(&[VM], &[])), LocalPresence::Running);
         let late = look(&mut agent, at(20 + patience), gone(&[VM], &[]));
-        assert!(matches!(late, LocalPresence::Gone { exit: Exit::NotFound, .. }), "{late:?}");
+        assert!(matches!(late, LocalPresence::Gone { exit: Exit::CrashedSoon, .. }), "{late:?}");
         // A daemon that does not answer holds up nothing.
         let mut agent = self::agent();
         assert_eq!(look(&mut agent, at(10), runs()), LocalPresence::Running);

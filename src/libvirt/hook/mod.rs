@@ -77,7 +77,7 @@ fn answer_line(answer: &Result<(), String>) -> String {
 }
 
 fn parse_answer(line: &str) -> Option<Result<(), String>> {
-    match line.strip_suffix('\n')? {
+    match line.strip_suffix('\n').filter(|line| !line.contains('\n'))? {
         "pass" => Some(Ok(())),
         line => line.strip_prefix("refuse ").map(|reason| Err(reason.to_owned())),
     }
