@@ -6,7 +6,7 @@
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions, WaitStatus};
 use rustix::process::{
-    PidfdFlags, getpid, kill_process, pidfd_open, pidfd_send_signal, set_child_subreaper, waitid, waitpid,
+    PidfdFlags, getpid, kill_process, pidfd_open, pidfd_send_signal, set_child_subreaper, wait, waitid, waitpid,
 };
 use std::{fs, io};
 
@@ -107,12 +107,13 @@ pub(super) fn reap(child: Pid) {
 
 /// Reaps the next dead child, whichever it is.
 pub(super) fn reap_any() -> Option<(Pid, WaitStatus)> {
-    waitpid(None, WaitOptions::NOHANG).ok().flatten()
+    // Not `waitpid` without a number: that looks at the caller's own process group only.
+    wait(WaitOptions::NOHANG).ok().flatten()
 }
 
-/// Whether this process has no child at all, dead or alive.
+/// Whether this process has no child at all, dead or alive. One that is dead is reaped by this.
 pub(super) fn is_childless() -> bool {
-    matches!(waitpid(None, WaitOptions::NOHANG), Err(Errno::CHILD))
+    matches!(wait(WaitOptions::NOHANG), Err(Errno::CHILD))
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ async fn told_to_terminate_it_switches_off_and_leaves_nothing() {
     let mut rig = Rig::start(&["--restart-agent"], STUBBORN);
     rig.until_file("run/ready").await;
     rig.signal_machine(Signal::TERM);
-    rig.machine_has_ended().await;
-    assert_eq!(rig.processes(), [], "the machine has ended, and something runs");
+    let ended = rig.machine_has_ended().await;
+    assert_eq!(rig.processes(), [], "the machine has ended ({ended}), and something runs");
     assert_eq!(rig.status().power, Power::Off);
     assert!(!rig.path("bmc.json").exists() && !rig.path("watchdog.sock").exists());
 }

@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -118,9 +118,9 @@ impl Rig {
         kill_process(pid, signal).expect("it is there");
     }
 
-    pub async fn machine_has_ended(&mut self) {
+    pub async fn machine_has_ended(&mut self) -> ExitStatus {
         let machine = &mut self.machine;
-        wait("the machine ends", || machine.try_wait().expect("it is a child")).await;
+        wait("the machine ends", || machine.try_wait().expect("it is a child")).await
     }
 }
 
