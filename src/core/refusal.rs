@@ -74,6 +74,8 @@ pub enum Refusal {
         /// Where.
         host: HostId,
     },
+    /// The host that ran it does not say now whether it does.
+    InDoubt(HostId),
 }
 
 impl Refusal {
@@ -110,6 +112,7 @@ impl Refusal {
             Refusal::OtherRequest => "other-request",
             Refusal::StillRuns(_) => "still-runs",
             Refusal::RunsUnprotected { .. } => "runs-unprotected",
+            Refusal::InDoubt(_) => "in-doubt",
             Refusal::Unfit(_) => "unfit",
         }
     }

@@ -166,6 +166,10 @@ pub fn refusal(refusal: &Refusal, names: &dyn Names) -> String {
                  give its UUID{uuid}"
             );
         }
+        Refusal::InDoubt(host) => {
+            let host = names.host(*host);
+            return format!("{host} does not say now how it fares there: ask again when it does");
+        }
         Refusal::Unfit(why) => return format!("the host {}", unfit(why, names)),
     };
     text.to_owned()

@@ -225,3 +225,12 @@ impl Kvm {
         assert!(!told.is_empty(), "nobody tells what happened");
     }
 }
+
+impl Drop for Kvm {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let told = self.hosts.iter().find_map(|host| self.holdfast_on(host, &["events", "--limit", "60"]));
+            eprintln!("{}", told.unwrap_or_else(|| "no host tells what happened".to_owned()));
+        }
+    }
+}

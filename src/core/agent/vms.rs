@@ -160,12 +160,8 @@ impl Agent {
 
     /// Keeps what the master places by: strangers, and whether the daemon answers.
     fn note_platform(&mut self, now: Instant, view: &View) {
-        let strangers: Vec<VmId> = view
-            .processes
-            .iter()
-            .filter(|process| !self.store.protected.contains_key(&process.vm))
-            .map(|process| process.vm)
-            .collect();
+        let seen = view.processes.iter().map(|process| process.vm);
+        let strangers: Vec<VmId> = seen.filter(|vm| !self.store.protected.contains_key(vm)).collect();
         if strangers != self.reports.strangers || view.daemon != self.reports.hypervisor {
             self.reports.strangers = strangers;
             self.reports.hypervisor = view.daemon;
@@ -221,13 +217,17 @@ impl Agent {
             }
             return;
         }
-        // The hypervisor is not done with its end, and only it knows whether that was a person's wish. But a VM that
-        // crashed does not wait for a daemon for ever.
+        // The hypervisor is not done with its end, and only it knows whether that was a person's wish: on a loaded host
+        // that takes seconds. It is in doubt soon, and a VM that crashed does not wait for a daemon for ever.
         let is_told = local.exit.is_some() || local.killing || self.shutting_down;
         if !is_told && view.daemon && view.busy.contains(&vm) {
-            let since = *local.absent_since.get_or_insert(now);
-            if now.since(since) < self.timing.hook_deadline {
+            let waited = now.since(*local.absent_since.get_or_insert(now));
+            if waited < deadline {
                 self.looks.next = self.looks.next.min(now + self.timing.look_again);
+                if waited >= self.timing.hook_deadline && local.presence != LocalPresence::Unknown {
+                    local.presence = LocalPresence::Unknown;
+                    self.touch(now, vm);
+                }
                 return;
             }
         }
@@ -373,7 +373,7 @@ mod tests {
         let store = AgentStore {
             config: ConfigVersion(1),
             told: ConfigVersion(1),
-            protected: [(VM, Known { uuid: 7, protection: Protection::Lease })].into(),
+            protected: [(VM, Known { uuid: 7, protection: Protection::Permit })].into(),
             journal: [(VM, Epoch::NONE)].into(),
             ..AgentStore::default()
         };
@@ -415,10 +415,11 @@ mod tests {
     fn what_ended_is_gone_soon_whatever_the_daemon_is_at() {
         let mut agent = agent();
         let at = |milliseconds| Instant::ZERO + Duration::from_millis(milliseconds);
-        let patience = u64::try_from(agent.timing.hook_deadline.as_millis()).unwrap();
+        let (doubt, end) = (agent.timing.hook_deadline, agent.timing.call_deadline);
         assert_eq!(look(&mut agent, at(10), runs()), LocalPresence::Running);
         assert_eq!(look(&mut agent, at(20), gone(&[VM], &[])), LocalPresence::Running);
-        let late = look(&mut agent, at(20 + patience), gone(&[VM], &[]));
+        assert_eq!(look(&mut agent, at(20) + doubt, gone(&[VM], &[])), LocalPresence::Unknown);
+        let late = look(&mut agent, at(20) + end, gone(&[VM], &[]));
         assert!(matches!(late, LocalPresence::Gone { exit: Exit::CrashedSoon, .. }), "{late:?}");
         // A daemon that does not answer holds up nothing.
         let mut agent = self::agent();

@@ -141,9 +141,10 @@ impl Master {
         Wait::Retry { attempts: vm.attempts, milliseconds, last: vm.failed_on }
     }
 
-    /// Whether it is said of the host, and not of each of its VMs, that nobody hears of them.
-    fn is_missed(&self, wait: &Wait) -> bool {
-        matches!(wait, Wait::Unknown { host } if self.watched(*host).is_some_and(|watched| watched.is_away))
+    /// The host of which it is said, and not of each of its VMs, that nobody hears of them.
+    fn missed(&self, wait: &Wait) -> Option<HostId> {
+        let Wait::Unknown { host } = wait else { return None };
+        self.watched(*host).is_some_and(|watched| watched.is_away).then_some(*host)
     }
 
     /// Says what VMs wait for when that changes, and loudly when it lasts.
@@ -156,18 +157,20 @@ impl Master {
         for vm in ids {
             let wait = self.wait(cx, vm);
             let late = self.timing.alert_after;
-            let is_missed = self.is_missed(&wait);
+            let missed = self.missed(&wait);
+            let source_is_well = matches!(wait, Wait::Moving { from, .. } if !self.is_doubtful(cx, vm, from));
             let Some(chase) = self.recovery.chases.get_mut(&vm) else { continue };
             let shape = wait.shape();
             // What is over before a person could read it is not worth saying.
             let lasts = cx.now.since(chase.since) >= brief;
-            if is_missed {
-                chase.note_missed(cx.now);
+            if let Some(host) = missed {
+                chase.note_missed(cx.now, host);
             }
-            // Who comes back is given the time to say how its VMs fare.
-            let comes_back = chase.missed.is_some_and(|missed| cx.now.since(missed) < late);
-            let is_missed = is_missed || comes_back && matches!(wait, Wait::Unknown { .. });
-            let moves = matches!(wait, Wait::Moving { .. }) && chase.noted.as_ref() == Some(&shape);
+            // Who comes back is given a little time to say how its VMs fare.
+            let grace = self.timing.hook_deadline;
+            let comes_back = chase.missed.filter(|(_, missed)| cx.now.since(*missed) < grace).map(|(host, _)| host);
+            let is_missed = matches!(wait, Wait::Unknown { host } if comes_back == Some(host));
+            let moves = source_is_well && chase.noted.as_ref() == Some(&shape);
             if wait == Wait::Nothing || moves {
                 // It runs, though something of it is unsettled: if it should go down again, that is another failure.
                 chase.since = cx.now;

@@ -43,16 +43,16 @@ pub(super) struct Chase {
     /// Where it was withdrawn from, because nothing was heard of its start.
     avoid: Option<HostId>,
     pub(super) alerted: bool,
-    /// When its host was last missed by agreement.
-    pub(super) missed: Option<Instant>,
+    /// The host that was last missed by agreement, and when.
+    pub(super) missed: Option<(HostId, Instant)>,
     pub(super) noted: Option<Wait>,
 }
 
 impl Chase {
     /// Its host says nothing, and has said that it would not: that is not held against it, nor against the one that
     /// comes back.
-    pub(super) fn note_missed(&mut self, now: Instant) {
-        self.missed = Some(now);
+    pub(super) fn note_missed(&mut self, now: Instant, host: HostId) {
+        self.missed = Some((host, now));
         self.epoch_since = now;
     }
 }

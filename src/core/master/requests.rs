@@ -124,6 +124,9 @@ impl Master {
         let target = cx.state.incarnation(to).ok_or(Refusal::NoSuchThing)?;
         let from = vm.holders.keys().next().and_then(|host| cx.state.incarnation(*host));
         let from = from.ok_or(Refusal::NotWanted)?;
+        if self.is_doubtful(cx, id, from.host) {
+            return Err(Refusal::InDoubt(from.host));
+        }
         let usage = usage(cx.state);
         let candidates = Candidate::all(cx.state, &usage, |id, host| self.usable(id, host));
         let candidate = candidates.iter().find(|candidate| candidate.id == to).ok_or(Refusal::NoSuchThing)?;
