@@ -21,8 +21,19 @@ const PID_BYTES: u64 = 16;
 #[derive(Debug)]
 pub(super) struct StateDirectory {
     path: PathBuf,
-    /// Its lock ends with the process, however that ends; so a lock is never left behind.
-    _lock: File,
+    _lock: Lock,
+}
+
+/// A lock ends with the process, however that ends; so none is ever left behind.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // To close it is not enough: a child that this process is about to make still has it for a moment. If it cannot
+        // be unlocked, it ends with that child.
+        flock(&self.0, FlockOperation::Unlock).ok();
+    }
 }
 
 impl StateDirectory {
@@ -48,7 +59,7 @@ impl StateDirectory {
         lock.set_len(0)
             .and_then(|()| lock.write_all(pid.as_bytes()))
             .map_err(StoreError::file("cannot write", &lock_path))?;
-        Ok(StateDirectory { path, _lock: lock })
+        Ok(StateDirectory { path, _lock: Lock(lock) })
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -68,5 +68,7 @@ fn is_alerted(told: &Path, vms: &[String]) -> bool {
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
         .filter_map(|alert| Some(alert.get("text")?.as_str()?.to_owned()))
         .collect();
-    vms.iter().all(|vm| texts.iter().any(|text| text.contains(&format!("{vm} waits for a proof"))))
+    let is_of =
+        |text: &str, vm: &str| text.starts_with(&format!("{vm} should run")) && text.contains("it waits for a proof");
+    vms.iter().all(|vm| texts.iter().any(|text| is_of(text, vm)))
 }

@@ -110,7 +110,7 @@ async fn two_of_three_hosts_are_lost_for_good_and_a_person_goes_on_with_the_thir
     }
     rig.must(holdfast::demo::all_run(&rig.cluster, 3).await);
     assert!(rig.vms().await.iter().all(|vm| vm.host.as_deref() == Some(last.as_str())));
-    assert!(rig.proofs(&lost).await.iter().all(|proof| proof == "operator"));
+    rig.proven(&lost, "operator").await;
     // What a person did, and why, stands in the history; and for how long nobody saw anything.
     let events: Vec<EventView> = client.get("/v1/events").await.unwrap();
     let given_up = events.iter().find(|event| event.text == "2 voters were given up by a person").unwrap();

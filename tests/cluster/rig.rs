@@ -127,6 +127,12 @@ impl Rig {
         vms.iter().map(|vm| last(vm).and_then(|recovery| recovery.proof.clone()).unwrap_or_default()).collect()
     }
 
+    /// Sees to it that each of these VMs was restarted by this proof.
+    pub async fn proven(&self, vms: &[String], by: &str) {
+        let proofs = self.proofs(vms).await;
+        assert!(proofs.iter().all(|proof| proof == by), "{vms:?} by {proofs:?}, not {by}");
+    }
+
     /// The number of the voter that lives on a host, by its place; it was named when the host joined.
     pub async fn voter(&self, place: usize) -> Option<VoterId> {
         let facts: Vec<Entry> = self.get("/v1/ledger?limit=1000").await;

@@ -45,7 +45,7 @@ async fn a_host_without_network_lets_its_vms_go_where_policy_says_so() {
     let vms = rig.on(&host).await;
     network.isolate(rig.machine(&host), rig.cluster.machines());
     rig.until_moved(&vms, &host).await;
-    assert!(rig.proofs(&vms).await.iter().all(|proof| proof == "released"));
+    rig.proven(&vms, "released").await;
     let status = rig.machine(&host).status().unwrap();
     assert_eq!((status.resets, status.watchdog_expiries), (0, 0));
     network.mend();
@@ -65,7 +65,7 @@ async fn without_network_and_storage_a_lease_ends() {
     network.isolate(rig.machine(&host), rig.cluster.machines());
     rig.lead([rig.machine(&host)], Some(&rig.folder.path().join("nowhere")));
     rig.until_moved(&vms, &host).await;
-    assert!(rig.proofs(&vms).await.iter().all(|proof| proof == "lease-expired"));
+    rig.proven(&vms, "lease-expired").await;
     // It has stopped itself in time, so its watchdog had nothing to do.
     assert_eq!(rig.machine(&host).status().unwrap().watchdog_expiries, 0);
     // Its storage comes back before its network does: the tombstones that lie there hold.
@@ -90,7 +90,7 @@ async fn without_network_and_with_storage_that_hangs_a_host_is_fenced() {
         rig.lead([rig.machine(&host)], Some(hanging.path()));
         network.isolate(rig.machine(&host), rig.cluster.machines());
         rig.until_moved(&vms, &host).await;
-        assert!(rig.proofs(&vms).await.iter().all(|proof| proof == "fenced"));
+        rig.proven(&vms, "fenced").await;
         rig.lead([rig.machine(&host)], None);
         network.mend();
     }

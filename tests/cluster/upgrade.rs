@@ -119,7 +119,7 @@ async fn no_vm_feels_an_upgrade_and_a_mixed_cluster_survives_a_host() {
     assert!(starts.iter().all(|starts| *starts == 2), "{starts:?}");
 
     let state = rig.machine(&first).state();
-    assert!(state.join("holdfast.db.before-2").exists(), "what was before the new schema is kept");
+    assert!(state.join("holdfast.db.before-3").exists(), "what was before the new schema is kept");
     let (config, _folder) = (rig.machine(&first).config(), rig.end_and_keep().await);
     let back = Command::new(old).arg("agent").arg("--config").arg(config).output().unwrap();
     let said = String::from_utf8_lossy(&back.stderr);

@@ -54,7 +54,8 @@ impl Drop for Guest {
     }
 }
 
-/// Its processor and its maker do not tell that it is virtual: it is taken for a bare machine.
+/// Its processor and its maker do not tell that it is virtual: it is taken for a bare machine. Its kernel is silent: what
+/// it says of its own would fall between the lines that are looked for.
 fn start(kernel: &Path, image: &Path) -> Child {
     Command::new("/usr/bin/qemu-system-x86_64")
         .args([
@@ -71,7 +72,7 @@ fn start(kernel: &Path, image: &Path) -> Child {
         ])
         .args(["-smbios", "type=1,manufacturer=ACME", "-serial", "stdio", "-no-reboot"])
         .args(["-device", "i6300esb", "-watchdog-action", "reset"])
-        .args(["-append", "console=ttyS0 quiet panic=-1"])
+        .args(["-append", "console=ttyS0 loglevel=1 panic=-1"])
         .arg("-kernel")
         .arg(kernel)
         .arg("-initrd")

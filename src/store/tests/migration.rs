@@ -116,7 +116,8 @@ fn a_step_that_fails_leaves_the_old_store() {
     let folder = TempDir::new().expect("a folder");
     let session = old_store(folder.path());
     let broken = steps(|transaction| first_half(transaction).and(Err(rusqlite::Error::InvalidQuery)), third);
-    assert!(matches!(Store::open_with(folder.path(), &broken), Err(StoreError::Database { .. })));
+    let error = Store::open_with(folder.path(), &broken).err().expect("it must not open");
+    assert!(matches!(error, StoreError::Database { .. }), "{error}");
     opens_with_all(folder.path(), MIGRATIONS, session + 1);
 }
 
