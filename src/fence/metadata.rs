@@ -4,7 +4,7 @@ use super::agent;
 use super::device::{Agent, BadDevice};
 use roxmltree::{Document, Node};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
@@ -123,7 +123,10 @@ pub(super) fn parse(program: &str, text: &str) -> Result<AgentMetadata, String> 
         return Err("its XML describes no agent".to_owned());
     }
     let parameters = root.descendants().filter(|node| node.has_tag_name("parameter"));
-    let options = parameters.take(MOST).filter_map(option).collect();
+    let mut options: Vec<AgentOption> = parameters.take(MOST).filter_map(option).collect();
+    // An old name stands in the list a second time, as an option of its own.
+    let old: BTreeSet<String> = options.iter().filter_map(|option| option.old_name.clone()).collect();
+    options.retain(|option| !old.contains(&option.name));
     let about = plain(root.attribute("shortdesc").unwrap_or_default());
     Ok(AgentMetadata { name: program.to_owned(), about, options })
 }
@@ -139,7 +142,7 @@ fn option(node: Node<'_, '_>) -> Option<AgentOption> {
     Some(AgentOption {
         name,
         old_name: node.attribute("obsoletes").map(plain),
-        required: node.attribute("required") == Some("1"),
+        required: node.attribute("required") == Some("1") && node.attribute("deprecated") != Some("1"),
         default: child("content").and_then(|node| node.attribute("default")).map(plain),
         about,
     })
@@ -164,7 +167,9 @@ mod tests {
   <parameter name="action" required="1"><content type="string" default="reboot"  /></parameter>
   <parameter name="ip" required="1" obsoletes="ipaddr"><content type="string" /><shortdesc lang="en">Where
   it is</shortdesc></parameter>
+  <parameter name="ipaddr" required="1" deprecated="1"><content type="string" /></parameter>
   <parameter name="ipport" required="1"><content type="integer" default="623" /></parameter>
+  <parameter name="snmp" required="1" deprecated="1"><content type="string" /></parameter>
   <parameter name="password" required="0"><content type="string" /></parameter>
 </parameters></resource-agent>"#;
 
@@ -176,7 +181,7 @@ mod tests {
     #[test]
     fn what_an_agent_says_of_itself_is_read() {
         let metadata = parse("fence_x", TEXT).unwrap();
-        assert_eq!((metadata.about.as_str(), metadata.options.len()), ("For outlets", 3));
+        assert_eq!((metadata.about.as_str(), metadata.options.len()), ("For outlets", 4));
         assert_eq!(metadata.options[0].about, "Where it is");
         assert_eq!(metadata.options[1].default.as_deref(), Some("623"));
         for bad in ["", "usage: fence_x", "<?xml version=\"1.0\"?><other/>", "<resource-agent", "<resource-agent></x>"]
