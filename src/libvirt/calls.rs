@@ -9,10 +9,11 @@ use crate::libvirt::activity::Activity;
 use crate::libvirt::books::Books;
 use crate::libvirt::daemon::{Daemon, Trouble};
 use crate::libvirt::definition::payload::{PayloadError, unpack};
-use crate::libvirt::definition::{DescribeError, describe};
+use crate::libvirt::definition::{Datastore, DescribeError, describe};
 use crate::libvirt::nvram::{self, NvramError};
 use crate::libvirt::processes::Processes;
 use crate::libvirt::raw;
+use crate::libvirt::survey::Read;
 use crate::libvirt::watch::Watcher;
 use crate::libvirt::{Names, image_lock};
 use crate::platform::pid::{Process, ProcessName};
@@ -83,6 +84,7 @@ pub(super) struct Calls {
     pub(super) migration: String,
     pub(super) deadline: Duration,
     pub(super) move_deadline: Duration,
+    pub(super) datastores: Vec<Datastore>,
 }
 
 impl Calls {
@@ -99,8 +101,9 @@ impl Calls {
         })
     }
 
-    /// Brings a definition to this host. It changes nothing of a VM that runs, and never what its firmware keeps.
-    pub(super) fn define(&self, vm: VmId, payload: &[u8]) -> Result<(), CallError> {
+    /// Brings a definition to this host, and tells what the daemon has made of it, if that can be read. It changes nothing
+    /// of a VM that runs, and never what its firmware keeps.
+    pub(super) fn define(&self, vm: VmId, payload: &[u8]) -> Result<Option<Read>, CallError> {
         let uuid = self.uuid(vm)?;
         let package = unpack(payload)?;
         let described = describe(&package.xml)?;
@@ -110,9 +113,13 @@ impl Calls {
         if let (Some(path), Some(content)) = (&described.nvram, &package.nvram) {
             nvram::bring(path, content)?;
         }
-        self.ask(move |connect| connect.define_domain_xml(&package.xml).map(|_| ()))?;
+        let datastores = self.datastores.clone();
+        let read = self.ask(move |connect| {
+            let domain = connect.define_domain_xml(&package.xml)?;
+            Ok(Read::of(connect, &domain, &datastores).ok())
+        })?;
         self.books.describe(vm, &described);
-        Ok(())
+        Ok(read)
     }
 
     /// Starts a VM.

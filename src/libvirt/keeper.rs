@@ -41,8 +41,10 @@ pub(super) struct Keeper {
 enum Work {
     All,
     One(VmId),
-    /// This is the definition that was brought here: it is no news.
-    Brought(VmId),
+    /// A definition is being brought here: until that is over, what this host has is not told.
+    Bringing(VmId),
+    /// It was, and this is what the daemon has made of it, which is no news; or it came to nothing.
+    Brought(VmId, Option<Box<Read>>),
 }
 
 impl Keeper {
@@ -65,6 +67,7 @@ impl Keeper {
             datastores,
             tell,
             known: BTreeMap::new(),
+            bringing: BTreeSet::new(),
             offered: BTreeSet::new(),
         };
         thread::Builder::new().name("definitions".to_owned()).spawn(move || thread.run(&todo))?;
@@ -82,9 +85,14 @@ impl Keeper {
         let _ = self.work.send(Work::One(vm));
     }
 
-    /// A definition was brought to this host: what the daemon makes of it is no news.
-    pub(super) fn brought(&self, vm: VmId) {
-        let _ = self.work.send(Work::Brought(vm));
+    /// A definition is being brought to this host.
+    pub(super) fn bringing(&self, vm: VmId) {
+        let _ = self.work.send(Work::Bringing(vm));
+    }
+
+    /// That is over. What the daemon made of it was read then and there: what it has a moment later may be a person's.
+    pub(super) fn brought(&self, vm: VmId, read: Option<Read>) {
+        let _ = self.work.send(Work::Brought(vm, read.map(Box::new)));
     }
 }
 
@@ -97,6 +105,8 @@ struct Thread {
     tell: Tell,
     /// What was told last, or was brought here.
     known: BTreeMap<VmId, [u8; 32]>,
+    /// VMs whose definitions are being brought here.
+    bringing: BTreeSet<VmId>,
     /// What this host was last said to have.
     offered: BTreeSet<FeatureId>,
 }
@@ -105,8 +115,9 @@ impl Thread {
     fn run(mut self, todo: &Receiver<Work>) {
         loop {
             match todo.recv_timeout(EVERY) {
-                Ok(Work::One(vm)) => self.one(vm, News::Told),
-                Ok(Work::Brought(vm)) => self.one(vm, News::Kept),
+                Ok(Work::One(vm)) => self.one(vm),
+                Ok(Work::Bringing(vm)) => drop(self.bringing.insert(vm)),
+                Ok(Work::Brought(vm, read)) => self.brought(vm, read),
                 Ok(Work::All) | Err(RecvTimeoutError::Timeout) => self.all(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -117,7 +128,7 @@ impl Thread {
         let protected = self.books.protected();
         self.known.retain(|vm, _| protected.contains_key(vm));
         for vm in protected.keys() {
-            self.one(*vm, News::Told);
+            self.one(*vm);
         }
         self.offer();
         let uuids: BTreeSet<Uuid> = protected.into_values().map(Uuid::from_u128).collect();
@@ -126,13 +137,29 @@ impl Thread {
         }
     }
 
-    fn one(&mut self, vm: VmId, news: News) {
+    fn one(&mut self, vm: VmId) {
         let Some(uuid) = self.books.protected().get(&vm).copied() else { return };
-        let read = match self.read(uuid) {
-            Ok(Some(read)) => read,
-            Ok(None) => return,
-            Err(trouble) => return warn!("{vm}: its definition cannot be read: {trouble}"),
-        };
+        if self.bringing.contains(&vm) {
+            return;
+        }
+        match self.read(uuid) {
+            Ok(Some(read)) => self.take(vm, uuid, &read, News::Told),
+            Ok(None) => {}
+            Err(trouble) => warn!("{vm}: its definition cannot be read: {trouble}"),
+        }
+    }
+
+    fn brought(&mut self, vm: VmId, read: Option<Box<Read>>) {
+        self.bringing.remove(&vm);
+        let uuid = self.books.protected().get(&vm).copied();
+        if let (Some(read), Some(uuid)) = (read, uuid) {
+            self.take(vm, uuid, &read, News::Kept);
+        }
+        // What was edited meanwhile is told now.
+        self.one(vm);
+    }
+
+    fn take(&mut self, vm: VmId, uuid: u128, read: &Read, news: News) {
         if read.starts_with_host {
             self.take_over(Uuid::from_u128(uuid));
         }

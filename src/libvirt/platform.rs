@@ -131,6 +131,7 @@ impl LibvirtPlatform {
             migration: setup.migration,
             deadline: setup.call_deadline,
             move_deadline: setup.move_deadline,
+            datastores: setup.datastores.clone(),
         };
         let surveyor = Surveyor::new(Arc::clone(&daemon), setup.datastores);
         let inquiry = Inquiry::default();
@@ -199,16 +200,19 @@ impl Platform for LibvirtPlatform {
     fn define(&mut self, vm: VmId, definition: Arc<[u8]>) {
         let (calls, undefined, keeper) = (Arc::clone(&self.calls), Arc::clone(&self.undefined), self.keeper.clone());
         let work = move || {
-            match calls.define(vm, &definition) {
-                Ok(()) => {
+            keeper.bringing(vm);
+            let read = match calls.define(vm, &definition) {
+                Ok(read) => {
                     lock(&undefined).remove(&vm);
-                    keeper.brought(vm);
+                    read
                 }
                 Err(error) => {
                     error!("{vm} could not be defined: {error}");
                     lock(&undefined).insert(vm);
+                    None
                 }
-            }
+            };
+            keeper.brought(vm, read);
             None
         };
         if !self.lanes.add(Lane::Vm(vm), Box::new(work)) {
