@@ -3,6 +3,8 @@
 use crate::kvm::Guest::{Bios, Linux};
 use crate::kvm::Kvm;
 
+const HOSTS: [&str; 3] = ["kvm1", "kvm2", "kvm3"];
+
 #[test]
 fn agents_and_daemons_die_and_hang_and_the_vms_run_on() {
     let Some(kvm) = Kvm::up(&[], &[("web", "kvm1", Linux), ("tiny1", "kvm2", Bios)]) else { return };
@@ -24,14 +26,33 @@ fn agents_and_daemons_die_and_hang_and_the_vms_run_on() {
     // What a person does then is seen.
     kvm.must_virsh(&host, &["destroy", "web"]);
     kvm.until_vm("web", "stopped");
+    kvm.holdfast(&["vm", "start", "web"]);
+    kvm.until_writing("web");
+    agents_are_upgraded(&kvm);
     a_start_is_inside_a_daemon_that_hangs(&kvm);
     a_process_is_killed(&kvm);
     kvm.settle();
 }
 
+/// One by one, each program is replaced while its agent is away.
+fn agents_are_upgraded(kvm: &Kvm) {
+    let starts = kvm.starts("web");
+    for host in HOSTS {
+        kvm.must(&["agent", host, "stop"]);
+        let replace = "cp /opt/holdfast/holdfast /tmp/new && mv /tmp/new /opt/holdfast/holdfast";
+        kvm.must(&["exec", host, "sh", "-c", replace]);
+        kvm.until_writing("web");
+        kvm.until("it to be missed", |kvm| (kvm.host(host).state != "alive").then_some(()));
+        kvm.must(&["agent", host, "start"]);
+        kvm.until_host(host, "alive");
+    }
+    assert_eq!(kvm.starts("web"), starts);
+}
+
 fn a_start_is_inside_a_daemon_that_hangs(kvm: &Kvm) {
-    let hosts = ["kvm1", "kvm2", "kvm3"];
-    for host in hosts {
+    kvm.holdfast(&["vm", "stop", "web"]);
+    let starts = kvm.starts("web");
+    for host in HOSTS {
         kvm.must(&["libvirtd", host, "freeze"]);
     }
     kvm.holdfast(&["vm", "start", "web", "--no-wait"]);
@@ -41,12 +62,12 @@ fn a_start_is_inside_a_daemon_that_hangs(kvm: &Kvm) {
     });
     // It may be anywhere in there: killed, the daemon takes it along or has it made.
     kvm.must(&["libvirtd", &target, "kill"]);
-    for host in hosts {
+    for host in HOSTS {
         kvm.must(&["libvirtd", host, "thaw"]);
     }
     kvm.until_runs("web", |_| true);
     kvm.until_writing("web");
-    assert_eq!(kvm.starts("web"), 2);
+    assert_eq!(kvm.starts("web"), starts + 1);
 }
 
 fn a_process_is_killed(kvm: &Kvm) {

@@ -119,6 +119,12 @@ impl Kvm {
         self.view(&["host", "show", name])
     }
 
+    /// What the doctor finds. It ends with an error if there is anything.
+    pub fn doctor(&self) -> String {
+        let output = self.ask(&["exec", &self.master(), "timeout", "60", "holdfast", "doctor", "-o", "json"]);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     pub fn master(&self) -> String {
         self.until("a master", |kvm| kvm.view::<ClusterView>(&["status"]).master)
     }

@@ -15,6 +15,7 @@ mod cuts;
 mod daemons;
 mod deaths;
 mod faults;
+mod fences;
 mod hosts;
 mod kvm;
 mod moves;

@@ -14,6 +14,7 @@ fn virsh_is_understood() {
     edits_travel(&kvm);
     migrations_are_followed(&kvm);
     removed_definitions_are_no_loss(&kvm);
+    people_do_not_wait_for_a_recovery(&kvm);
     kvm.settle();
 }
 
@@ -106,4 +107,39 @@ fn removed_definitions_are_no_loss(kvm: &Kvm) {
     kvm.until_writing("web");
     assert_eq!(kvm.starts("web"), starts + 1);
     kvm.until_host(&host, "alive");
+}
+
+/// A host is dead, and there is no proof yet.
+fn people_do_not_wait_for_a_recovery(kvm: &Kvm) {
+    let host = dies_slowly(kvm);
+    let other = kvm.beside(&host);
+    kvm.must(&["vm", "define", "web", "--on", &other]);
+    assert!(kvm.refused(&other, &["start", "web"]).contains(REFUSES));
+    kvm.must_virsh(&other, &["undefine", "web"]);
+    let starts = kvm.starts("web");
+    kvm.until_recovered("web", &host, "fenced");
+    kvm.until_writing("web");
+    assert_eq!(kvm.starts("web"), starts + 1);
+    kvm.until_host(&host, "alive");
+    // A stop counts from when it is said.
+    let host = dies_slowly(kvm);
+    kvm.holdfast(&["vm", "stop", "web", "--no-wait"]);
+    kvm.until_host(&host, "alive");
+    kvm.until_vm("web", "stopped");
+    assert_eq!(kvm.starts("web"), starts + 1);
+    kvm.holdfast(&["vm", "start", "web"]);
+    kvm.until_writing("web");
+}
+
+/// Kills the host of a VM, whose BMC takes its time.
+fn dies_slowly(kvm: &Kvm) -> String {
+    let host = kvm.beside("");
+    if kvm.vm("web").host.as_ref() != Some(&host) {
+        kvm.holdfast(&["vm", "move", "web", &host]);
+    }
+    kvm.must(&["bmc", &host, "delay", "6"]);
+    kvm.must(&["kill", &host]);
+    kvm.until_waits("web", "a proof");
+    kvm.must(&["bmc", &host, "delay", "0"]);
+    host
 }
