@@ -95,7 +95,8 @@ state = "/var/lib/holdfast"
 listen = ["$address:7770"]
 api = "$address:7771"
 END
-    [ "$PLATFORM" = none ] || printf 'memory = "4GiB"\ncores = 16\nnetworks = ["vmbr0"]\n'
+    # More than this machine has: guests of a lab do next to nothing, and many of them may have to fit on one host.
+    [ "$PLATFORM" = none ] || printf 'memory = "8GiB"\ncores = 80\nnetworks = ["vmbr0"]\n'
     case $PLATFORM in
         libvirt) printf '\n[platform]\nkind = "libvirt"\nmigration = "qemu+tcp://{host}/system"\n' ;;
         process) printf '\n[platform]\nkind = "process"\nrun = "/run/machine/run"\n' ;;

@@ -100,15 +100,6 @@ on() {
         PATH=/opt/holdfast:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin "${@:2}"
 }
 
-# Waits until a command succeeds: WHAT SECONDS COMMAND…
-wait_for() {
-    local what=$1 until=$((${EPOCHREALTIME/./} + $2 * 1000000))
-    until "${@:3}" > /dev/null 2>&1; do
-        [ "${EPOCHREALTIME/./}" -lt "$until" ] || die "waited $2 seconds in vain for $what"
-        sleep 0.05
-    done
-}
-
 libvirt_answers() { on "$1" timeout 2 virsh -q list; }
 
 is_up() {
