@@ -4,9 +4,11 @@ BUILD=${CARGO_TARGET_DIR:-$PROJECT/target}/lab
 PACKAGES=(libvirt-daemon-system libvirt-clients libvirt-daemon-driver-qemu qemu-system-x86 qemu-utils nftables iproute2
     busybox-static cpio kmod gzip fuse3 libfuse3-dev pkg-config build-essential jq curl util-linux)
 
-lab_packages() {
+lab_packages() { install_missing "${PACKAGES[@]}"; }
+
+install_missing() {
     local missing=() name
-    for name in "${PACKAGES[@]}"; do
+    for name in "$@"; do
         dpkg-query -W -f '${Status}' "$name" 2>/dev/null | grep -q ' installed' || missing+=("$name")
     done
     [ ${#missing[@]} -gt 0 ] || return 0
