@@ -179,9 +179,20 @@ impl Master {
             Standing::Proven { .. } => HostState::Dead,
             Standing::Conflicted => HostState::Conflicted,
             Standing::Admitted if quiet <= self.timing.suspect && self.is_stranger(cx, id) => HostState::Joining,
-            Standing::Admitted if quiet <= self.timing.suspect => HostState::Alive,
+            Standing::Admitted if quiet <= self.timing.suspect => self.unless_unheard(cx, id),
             Standing::Admitted if self.outlives_its_network(cx, id, quiet) => HostState::Isolated,
             Standing::Admitted => HostState::Suspect,
+        }
+    }
+
+    /// A master that stood still has heard nobody meanwhile, and holds that against none: who was alive is alive. But that
+    /// is no sign of life either: who was silent before is silent until it is heard.
+    fn unless_unheard(&self, cx: &Context<'_>, id: HostId) -> HostState {
+        let Some(watched) = self.watched(id) else { return HostState::Alive };
+        let is_heard = cx.ears.of_boot(id, watched.life.boot).is_some_and(|heard| heard.at >= self.listening_since);
+        match watched.state {
+            HostState::Suspect | HostState::Isolated if !is_heard => HostState::Suspect,
+            _ => HostState::Alive,
         }
     }
 

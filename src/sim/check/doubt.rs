@@ -24,6 +24,8 @@ pub(super) struct Doubt {
     alerted: BTreeMap<VmId, u64>,
     /// Hosts of which it was said that nobody hears of their VMs.
     away: BTreeSet<HostId>,
+    /// When a VM was last seen to wait for one of those.
+    missed: BTreeMap<VmId, u64>,
     /// Said once for each time that a VM is down.
     said: BTreeSet<VmId>,
 }
@@ -38,6 +40,7 @@ impl Doubt {
             down_since: BTreeMap::new(),
             alerted: BTreeMap::new(),
             away: BTreeSet::new(),
+            missed: BTreeMap::new(),
             said: BTreeSet::new(),
         }
     }
@@ -101,7 +104,11 @@ impl Doubt {
                 continue;
             }
             let reason = wait(*id);
-            let is_missed = matches!(reason, Some(Wait::Unknown { host }) if self.away.contains(&host));
+            if matches!(reason, Some(Wait::Unknown { host }) if self.away.contains(&host)) {
+                self.missed.insert(*id, now);
+            }
+            // What is said of the host is said of the VM, and for a moment longer: then it is said of the VM alone.
+            let is_missed = self.missed.get(id).is_some_and(|missed| now.saturating_sub(*missed) <= GRACE);
             if matches!(reason, None | Some(Wait::Nothing)) {
                 self.said.insert(*id);
                 found.add("I6", format!("{id} should run and does not, and the master has no reason: {reason:?}"));

@@ -77,10 +77,12 @@ impl World {
         self.after(after, Occurrence::AgentStart { machine, life });
     }
 
-    /// An agent does not move: on a machine without any watchdog nothing else ends its VMs.
+    /// An agent does not move: on a machine without a watchdog that is quick enough nothing else ends its VMs in time.
     fn excuse_unguarded(&mut self, machine: usize) {
-        if self.machines[machine].spec.watchdog == Watchdog::None {
-            self.excuse_weak_guards();
+        let in_time = self.timing.hard_deadline;
+        match self.machines[machine].spec.watchdog {
+            Watchdog::Hardware { timeout } | Watchdog::Software { timeout } if timeout <= in_time => {}
+            _ => self.excuse_weak_guards(),
         }
     }
 

@@ -88,7 +88,8 @@ impl World {
             // A software timer stands still with the machine: what is left of it is kept as a span.
             target.watchdog.fires_at = target.watchdog.fires_at.saturating_sub(self.now);
         }
-        if !matches!(target.spec.watchdog, Watchdog::Hardware { .. }) {
+        let in_time = self.timing.hard_deadline;
+        if !matches!(target.spec.watchdog, Watchdog::Hardware { timeout } if timeout <= in_time) {
             self.excuse_weak_guards();
         }
         let target = &mut self.machines[machine];
@@ -96,7 +97,7 @@ impl World {
         self.queue.push(until, Occurrence::Thaw(machine));
     }
 
-    /// A host stood still that has nothing in hardware to end it. If policy accepts that by name, the lease of such a
+    /// A host stood still that has nothing in hardware to end it in time. If policy accepts that by name, the lease of such a
     /// host counts, and what follows is what was accepted.
     pub(super) fn excuse_weak_guards(&mut self) {
         if self.spec.policy.accept_software_guards {
