@@ -9,6 +9,7 @@ use super::errors::Failure;
 use super::extract::{Json, Path, Query};
 use super::forward::ask_node;
 use super::handle::Api;
+use super::live;
 use super::protect::not_anothers;
 use crate::core::action::Request;
 use crate::core::ids::{Address, HostId, VmId};
@@ -171,10 +172,10 @@ fn choose(name: &str, answers: &[(Asking, Told)], unheard: &[Unheard]) -> Result
 
 /// A host that is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Asking {
-    id: HostId,
-    address: Address,
-    name: String,
+pub(super) struct Asking {
+    pub(super) id: HostId,
+    pub(super) address: Address,
+    pub(super) name: String,
 }
 
 /// Asks one host, or all that may have VMs, at the same time.
@@ -222,6 +223,9 @@ pub(super) async fn here(api: &Api, from: Address, path: &str) -> Response {
     // Definitions may hold what is nobody's business: only the master is told.
     if api.handle.glance.borrow().master != Some(from) {
         return Failure::bad("only the master is told what a hypervisor has").into_response();
+    }
+    if path.starts_with(live::LIVE_HERE) {
+        return live::tell(api, path).await.map(Json).into_response();
     }
     tell(api, path).await.map(Json).into_response()
 }

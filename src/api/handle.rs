@@ -11,7 +11,7 @@ use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::explain::NameList;
 use crate::node::Node;
-use crate::platform::Survey;
+use crate::platform::{Live, Survey};
 use crate::runtime::{Call, Glance, Leave};
 use crate::store::LedgerReader;
 use crate::transport::Transport;
@@ -59,6 +59,8 @@ pub struct Api {
     pub host: String,
     /// What this host's hypervisor has.
     pub survey: Option<Arc<dyn Survey>>,
+    /// What goes on there.
+    pub live: Arc<dyn Live>,
 }
 
 impl Handle {

@@ -2,7 +2,7 @@
 
 use super::errors::Failure;
 use super::handle::Api;
-use super::{actions, doctor, fences, found, join, openapi, protect, queries, registry, tokens};
+use super::{actions, doctor, fences, found, join, live, openapi, protect, queries, registry, tokens};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
@@ -31,10 +31,12 @@ fn all() -> Router<Api> {
         .route("/v1/hosts", get(actions::hosts))
         .route("/v1/hosts/{host}", get(actions::host).delete(registry::remove_host))
         .route("/v1/hosts/{host}/fences", put(registry::set_host_fences))
+        .route("/v1/hosts/{host}/live", get(live::host))
         .route("/v1/hosts/{host}/off", post(fences::switch_off))
         .route("/v1/hosts/{host}/{deed}", post(actions::on_host))
         .route("/v1/vms", get(actions::vms).post(protect::protect))
         .route("/v1/vms/{vm}", get(actions::vm).delete(actions::remove))
+        .route("/v1/vms/{vm}/live", get(live::vm))
         .route("/v1/vms/{vm}/start", post(actions::start))
         .route("/v1/vms/{vm}/stop", post(actions::stop))
         .route("/v1/vms/{vm}/move", post(actions::move_vm))

@@ -34,6 +34,8 @@ struct Page {
     told_to_end: bool,
     /// Whether that process has the VM's state, if it was started to wait for it.
     arrived: bool,
+    /// Why the last live migration away from here came to nothing, if it did.
+    not_moved: Option<String>,
     /// How that process ended, by the word of an event; or that the VM is being moved away from it.
     stopped: Option<Ended>,
 }
@@ -162,6 +164,16 @@ impl Books {
         self.with(vm, |page| page.stopped = how);
     }
 
+    /// A live migration away from here has come to nothing for this reason; or another one begins.
+    pub(super) fn not_moved(&self, vm: VmId, why: Option<String>) {
+        self.with(vm, |page| page.not_moved = why);
+    }
+
+    /// Why the last live migration away from here came to nothing, if it did.
+    pub(super) fn why_not_moved(&self, vm: VmId) -> Option<String> {
+        self.pages().vms.get(&vm).and_then(|page| page.not_moved.clone())
+    }
+
     /// How its process ended, if an event has told.
     pub(super) fn stopped(&self, vm: VmId) -> Option<Ended> {
         self.pages().vms.get(&vm).and_then(|page| page.stopped)
@@ -201,6 +213,7 @@ impl Page {
             ended_by_us: false,
             told_to_end: false,
             arrived: false,
+            not_moved: None,
             stopped: None,
         }
     }

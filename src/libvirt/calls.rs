@@ -170,6 +170,15 @@ impl Calls {
 
     /// Moves a VM alive. What it is moved from and to are both left whole if that fails.
     pub(super) fn move_to(&self, vm: VmId, to: HostId) -> Result<Outcome, CallError> {
+        self.books.not_moved(vm, None);
+        let moved = self.try_to_move(vm, to);
+        if let Err(error) = &moved {
+            self.books.not_moved(vm, Some(error.to_string()));
+        }
+        moved
+    }
+
+    fn try_to_move(&self, vm: VmId, to: HostId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         let host = (self.names)(to).ok_or(CallError::NoSuchHost(to))?;
         let uri = self.migration.replace("{host}", &host);

@@ -40,16 +40,13 @@ pub(super) struct Answer {
 /// Asks what the daemon says.
 #[derive(Debug, Default)]
 pub(super) struct Inquiry {
-    under_way: Arc<AtomicBool>,
+    under_way: OneAtATime,
 }
 
 impl Inquiry {
     /// Asks of these domains, and for some of their definitions; nothing if the daemon does not answer in time.
     pub(super) fn ask(&self, daemon: &Arc<Daemon>, wanted: BTreeSet<u128>, unread: BTreeSet<u128>) -> Option<Answer> {
-        if self.under_way.swap(true, Ordering::SeqCst) {
-            return None;
-        }
-        let under_way = UnderWay(Arc::clone(&self.under_way));
+        let under_way = self.under_way.begin()?;
         let work = move |connect: &Connect| {
             let answer = domains(connect, &wanted, &unread);
             drop(under_way);
@@ -79,8 +76,19 @@ impl Inquiry {
     }
 }
 
+/// Lets one question of a kind be under way, and no more.
+#[derive(Debug, Default)]
+pub(super) struct OneAtATime(Arc<AtomicBool>);
+
+impl OneAtATime {
+    /// Begins; nothing if another has begun, and is not over.
+    pub(super) fn begin(&self) -> Option<UnderWay> {
+        (!self.0.swap(true, Ordering::SeqCst)).then(|| UnderWay(Arc::clone(&self.0)))
+    }
+}
+
 /// Until this is dropped, nobody asks again.
-struct UnderWay(Arc<AtomicBool>);
+pub(super) struct UnderWay(Arc<AtomicBool>);
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
@@ -126,8 +134,8 @@ fn said(domain: &Domain, State { state, reason }: State) -> Said {
 /// Whether it waits for its state. The figures of a live migration are with the daemon that it comes from: the other one
 /// has none to tell.
 fn is_arriving(domain: &Domain) -> bool {
-    match raw::operation(domain) {
-        Ok(operation) => operation == Some(sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN.cast_signed()),
+    match raw::job(domain) {
+        Ok(job) => job.is_some_and(|job| job.operation == sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN.cast_signed()),
         Err(error) => error.code().known() == Some(virt::error::ErrorNumber::OperationUnsupported),
     }
 }

@@ -7,6 +7,7 @@
 //! - `processes`, `holders` and `watch` look at the kernel alone: they see, and kill, past a daemon that hangs.
 //! - `daemon` is the way to the daemon, and `raw` what the crate `virt` lacks. `events` is the fast path.
 //! - `look` joins the sources, `calls` carries out, `books` and `activity` keep what is known meanwhile.
+//! - `live` tells what runs here uses, and what guests say.
 //! - [`hook`] is libvirt's `qemu` hook, [`definition`] what a VM is made of, and `keeper` sees definitions change.
 //!
 //! # What libvirt says of ends
@@ -41,6 +42,7 @@ mod inquiry;
 mod keeper;
 #[cfg(any(test, fuzzing))]
 mod law;
+mod live;
 mod look;
 mod nvram;
 mod platform;

@@ -13,13 +13,14 @@ use crate::libvirt::events::Listener;
 use crate::libvirt::hook::{HookError, HookServer};
 use crate::libvirt::inquiry::Inquiry;
 use crate::libvirt::keeper::Keeper;
+use crate::libvirt::live::Gauge;
 use crate::libvirt::look::Looker;
 use crate::libvirt::processes::Processes;
 use crate::libvirt::survey::Surveyor;
 use crate::libvirt::watch::Watcher;
 use crate::libvirt::{Names, reboot};
 use crate::platform::lanes::{Lane, Lanes};
-use crate::platform::{Platform, Survey, Tell};
+use crate::platform::{Live, Platform, Survey, Tell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -90,6 +91,7 @@ pub struct LibvirtPlatform {
     tell: Tell,
     undefined: Arc<Mutex<BTreeSet<VmId>>>,
     surveyor: Arc<Surveyor>,
+    gauge: Arc<Gauge>,
     _listener: Listener,
 }
 
@@ -134,6 +136,7 @@ impl LibvirtPlatform {
             datastores: setup.datastores.clone(),
         };
         let surveyor = Surveyor::new(Arc::clone(&daemon), setup.datastores);
+        let gauge = Gauge::new(Arc::clone(&daemon), Arc::clone(&processes), Arc::clone(&books));
         let inquiry = Inquiry::default();
         let looker = Looker { daemon, processes, activity, books, watcher, inquiry, lanes: lanes.clone() };
         Ok(LibvirtPlatform {
@@ -146,6 +149,7 @@ impl LibvirtPlatform {
             tell,
             undefined: Arc::default(),
             surveyor: Arc::new(surveyor),
+            gauge: Arc::new(gauge),
             _listener: listener.map_err(LibvirtError::Watch)?,
         })
     }
@@ -252,6 +256,10 @@ impl Platform for LibvirtPlatform {
 
     fn survey(&self) -> Option<Arc<dyn Survey>> {
         Some(Arc::clone(&self.surveyor) as Arc<dyn Survey>)
+    }
+
+    fn live(&self) -> Arc<dyn Live> {
+        Arc::clone(&self.gauge) as Arc<dyn Live>
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the crate `virt` has no safe way for: events, the reason of a state, and jobs. The only `unsafe` of the product.
+//! What the crate `virt` has no safe way for: events, the reason of a state, jobs, and what guests say. The only `unsafe` of the product.
 
 #![allow(
     unsafe_code,
@@ -6,8 +6,9 @@
 )]
 
 use crate::core::action::Ended;
+use std::ffi::CStr;
 use std::os::fd::AsRawFd;
-use std::os::raw::{c_char, c_int, c_void};
+use std::os::raw::{c_char, c_int, c_ulonglong, c_void};
 use std::sync::Arc;
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -92,24 +93,86 @@ pub(super) fn state(domain: &Domain) -> Result<State, Error> {
     }
 }
 
-/// Which long operation is under way on a domain, if any, as libvirt numbers them.
-pub(super) fn operation(domain: &Domain) -> Result<Option<i32>, Error> {
-    let (mut kind, mut count): (c_int, c_int) = (0, 0);
-    let mut parameters: sys::virTypedParameterPtr = std::ptr::null_mut();
+/// A long operation that is under way on a domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Job {
+    /// Which, as libvirt numbers them.
+    pub(super) operation: i32,
+    /// How much memory there is to be sent, if that is known yet, and how much of it is left.
+    pub(super) memory: Option<(u64, u64)>,
+}
+
+/// The long operation that is under way on a domain, if any.
+pub(super) fn job(domain: &Domain) -> Result<Option<Job>, Error> {
+    let (mut kind, mut found): (c_int, _) = (0, Parameters::default());
     // SAFETY: the domain and the places for the answer live during the call.
-    if unsafe { sys::virDomainGetJobStats(domain.as_ptr(), &mut kind, &mut parameters, &mut count, 0) } != 0 {
+    let asked = unsafe { sys::virDomainGetJobStats(domain.as_ptr(), &mut kind, &mut found.first, &mut found.count, 0) };
+    if asked != 0 {
         return Err(Error::last_error());
     }
-    let mut operation: c_int = 0;
-    // SAFETY: libvirt has set `parameters` to `count` entries, or to null and zero, and both functions take either. They
-    // are freed once, and not used afterwards.
-    let found = unsafe {
-        let name = sys::VIR_DOMAIN_JOB_OPERATION.as_ptr().cast::<c_char>();
-        let found = sys::virTypedParamsGetInt(parameters, count, name, &mut operation);
-        sys::virTypedParamsFree(parameters, count);
-        found
-    };
-    Ok((found == 1 && kind.cast_unsigned() != sys::VIR_DOMAIN_JOB_NONE).then_some(operation))
+    let total = found.number(sys::VIR_DOMAIN_JOB_MEMORY_TOTAL);
+    let memory = total.zip(found.number(sys::VIR_DOMAIN_JOB_MEMORY_REMAINING));
+    let operation = found.integer(sys::VIR_DOMAIN_JOB_OPERATION);
+    let operation = operation.filter(|_| kind.cast_unsigned() != sys::VIR_DOMAIN_JOB_NONE);
+    Ok(operation.map(|operation| Job { operation, memory }))
+}
+
+/// What a guest's agent says that its operating system is called. The daemon asks the agent, whose answer it waits for.
+pub(super) fn guest_system(domain: &Domain) -> Result<Option<String>, Error> {
+    let mut found = Parameters::default();
+    let what = sys::VIR_DOMAIN_GUEST_INFO_OS;
+    // SAFETY: the domain and the places for the answer live during the call.
+    match unsafe { sys::virDomainGetGuestInfo(domain.as_ptr(), what, &mut found.first, &mut found.count, 0) } {
+        0 => {
+            let of_parts = || Some(format!("{} {}", found.text(c"os.name")?, found.text(c"os.version")?));
+            Ok(found.text(c"os.pretty-name").or_else(of_parts).or_else(|| found.text(c"os.id")))
+        }
+        _ => Err(Error::last_error()),
+    }
+}
+
+/// Values with names, as libvirt answers with them.
+struct Parameters {
+    first: sys::virTypedParameterPtr,
+    count: c_int,
+}
+
+impl Default for Parameters {
+    fn default() -> Parameters {
+        Parameters { first: std::ptr::null_mut(), count: 0 }
+    }
+}
+
+impl Parameters {
+    fn integer(&self, name: &CStr) -> Option<i32> {
+        let mut value: c_int = 0;
+        // SAFETY: libvirt has set `first` to `count` values, or they are null and zero, which it takes, too.
+        let found = unsafe { sys::virTypedParamsGetInt(self.first, self.count, name.as_ptr(), &mut value) };
+        (found == 1).then_some(value)
+    }
+
+    fn number(&self, name: &CStr) -> Option<u64> {
+        let mut value: c_ulonglong = 0;
+        // SAFETY: as above.
+        let found = unsafe { sys::virTypedParamsGetULLong(self.first, self.count, name.as_ptr(), &mut value) };
+        (found == 1).then_some(value)
+    }
+
+    fn text(&self, name: &CStr) -> Option<String> {
+        let mut value: *const c_char = std::ptr::null();
+        // SAFETY: as above. What is found is a text that lives as long as the values, and is copied.
+        unsafe {
+            let found = sys::virTypedParamsGetString(self.first, self.count, name.as_ptr(), &mut value);
+            (found == 1 && !value.is_null()).then(|| CStr::from_ptr(value).to_string_lossy().into_owned())
+        }
+    }
+}
+
+impl Drop for Parameters {
+    fn drop(&mut self) {
+        // SAFETY: they are libvirt's, as above, and freed once.
+        unsafe { sys::virTypedParamsFree(self.first, self.count) };
+    }
 }
 
 /// Has the long operation that is under way on a domain given up.

@@ -9,11 +9,14 @@
 //! - Each call is answered once, or never, if what it needs hangs: whoever calls sets the deadline.
 
 pub(crate) mod lanes;
+pub(crate) mod live;
 mod none;
 pub(crate) mod pid;
 mod survey;
+pub(crate) mod usage;
 pub(crate) mod wait;
 
+pub use live::{Guest, GuestAgent, HostUse, Live, MoveProgress, Moving, Reading, VmUse};
 pub use none::NoPlatform;
 pub use survey::{Found, Survey};
 
@@ -52,5 +55,10 @@ pub trait Platform: Send {
     /// The way to see what the hypervisor has that is not protected; none: it has nothing of its own.
     fn survey(&self) -> Option<Arc<dyn Survey>> {
         None
+    }
+
+    /// The way to see what the host and its VMs use just now.
+    fn live(&self) -> Arc<dyn Live> {
+        Arc::new(live::HostAlone)
     }
 }

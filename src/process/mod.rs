@@ -16,6 +16,7 @@ pub mod hand;
 #[cfg(any(test, fuzzing))]
 mod law;
 pub mod life;
+mod live;
 mod load;
 mod platform;
 mod signals;

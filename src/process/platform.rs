@@ -5,9 +5,10 @@ use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::core::message::Known;
 use crate::core::reason::Refusal;
 use crate::platform::lanes::{Lane, Lanes};
-use crate::platform::{Platform, Tell, pid};
+use crate::platform::{Live, Platform, Tell, pid};
 use crate::process::calls::Calls;
 use crate::process::life::{LifeDirectory, LifeError, vms_in};
+use crate::process::live::Gauge;
 use crate::process::watch::Watcher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use tracing::{error, warn};
+use uuid::Uuid;
 
 /// So many VMs are worked on at once. A graceful stop takes its thread for as long as the guest takes.
 const THREADS: usize = 256;
@@ -68,6 +70,7 @@ pub struct ProcessPlatform {
     lanes: Lanes,
     tell: Tell,
     undefined: Arc<Mutex<BTreeSet<VmId>>>,
+    gauge: Arc<Gauge>,
 }
 
 impl ProcessPlatform {
@@ -86,6 +89,7 @@ impl ProcessPlatform {
                 watcher.notice(vm);
             }
         }
+        let gauge = Arc::new(Gauge::new(lives.clone()));
         let calls = Calls {
             lives,
             definitions,
@@ -99,6 +103,7 @@ impl ProcessPlatform {
             lanes: Lanes::new(THREADS, Arc::clone(&tell)),
             tell,
             undefined: Arc::default(),
+            gauge,
         })
     }
 
@@ -146,7 +151,9 @@ impl ProcessPlatform {
 
 impl Platform for ProcessPlatform {
     // Nothing but this starts VMs here, so there is no hook that would have to know them.
-    fn know(&mut self, _protected: &BTreeMap<VmId, Known>) {}
+    fn know(&mut self, protected: &BTreeMap<VmId, Known>) {
+        self.gauge.know(protected.iter().map(|(vm, known)| (*vm, Uuid::from_u128(known.uuid))).collect());
+    }
 
     fn define(&mut self, vm: VmId, definition: Arc<[u8]>) {
         let (calls, undefined) = (Arc::clone(&self.calls), Arc::clone(&self.undefined));
@@ -190,6 +197,10 @@ impl Platform for ProcessPlatform {
         if let Err(error) = rustix::process::kill_current_process_group(rustix::process::Signal::KILL) {
             error!(%error, "this host cannot be forced down");
         }
+    }
+
+    fn live(&self) -> Arc<dyn Live> {
+        Arc::clone(&self.gauge) as Arc<dyn Live>
     }
 }
 

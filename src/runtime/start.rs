@@ -155,6 +155,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         me: Address(member.host),
         host: config.name.clone(),
         survey: platform.survey(),
+        live: platform.live(),
     };
     let pings = pings(&config, &answers);
     let hands = Hands {

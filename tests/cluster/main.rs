@@ -15,6 +15,7 @@ mod deaths;
 mod freezes;
 mod full_disk;
 mod guards;
+mod live;
 mod majority;
 mod measure;
 mod mounts;

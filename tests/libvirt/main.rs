@@ -19,8 +19,12 @@ mod definitions;
 #[cfg(feature = "libvirt")]
 mod ends;
 #[cfg(feature = "libvirt")]
+mod guest;
+#[cfg(feature = "libvirt")]
 mod hooks;
 #[cfg(feature = "libvirt")]
 mod host;
+#[cfg(feature = "libvirt")]
+mod live;
 #[cfg(feature = "libvirt")]
 mod rig;

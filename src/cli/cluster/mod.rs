@@ -7,6 +7,7 @@ mod events;
 mod fence;
 mod flags;
 mod host;
+mod live;
 mod local;
 mod moment;
 mod names;

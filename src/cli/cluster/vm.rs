@@ -2,6 +2,7 @@
 
 use super::flags::{Flags, Form};
 use super::host::say;
+use super::live::{of_vm, with_live};
 use super::protect::{ProtectArgs, found, protect};
 use super::session::{Answer, Progress, Session, Twice, Verb, ended, is, segment};
 use super::show::{Mood, Sheet, cores, json, memory, or_dash, tame};
@@ -174,7 +175,13 @@ fn show(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow::R
     row("if its host dies", response(&vm), Mood::Plain);
     row("epoch", vm.epoch.clone(), Mood::Plain);
     row("waits for", or_dash(vm.waits.as_deref()), Mood::Plain);
-    sheet.show(session.flags.output, &vm, output)?;
+    if vm.holders.is_empty() {
+        sheet.show(session.flags.output, &vm, output)?;
+        return Ok(Exit::Good);
+    }
+    let (rows, live) = of_vm(&path(&vm.uuid.to_string()), session);
+    rows.into_iter().for_each(|(what, how, mood)| row(what, how, mood));
+    sheet.show(session.flags.output, &with_live(&vm, live)?, output)?;
     Ok(Exit::Good)
 }
 

@@ -189,17 +189,23 @@ impl Source {
     }
 }
 
-/// Reads a definition.
-pub fn describe(xml: &str) -> Result<Described, DescribeError> {
+/// Reads the XML of a domain.
+pub(super) fn parse(xml: &str) -> Result<Document<'_>, DescribeError> {
     if xml.len() > LONGEST {
         return Err(DescribeError::TooLong(xml.len()));
     }
     let options = ParsingOptions { allow_dtd: false, nodes_limit: MOST_NODES, ..ParsingOptions::default() };
     let document = Document::parse_with_options(xml, options)?;
-    let domain = document.root_element();
-    if domain.tag_name().name() != "domain" {
-        return Err(DescribeError::Missing("domain"));
+    match document.root_element().tag_name().name() {
+        "domain" => Ok(document),
+        _ => Err(DescribeError::Missing("domain")),
     }
+}
+
+/// Reads a definition.
+pub fn describe(xml: &str) -> Result<Described, DescribeError> {
+    let document = parse(xml)?;
+    let domain = document.root_element();
     let os = child(domain, "os").ok_or(DescribeError::Missing("os"))?;
     let kind = child(os, "type").ok_or(DescribeError::Missing("os/type"))?;
     let devices = child(domain, "devices");
@@ -351,11 +357,11 @@ fn secrets<'a>(devices: Node<'a, 'a>) -> impl Iterator<Item = String> + 'a {
     secrets.filter_map(|secret| attribute(secret, "uuid").or_else(|| attribute(secret, "usage")))
 }
 
-fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
+pub(super) fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
     node.children().find(|child| child.has_tag_name(name))
 }
 
-fn children<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
+pub(super) fn children<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
     node.children().filter(move |child| child.has_tag_name(name))
 }
 
@@ -363,7 +369,7 @@ fn text<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
     child(node, name)?.text().map(str::trim)
 }
 
-fn attribute(node: Node<'_, '_>, name: &str) -> Option<String> {
+pub(super) fn attribute(node: Node<'_, '_>, name: &str) -> Option<String> {
     node.attribute(name).map(plain)
 }
 

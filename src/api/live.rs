@@ -1,0 +1,200 @@
+//! What hosts and VMs use just now, and what guests say. The master asks the host for two readings, and subtracts.
+//!
+//! A host that is not heard is not asked, and one that does not answer costs its time-out and nothing else.
+
+use super::actions::{Looking, find_host, find_vm};
+use super::errors::Failure;
+use super::extract::{Json, Path};
+use super::forward::ask_node;
+use super::found::Asking;
+use super::handle::Api;
+use super::views::Viewer;
+use crate::clock::boottime;
+use crate::core::ids::HostId;
+use crate::core::reason::HostState;
+use crate::core::time::Instant;
+use crate::node::Node;
+use crate::platform::{Guest, GuestAgent, Live, Reading, VmUse};
+use axum::extract::State;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Where a node tells its master what it uses; behind a slash, what a guest says.
+pub(super) const LIVE_HERE: &str = "/v1/here/live";
+/// A host tells within this, or not at all.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// What the way there and back may take besides.
+const WAY: Duration = Duration::from_secs(1);
+/// Between the two readings. The kernel counts in hundredths of a second.
+const APART: Duration = Duration::from_millis(500);
+
+/// What a host uses just now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostLive {
+    /// Which.
+    pub host: String,
+    /// Its processors.
+    pub cores: u32,
+    /// How many of them are busy, in thousandths of one.
+    pub busy_millicores: u64,
+    /// Its memory.
+    pub memory_mib: u64,
+    /// How much of that is in use.
+    pub used_mib: u64,
+    /// The VMs that have a process there.
+    pub vms: Vec<VmLoad>,
+    /// Why its hypervisor's daemon said nothing, if so.
+    pub silent: Option<String>,
+}
+
+/// What a VM uses just now.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VmLoad {
+    /// Which.
+    pub uuid: Uuid,
+    /// The processor time that it takes, in thousandths of a core; nothing: it has only just come up.
+    pub busy_millicores: Option<u64>,
+    /// What its process has in its host's memory.
+    pub resident_mib: u64,
+    /// Its virtual processors, if they are known.
+    pub vcpus: Option<u32>,
+    /// The memory that its guest has now, if that is known.
+    pub memory_mib: Option<u64>,
+}
+
+/// What a VM uses just now, and what its guest says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VmLive {
+    /// The host.
+    pub host: String,
+    /// What it uses; nothing: its host has seen no process of it.
+    pub load: Option<VmLoad>,
+    /// The agent in its guest; nothing: nobody could be asked.
+    pub agent: Option<GuestAgent>,
+    /// Its guest's operating system, if that is known.
+    pub system: Option<String>,
+    /// Why nobody could be asked, if so.
+    pub silent: Option<String>,
+}
+
+/// `GET /v1/hosts/{host}/live`
+pub(super) async fn host(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    _: Looking,
+) -> Result<Json<HostLive>, Failure> {
+    let host = api.view(move |viewer, node, _| asked(viewer, node, find_host(viewer.state(), &name)?)).await??;
+    let (first, second) = readings(&api, &host).await?;
+    let span = second.at_nanoseconds.saturating_sub(first.at_nanoseconds);
+    let (total, used) = (first.host.cpu_total_nanoseconds, first.host.cpu_used_nanoseconds);
+    let total = second.host.cpu_total_nanoseconds.saturating_sub(total);
+    let used = second.host.cpu_used_nanoseconds.saturating_sub(used);
+    let memory = second.host.memory_kib;
+    Ok(Json(HostLive {
+        host: host.name,
+        cores: second.host.cores,
+        // Of what its processors had: the clock and the kernel's count of ticks may differ a little.
+        busy_millicores: millicores(used.min(total), total / u64::from(second.host.cores.max(1))).unwrap_or(0),
+        memory_mib: memory / 1_024,
+        used_mib: memory.saturating_sub(second.host.available_kib) / 1_024,
+        vms: second.vms.iter().map(|vm| load(vm, &first, span)).collect(),
+        silent: second.silent,
+    }))
+}
+
+/// `GET /v1/vms/{vm}/live`
+pub(super) async fn vm(State(api): State<Api>, Path(name): Path<String>, _: Looking) -> Result<Json<VmLive>, Failure> {
+    let found = api.view(move |viewer, node, _| {
+        let id = find_vm(viewer.state(), &name)?;
+        let vm = viewer.state().vms.get(&id).ok_or_else(|| Failure::missing("the VM is gone"))?;
+        let host = vm.seat.filter(|seat| vm.holders.contains_key(seat)).or_else(|| vm.holders.keys().next().copied());
+        let host = host.ok_or_else(|| Failure::bad("it runs on no host"))?;
+        Ok((asked(viewer, node, host)?, Uuid::from_u128(vm.definition.uuid)))
+    });
+    let (host, uuid) = found.await??;
+    let (readings, guest) =
+        tokio::join!(readings(&api, &host), ask::<Guest>(&api, &host, format!("{LIVE_HERE}/{uuid}")));
+    let (first, second) = readings?;
+    let span = second.at_nanoseconds.saturating_sub(first.at_nanoseconds);
+    let load = second.vms.iter().find(|vm| vm.uuid == uuid).map(|vm| load(vm, &first, span));
+    let (guest, silent) = match guest {
+        Ok(guest) => (Some(guest), None),
+        Err(failure) => (None, Some(failure.to_string())),
+    };
+    let agent = guest.as_ref().map(|guest| guest.agent);
+    Ok(Json(VmLive { host: host.name, load, agent, system: guest.and_then(|guest| guest.system), silent }))
+}
+
+/// The host, if there is sense in asking it.
+fn asked(viewer: &Viewer<'_>, node: &Node, id: HostId) -> Result<Asking, Failure> {
+    let host = viewer.state().hosts.get(&id).ok_or_else(|| Failure::missing("the host is gone"))?;
+    match node.host_state(id) {
+        None | Some(HostState::Alive) => Ok(Asking { id, address: host.address, name: host.name.clone() }),
+        Some(state) => Err(Failure::unanswered(format!("{} is {}", host.name, state.name()))),
+    }
+}
+
+async fn readings(api: &Api, host: &Asking) -> Result<(Reading, Reading), Failure> {
+    let first = ask(api, host, LIVE_HERE.to_owned()).await?;
+    tokio::time::sleep(APART).await;
+    Ok((first, ask(api, host, LIVE_HERE.to_owned()).await?))
+}
+
+/// So many nanoseconds of a processor in so many, in thousandths.
+fn millicores(used: u64, span: u64) -> Option<u64> {
+    u64::try_from(u128::from(used) * 1_000 / u128::from(Some(span).filter(|span| *span > 0)?)).ok()
+}
+
+fn load(vm: &VmUse, first: &Reading, span: u64) -> VmLoad {
+    let before = first.vms.iter().find(|before| before.uuid == vm.uuid);
+    // Less than before: it is another process, which has come up in between.
+    let used = before.and_then(|before| vm.cpu_nanoseconds.checked_sub(before.cpu_nanoseconds));
+    VmLoad {
+        uuid: vm.uuid,
+        busy_millicores: used.and_then(|used| millicores(used, span)),
+        resident_mib: vm.resident_kib / 1_024,
+        vcpus: vm.vcpus,
+        memory_mib: vm.memory_kib.map(|kib| kib / 1_024),
+    }
+}
+
+/// Asks a host, which may be this one.
+pub(super) async fn ask<T: DeserializeOwned>(api: &Api, host: &Asking, path: String) -> Result<T, Failure> {
+    let nonsense = |error: serde_json::Error| Failure::internal(format!("{}: {error}", host.name));
+    if host.address == api.me {
+        return serde_json::from_value(tell(api, &path).await?).map_err(nonsense);
+    }
+    let body = ask_node(api, host.address, path, PATIENCE + WAY).await?;
+    serde_json::from_slice(&body).map_err(nonsense)
+}
+
+/// What this host tells its master.
+pub(super) async fn tell(api: &Api, path: &str) -> Result<Value, Failure> {
+    let deadline = boottime() + PATIENCE;
+    let one = path.strip_prefix(LIVE_HERE).unwrap_or_default();
+    let Some(uuid) = one.strip_prefix('/') else {
+        return blocking(&api.live, deadline, move |live| live.reading(deadline)).await;
+    };
+    let uuid: Uuid = uuid.parse().map_err(|_| Failure::bad(format!("{uuid} is no UUID")))?;
+    blocking(&api.live, deadline, move |live| live.guest(uuid, deadline)).await
+}
+
+/// Has something told where it may take its time.
+async fn blocking<T: Serialize + Send + 'static>(
+    live: &Arc<dyn Live>,
+    deadline: Instant,
+    work: impl FnOnce(&dyn Live) -> Result<T, String> + Send + 'static,
+) -> Result<Value, Failure> {
+    let live = Arc::clone(live);
+    let told = tokio::task::spawn_blocking(move || work(live.as_ref()));
+    match tokio::time::timeout(deadline.since(boottime()) + WAY / 2, told).await {
+        Ok(Ok(Ok(told))) => serde_json::to_value(told).map_err(|error| Failure::internal(error.to_string())),
+        Ok(Ok(Err(why))) => Err(Failure::unanswered(why)),
+        Ok(Err(_)) => Err(Failure::internal("the look at what goes on was broken off")),
+        Err(_) => Err(Failure::unanswered("the host does not say in time what goes on there")),
+    }
+}

@@ -1,0 +1,120 @@
+//! What a host or a VM uses just now, beside what the cluster knows of it.
+
+use super::session::Session;
+use super::show::{Mood, cores};
+use crate::api::{HostLive, VmLive};
+use crate::platform::GuestAgent;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+/// Rows of a sheet: what, how, and how good that is.
+pub(super) type Rows = Vec<(&'static str, String, Mood)>;
+
+/// What a host uses: for people, and for programs.
+pub(super) fn of_host(path: &str, session: &Session<'_>) -> (Rows, Value) {
+    told(session, path, |live: &HostLive| {
+        let mut rows = vec![
+            ("busy now", format!("{} of {} cores", cores(live.busy_millicores), live.cores), Mood::Plain),
+            ("memory now", format!("{} of {} in use", amount(live.used_mib), amount(live.memory_mib)), Mood::Plain),
+        ];
+        if let Some(why) = &live.silent {
+            rows.push(("hypervisor", format!("does not answer: {why}"), Mood::Bad));
+        }
+        rows
+    })
+}
+
+/// What a VM uses, and what its guest says: for people, and for programs.
+pub(super) fn of_vm(path: &str, session: &Session<'_>) -> (Rows, Value) {
+    told(session, path, vm_rows)
+}
+
+fn vm_rows(live: &VmLive) -> Rows {
+    let mut rows = Rows::new();
+    match &live.load {
+        Some(load) => {
+            let busy = load.busy_millicores.map_or("not known yet".to_owned(), cores);
+            let of = load.vcpus.map(|vcpus| format!(" of {vcpus} processors")).unwrap_or_default();
+            rows.push(("busy now", format!("{busy}{of}"), Mood::Plain));
+            let guest = load.memory_mib.map(|mib| format!("{}, ", amount(mib))).unwrap_or_default();
+            rows.push(("memory now", format!("{guest}{} of the host's", amount(load.resident_mib)), Mood::Plain));
+        }
+        None => rows.push(("busy now", format!("no process of it is seen on {}", live.host), Mood::Unsure)),
+    }
+    if let Some(system) = &live.system {
+        rows.push(("guest", system.clone(), Mood::Plain));
+    }
+    rows.push(match (live.agent, &live.silent) {
+        (Some(GuestAgent::None), _) => ("guest agent", "has none".to_owned(), Mood::Plain),
+        (Some(GuestAgent::Silent), _) => ("guest agent", "does not answer".to_owned(), Mood::Unsure),
+        (Some(GuestAgent::Answers), _) => ("guest agent", "answers".to_owned(), Mood::Good),
+        (None, why) => {
+            let why = why.as_deref().unwrap_or("nobody could be asked");
+            ("guest agent", format!("not known: {why}"), Mood::Unsure)
+        }
+    });
+    rows
+}
+
+/// Whoever cannot be asked hides nothing else.
+fn told<T: Serialize + DeserializeOwned>(
+    session: &Session<'_>,
+    path: &str,
+    rows: impl FnOnce(&T) -> Rows,
+) -> (Rows, Value) {
+    match session.look::<T>(&format!("{path}/live")) {
+        Ok(live) => (rows(&live), json!(live)),
+        Err(error) => {
+            let text = error.to_string();
+            let why = text.lines().next().unwrap_or_default();
+            (vec![("now", format!("cannot be told: {why}"), Mood::Unsure)], json!({ "error": why }))
+        }
+    }
+}
+
+/// What programs get of something, with what it uses just now.
+pub(super) fn with_live(view: &impl Serialize, live: Value) -> anyhow::Result<Value> {
+    let mut all = serde_json::to_value(view)?;
+    if let Some(fields) = all.as_object_mut() {
+        fields.insert("live".to_owned(), live);
+    }
+    Ok(all)
+}
+
+/// So much memory, roughly.
+fn amount(mib: u64) -> String {
+    if mib < 10 * 1_024 { format!("{mib}MiB") } else { format!("{:.1}GiB", mib as f64 / 1_024.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::VmLoad;
+
+    fn live(agent: Option<GuestAgent>) -> VmLive {
+        VmLive { host: "host-1".to_owned(), load: None, agent, system: None, silent: Some("it hangs".to_owned()) }
+    }
+
+    fn row(live: &VmLive, name: &str) -> Option<String> {
+        vm_rows(live).into_iter().find(|(what, ..)| *what == name).map(|(_, how, _)| how)
+    }
+
+    #[test]
+    fn what_is_not_known_is_not_shown_as_nothing() {
+        assert_eq!(row(&live(Some(GuestAgent::None)), "guest agent").unwrap(), "has none");
+        assert_eq!(row(&live(Some(GuestAgent::Silent)), "guest agent").unwrap(), "does not answer");
+        assert_eq!(row(&live(None), "guest agent").unwrap(), "not known: it hangs");
+        assert_eq!(row(&live(None), "busy now").unwrap(), "no process of it is seen on host-1");
+        assert_eq!(row(&live(None), "guest"), None);
+        let (uuid, memory_mib) = (uuid::Uuid::nil(), Some(20_480));
+        let load = VmLoad { uuid, busy_millicores: Some(350), resident_mib: 200, vcpus: Some(2), memory_mib };
+        let all = VmLive { load: Some(load.clone()), ..live(None) };
+        assert_eq!(row(&all, "busy now").unwrap(), "0.35 of 2 processors");
+        assert_eq!(row(&all, "memory now").unwrap(), "20.0GiB, 200MiB of the host's");
+        let load = VmLoad { busy_millicores: None, vcpus: None, memory_mib: None, ..load };
+        let all = VmLive { load: Some(load), ..live(None) };
+        assert_eq!(row(&all, "busy now").unwrap(), "not known yet");
+        assert_eq!(row(&all, "memory now").unwrap(), "200MiB of the host's");
+    }
+}
