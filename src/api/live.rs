@@ -12,9 +12,10 @@ use super::views::Viewer;
 use crate::clock::boottime;
 use crate::core::ids::HostId;
 use crate::core::reason::HostState;
+use crate::core::state::Role;
 use crate::core::time::Instant;
 use crate::node::Node;
-use crate::platform::{Guest, GuestAgent, Live, Reading, VmUse};
+use crate::platform::{Guest, GuestAgent, Live, MoveProgress, Moving, Reading, VmUse};
 use axum::extract::State;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -27,6 +28,8 @@ use uuid::Uuid;
 pub(super) const LIVE_HERE: &str = "/v1/here/live";
 /// A host tells within this, or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How far a move is, it tells within this, or the question comes again.
+const BRIEFLY: Duration = Duration::from_secs(1);
 /// What the way there and back may take besides.
 const WAY: Duration = Duration::from_secs(1);
 /// Between the two readings. The kernel counts in hundredths of a second.
@@ -64,6 +67,19 @@ pub struct VmLoad {
     pub vcpus: Option<u32>,
     /// The memory that its guest has now, if that is known.
     pub memory_mib: Option<u64>,
+}
+
+/// How the live migration of a VM fares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveView {
+    /// The host that it leaves.
+    pub from: String,
+    /// How many hundredths of its memory are sent, if that is known.
+    pub percent: Option<u8>,
+    /// What is still to be sent, if that is known.
+    pub remaining_mib: Option<u64>,
+    /// Why the last one came to nothing, if it did.
+    pub failed: Option<String>,
 }
 
 /// What a VM uses just now, and what its guest says.
@@ -108,16 +124,9 @@ pub(super) async fn host(
 
 /// `GET /v1/vms/{vm}/live`
 pub(super) async fn vm(State(api): State<Api>, Path(name): Path<String>, _: Looking) -> Result<Json<VmLive>, Failure> {
-    let found = api.view(move |viewer, node, _| {
-        let id = find_vm(viewer.state(), &name)?;
-        let vm = viewer.state().vms.get(&id).ok_or_else(|| Failure::missing("the VM is gone"))?;
-        let host = vm.seat.filter(|seat| vm.holders.contains_key(seat)).or_else(|| vm.holders.keys().next().copied());
-        let host = host.ok_or_else(|| Failure::bad("it runs on no host"))?;
-        Ok((asked(viewer, node, host)?, Uuid::from_u128(vm.definition.uuid)))
-    });
-    let (host, uuid) = found.await??;
+    let (host, uuid) = holder(&api, name, [Role::Running, Role::Outgoing]).await?;
     let (readings, guest) =
-        tokio::join!(readings(&api, &host), ask::<Guest>(&api, &host, format!("{LIVE_HERE}/{uuid}")));
+        tokio::join!(readings(&api, &host), ask::<Guest>(&api, &host, format!("{LIVE_HERE}/{uuid}"), PATIENCE));
     let (first, second) = readings?;
     let span = second.at_nanoseconds.saturating_sub(first.at_nanoseconds);
     let load = second.vms.iter().find(|vm| vm.uuid == uuid).map(|vm| load(vm, &first, span));
@@ -127,6 +136,41 @@ pub(super) async fn vm(State(api): State<Api>, Path(name): Path<String>, _: Look
     };
     let agent = guest.as_ref().map(|guest| guest.agent);
     Ok(Json(VmLive { host: host.name, load, agent, system: guest.and_then(|guest| guest.system), silent }))
+}
+
+/// `GET /v1/vms/{vm}/move`
+pub(super) async fn moving(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    _: Looking,
+) -> Result<Json<MoveView>, Failure> {
+    let (host, uuid) = holder(&api, name, [Role::Outgoing, Role::Running]).await?;
+    let moving: Moving = ask(&api, &host, format!("{LIVE_HERE}/{uuid}/move"), BRIEFLY).await?;
+    // Before it has counted the memory, nothing is known.
+    let progress = moving.progress.filter(|progress| progress.total_bytes > 0);
+    let sent = |progress: MoveProgress| {
+        let part = u128::from(progress.remaining_bytes) * 100 / u128::from(progress.total_bytes.max(1));
+        // It is all sent once it runs at the other end, and not before.
+        u8::try_from(100_u128.saturating_sub(part.max(1))).unwrap_or(0)
+    };
+    Ok(Json(MoveView {
+        from: host.name,
+        percent: progress.map(sent),
+        remaining_mib: progress.map(|progress| progress.remaining_bytes >> 20),
+        failed: moving.failed,
+    }))
+}
+
+/// The host that has a VM in the first of these roles, if there is sense in asking it; and the VM's UUID.
+async fn holder(api: &Api, name: String, roles: [Role; 2]) -> Result<(Asking, Uuid), Failure> {
+    let found = api.view(move |viewer, node, _| {
+        let id = find_vm(viewer.state(), &name)?;
+        let vm = viewer.state().vms.get(&id).ok_or_else(|| Failure::missing("the VM is gone"))?;
+        let of = |role: &Role| vm.holders.iter().find(|(_, holder)| holder.role == *role).map(|(host, _)| *host);
+        let host = roles.iter().find_map(of).ok_or_else(|| Failure::bad("it is not known to run on any host"))?;
+        Ok((asked(viewer, node, host)?, Uuid::from_u128(vm.definition.uuid)))
+    });
+    found.await?
 }
 
 /// The host, if there is sense in asking it.
@@ -139,9 +183,9 @@ fn asked(viewer: &Viewer<'_>, node: &Node, id: HostId) -> Result<Asking, Failure
 }
 
 async fn readings(api: &Api, host: &Asking) -> Result<(Reading, Reading), Failure> {
-    let first = ask(api, host, LIVE_HERE.to_owned()).await?;
+    let first = ask(api, host, LIVE_HERE.to_owned(), PATIENCE).await?;
     tokio::time::sleep(APART).await;
-    Ok((first, ask(api, host, LIVE_HERE.to_owned()).await?))
+    Ok((first, ask(api, host, LIVE_HERE.to_owned(), PATIENCE).await?))
 }
 
 /// So many nanoseconds of a processor in so many, in thousandths.
@@ -162,25 +206,42 @@ fn load(vm: &VmUse, first: &Reading, span: u64) -> VmLoad {
     }
 }
 
-/// Asks a host, which may be this one.
-pub(super) async fn ask<T: DeserializeOwned>(api: &Api, host: &Asking, path: String) -> Result<T, Failure> {
+/// Asks a host, which may be this one, and waits no longer than so long for what it tells.
+pub(super) async fn ask<T: DeserializeOwned>(
+    api: &Api,
+    host: &Asking,
+    path: String,
+    patience: Duration,
+) -> Result<T, Failure> {
     let nonsense = |error: serde_json::Error| Failure::internal(format!("{}: {error}", host.name));
     if host.address == api.me {
         return serde_json::from_value(tell(api, &path).await?).map_err(nonsense);
     }
-    let body = ask_node(api, host.address, path, PATIENCE + WAY).await?;
+    let body = ask_node(api, host.address, path, patience + WAY).await?;
     serde_json::from_slice(&body).map_err(nonsense)
 }
 
 /// What this host tells its master.
 pub(super) async fn tell(api: &Api, path: &str) -> Result<Value, Failure> {
-    let deadline = boottime() + PATIENCE;
+    let deadline = |patience| boottime() + patience;
     let one = path.strip_prefix(LIVE_HERE).unwrap_or_default();
-    let Some(uuid) = one.strip_prefix('/') else {
+    let Some(one) = one.strip_prefix('/') else {
+        let deadline = deadline(PATIENCE);
         return blocking(&api.live, deadline, move |live| live.reading(deadline)).await;
     };
+    let (uuid, what) = one.split_once('/').map_or((one, None), |(uuid, what)| (uuid, Some(what)));
     let uuid: Uuid = uuid.parse().map_err(|_| Failure::bad(format!("{uuid} is no UUID")))?;
-    blocking(&api.live, deadline, move |live| live.guest(uuid, deadline)).await
+    match what {
+        None => {
+            let deadline = deadline(PATIENCE);
+            blocking(&api.live, deadline, move |live| live.guest(uuid, deadline)).await
+        }
+        Some("move") => {
+            let deadline = deadline(BRIEFLY);
+            blocking(&api.live, deadline, move |live| Ok(live.moving(uuid, deadline))).await
+        }
+        Some(other) => Err(Failure::missing(format!("this host tells no \"{other}\" of a VM"))),
+    }
 }
 
 /// Has something told where it may take its time.

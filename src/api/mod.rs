@@ -43,7 +43,7 @@ pub use found::{Adopted, FoundView, FoundVm, Unheard};
 pub use handle::{Api, Handle};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
-pub use live::{HostLive, VmLive, VmLoad};
+pub use live::{HostLive, MoveView, VmLive, VmLoad};
 pub use openapi::description;
 pub use protect::{MOST_MEMORY, MOST_MILLICORES};
 pub use queries::{AvailabilityRow, AvailabilityView, EventView, RecoveryView};

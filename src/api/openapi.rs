@@ -22,7 +22,7 @@ const fn act(method: &'static str, path: &'static str, summary: &'static str, bo
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 48] = [
+pub(super) const OPERATIONS: [Operation; 49] = [
     look("/v1/status", "The cluster at a glance"),
     look("/v1/hosts", "All hosts, or at most `?limit=` of them, `?after=` one"),
     look("/v1/hosts/{host}", "One host, with why it stands as it does"),
@@ -30,6 +30,7 @@ pub(super) const OPERATIONS: [Operation; 48] = [
     look("/v1/vms", "All VMs, or at most `?limit=` of them, `?after=` one"),
     look("/v1/vms/{vm}", "One VM, with what it waits for and what proved its last holders gone"),
     look("/v1/vms/{vm}/live", "What one VM uses just now, and what its guest says"),
+    look("/v1/vms/{vm}/move", "How far the live migration of a VM is, and why the last one came to nothing"),
     look("/v1/found", "The VMs that the hypervisors have, protected or not; those of one host with `?host=`"),
     look("/v1/policy", "The rules of the cluster"),
     look("/v1/doctor", "Which guards there really are, and which failures are survived unattended"),

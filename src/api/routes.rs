@@ -39,7 +39,7 @@ fn all() -> Router<Api> {
         .route("/v1/vms/{vm}/live", get(live::vm))
         .route("/v1/vms/{vm}/start", post(actions::start))
         .route("/v1/vms/{vm}/stop", post(actions::stop))
-        .route("/v1/vms/{vm}/move", post(actions::move_vm))
+        .route("/v1/vms/{vm}/move", get(live::moving).post(actions::move_vm))
         .route("/v1/vms/{vm}/unprotect", post(actions::unprotect))
         .route("/v1/found", get(found::found))
         .route("/v1/found/{vm}", post(found::adopt))

@@ -2,11 +2,17 @@
 
 use super::session::Session;
 use super::show::{Mood, cores};
-use crate::api::{HostLive, VmLive};
+use crate::api::{HostLive, MoveView, VmLive};
+use crate::clock::boottime;
+use crate::core::time::Instant;
 use crate::platform::GuestAgent;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How far a move is, is asked so often.
+const FOLLOW: Duration = Duration::from_secs(1);
 
 /// Rows of a sheet: what, how, and how good that is.
 pub(super) type Rows = Vec<(&'static str, String, Mood)>;
@@ -57,6 +63,38 @@ fn vm_rows(live: &VmLive) -> Rows {
     rows
 }
 
+/// Follows a live migration, for people who wait for it.
+pub(super) struct Follower {
+    path: String,
+    asked: Instant,
+    shown: Option<String>,
+}
+
+impl Follower {
+    /// Follows the VM at this path.
+    pub(super) fn new(path: &str) -> Follower {
+        Follower { path: format!("{path}/move"), asked: Instant::ZERO, shown: None }
+    }
+
+    /// How far it is; nothing if nobody looks, or that is not known.
+    pub(super) fn progress(&mut self, session: &Session<'_>) -> Option<String> {
+        if session.is_watched() && boottime().since(self.asked) >= FOLLOW {
+            self.asked = boottime();
+            self.shown = session.look(&self.path).ok().and_then(|moving: MoveView| progress(&moving));
+        }
+        self.shown.clone()
+    }
+
+    /// Why it came to nothing.
+    pub(super) fn failure(&self, session: &Session<'_>) -> Option<String> {
+        session.look(&self.path).ok().and_then(|moving: MoveView| moving.failed)
+    }
+}
+
+fn progress(moving: &MoveView) -> Option<String> {
+    Some(format!("{}% sent, {} left", moving.percent?, amount(moving.remaining_mib?)))
+}
+
 /// Whoever cannot be asked hides nothing else.
 fn told<T: Serialize + DeserializeOwned>(
     session: &Session<'_>,
@@ -98,6 +136,13 @@ mod tests {
 
     fn row(live: &VmLive, name: &str) -> Option<String> {
         vm_rows(live).into_iter().find(|(what, ..)| *what == name).map(|(_, how, _)| how)
+    }
+
+    #[test]
+    fn a_move_is_followed_only_where_something_is_known_of_it() {
+        let view = |percent| MoveView { from: String::new(), percent, remaining_mib: Some(120), failed: None };
+        assert_eq!(progress(&view(Some(45))).unwrap(), "45% sent, 120MiB left");
+        assert_eq!(progress(&view(None)), None);
     }
 
     #[test]

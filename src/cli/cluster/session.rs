@@ -255,6 +255,11 @@ impl<'a> Session<'a> {
         waited
     }
 
+    /// Whether somebody sees how far it is.
+    pub fn is_watched(&self) -> bool {
+        !self.bar.is_hidden()
+    }
+
     /// Says something beside the answer.
     pub fn remark(&self, text: &str) {
         self.bar.suspend(|| remark(text));

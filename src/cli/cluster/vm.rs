@@ -2,7 +2,7 @@
 
 use super::flags::{Flags, Form};
 use super::host::say;
-use super::live::{of_vm, with_live};
+use super::live::{Follower, of_vm, with_live};
 use super::protect::{ProtectArgs, found, protect};
 use super::session::{Answer, Progress, Session, Twice, Verb, ended, is, segment};
 use super::show::{Mood, Sheet, cores, json, memory, or_dash, tame};
@@ -307,15 +307,19 @@ fn move_vm(args: &MoveArgs, session: &mut Session<'_>, output: &mut Output) -> a
         say(&format!("{name} is being moved to {to}"), session, output)?;
         return Ok(Exit::Good);
     }
+    let mut follower = Follower::new(&path(&uuid));
     let vm = session.wait(&format!("the move of {name}"), |session| {
         let vm: VmView = session.find(&path(&uuid))?;
         Ok(match vm.state.as_str() {
             "running" if vm.host.as_ref() == Some(&to) => Progress::Done(vm),
             "running" => {
                 let host = or_dash(vm.host.as_deref());
-                Progress::Failed(format!("it still runs on {host}; the log of the agent there says why"))
+                Progress::Failed(match follower.failure(session) {
+                    Some(why) => format!("it still runs on {host}: {why}"),
+                    None => format!("it still runs on {host}; the log of the agent there says why"),
+                })
             }
-            state => Progress::Going(vm.waits.unwrap_or_else(|| state.to_owned())),
+            state => Progress::Going(follower.progress(session).or(vm.waits).unwrap_or_else(|| state.to_owned())),
         })
     })?;
     done(&vm, &format!("{name} runs on {to}"), session, output)
