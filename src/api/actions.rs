@@ -5,6 +5,7 @@ use super::errors::Failure;
 use super::extract::{Json, Path, Query};
 use super::forward::{REASON, REQUEST_ID};
 use super::handle::Api;
+use super::live::movable;
 use super::views::{ClusterView, ForecastView, HostView, VmView};
 use crate::core::action::Request;
 use crate::core::command::{Said, Want};
@@ -205,9 +206,11 @@ pub(super) async fn move_vm(
     asked: Asked,
     Json(target): Json<Move>,
 ) -> Result<Json<Value>, Failure> {
+    let named = name.clone();
     let found =
-        api.view(move |viewer, _, _| Ok((find_vm(viewer.state(), &name)?, find_host(viewer.state(), &target.to)?)));
+        api.view(move |viewer, _, _| Ok((find_vm(viewer.state(), &named)?, find_host(viewer.state(), &target.to)?)));
     let (vm, to) = found.await??;
+    movable(&api, name).await?;
     do_it(&api, asked, Request::Move { vm, to }).await
 }
 

@@ -72,6 +72,11 @@ impl Failure {
         Failure::new(StatusCode::CONFLICT, "ambiguous", error)
     }
 
+    pub(super) fn immovable(error: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::CONFLICT, "immovable", error)
+            .hint("nothing was begun: mend that, or stop it and let it start elsewhere")
+    }
+
     pub(super) fn unknown_person() -> Failure {
         Failure::new(StatusCode::UNAUTHORIZED, "unknown-person", "nobody knows who asks")
             .hint("show an operator's certificate or a token, or ask as root on a host of the cluster, which may act if it votes")

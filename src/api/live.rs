@@ -161,6 +161,23 @@ pub(super) async fn moving(
     }))
 }
 
+/// Refuses a move that cannot come to anything, before it is begun. Where nobody can say so, it is tried.
+pub(super) async fn movable(api: &Api, name: String) -> Result<(), Failure> {
+    let Ok((host, uuid)) = holder(api, name, [Role::Running, Role::Outgoing]).await else { return Ok(()) };
+    let reasons: Result<Vec<String>, Failure> =
+        ask(api, &host, format!("{LIVE_HERE}/{uuid}/immovable"), PATIENCE).await;
+    match reasons {
+        Ok(reasons) if !reasons.is_empty() => {
+            Err(Failure::immovable(format!("it cannot be moved alive: {}", reasons.join("; "))))
+        }
+        Ok(_) => Ok(()),
+        Err(failure) => {
+            tracing::info!("{} does not say whether {uuid} can be moved alive, so it is tried: {failure}", host.name);
+            Ok(())
+        }
+    }
+}
+
 /// The host that has a VM in the first of these roles, if there is sense in asking it; and the VM's UUID.
 async fn holder(api: &Api, name: String, roles: [Role; 2]) -> Result<(Asking, Uuid), Failure> {
     let found = api.view(move |viewer, node, _| {
@@ -239,6 +256,10 @@ pub(super) async fn tell(api: &Api, path: &str) -> Result<Value, Failure> {
         Some("move") => {
             let deadline = deadline(BRIEFLY);
             blocking(&api.live, deadline, move |live| Ok(live.moving(uuid, deadline))).await
+        }
+        Some("immovable") => {
+            let deadline = deadline(PATIENCE);
+            blocking(&api.live, deadline, move |live| live.immovable(uuid, deadline)).await
         }
         Some(other) => Err(Failure::missing(format!("this host tells no \"{other}\" of a VM"))),
     }

@@ -8,11 +8,11 @@
 use crate::clock::boottime;
 use crate::core::time::Instant;
 use crate::libvirt::books::Books;
-use crate::libvirt::daemon::{Daemon, Trouble};
-use crate::libvirt::definition::{Way, way_to_agent};
+use crate::libvirt::daemon::{Daemon, Trouble, unless_unsupported};
+use crate::libvirt::definition::{RULES_OF, Running, Way, immovable, way_to_agent};
 use crate::libvirt::inquiry::OneAtATime;
 use crate::libvirt::processes::Processes;
-use crate::libvirt::raw;
+use crate::libvirt::{raw, shared};
 use crate::platform::{Guest, GuestAgent, Live, MoveProgress, Moving, Reading, VmUse, live, usage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -135,6 +135,25 @@ impl Live for Gauge {
         let failed = self.books.vm(uuid.as_u128()).and_then(|vm| self.books.why_not_moved(vm));
         Moving { progress: self.progress(uuid, deadline), failed }
     }
+
+    fn immovable(&self, uuid: Uuid, deadline: Instant) -> Result<Vec<String>, String> {
+        let ask = self.daemon.ask(deadline, move |connect| running(connect, uuid));
+        let Some((xml, running)) = ask.map_err(|trouble| trouble.to_string())? else { return Ok(Vec::new()) };
+        immovable(&xml, running, |path| shared::is_shared(path, deadline)).map_err(|error| error.to_string())
+    }
+}
+
+/// What is needed to say whether a domain can be moved; nothing where the daemon's rules are not known here.
+fn running(connect: &Connect, uuid: Uuid) -> Result<Option<(String, Running)>, Error> {
+    let domain = connect.lookup_domain_by_uuid(uuid)?;
+    if connect.lib_version()? > RULES_OF || !domain.is_active()? {
+        return Ok(None);
+    }
+    let state = raw::state(&domain)?;
+    let has_io_error = state.state == sys::VIR_DOMAIN_PAUSED && state.reason == sys::VIR_DOMAIN_PAUSED_IOERROR;
+    let snapshots = unless_unsupported(domain.num_snapshots(0))?;
+    let qemu = connect.hyp_version()?;
+    Ok(Some((domain.xml_desc(0)?, Running { qemu, snapshots, has_io_error })))
 }
 
 /// What the daemon knows of a domain by itself.

@@ -49,6 +49,7 @@ mod platform;
 mod processes;
 mod raw;
 mod reboot;
+mod shared;
 mod survey;
 mod watch;
 

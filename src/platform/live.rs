@@ -22,6 +22,11 @@ pub trait Live: Send + Sync {
     fn moving(&self, _uuid: Uuid, _deadline: Instant) -> Moving {
         Moving::default()
     }
+
+    /// Why a VM cannot be moved alive, as far as that is known before it is tried; or why that cannot be told.
+    fn immovable(&self, _uuid: Uuid, _deadline: Instant) -> Result<Vec<String>, String> {
+        Ok(Vec::new())
+    }
 }
 
 /// How the live migration of a VM away from a host fares.

@@ -26,9 +26,25 @@ fn begin(kvm: &Kvm, from: &str, to: &str) -> Moving {
     Moving { from: from.to_owned(), to: to.to_owned() }
 }
 
+/// What libvirt would not move is refused before anything is begun.
+fn refused(kvm: &Kvm) {
+    let host = kvm.vm("web").host.expect("it runs");
+    let other = kvm.beside(&host);
+    let snapshot = "(echo '<domainsnapshot><name>s1</name><state>running</state><creationTime>1</creationTime>'; \
+                    virsh dumpxml web; echo '</domainsnapshot>') > /tmp/s1.xml \
+                    && virsh -q snapshot-create web /tmp/s1.xml --redefine";
+    kvm.must(&["exec", &host, "sh", "-c", snapshot]);
+    let output = kvm.ask(&["exec", &host, "holdfast", "vm", "move", "web", &other]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("snapshots (1)"), "{said}");
+    assert_eq!((kvm.vm("web").state.as_str(), kvm.vm("web").holders.len()), ("running", 1));
+    kvm.must_virsh(&host, &["snapshot-delete", "web", "s1", "--metadata"]);
+}
+
 #[test]
 fn a_live_migration_whose_source_target_or_master_dies() {
     let Some(kvm) = Kvm::up(&[], &[("web", "kvm1", Linux)]) else { return };
+    refused(&kvm);
     let master = kvm.master();
     let one = kvm.beside("");
     let two = kvm.beside(&one);

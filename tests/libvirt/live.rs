@@ -4,10 +4,10 @@ use crate::guest;
 use crate::host::inside;
 use crate::rig::{Adapter, Host, ONE, TWO, pass, process, signal_to, succeed, until, uuid};
 use holdfast::clock::boottime;
-use holdfast::core::action::{Ended, Outcome};
+use holdfast::core::action::{Ended, Outcome, PlatformCall};
 use holdfast::core::command::Want;
-use holdfast::core::ids::VmId;
-use holdfast::platform::{Guest, GuestAgent, Live, Platform, Reading, VmUse};
+use holdfast::core::ids::{HostId, VmId};
+use holdfast::platform::{Guest, GuestAgent, Live, Moving, Platform, Reading, VmUse};
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
@@ -100,5 +100,32 @@ fn a_guest_with_an_agent_says_what_it_is_and_is_stopped_by_it() {
         until("the agent answers again", || (ask(&live, ONE).as_ref() == Ok(&answers)).then_some(()));
         assert_eq!(adapter.stop(ONE, Want::Stopped), Outcome::Done);
         assert_eq!(adapter.ended(ONE), Ended::GuestPoweroff);
+    });
+}
+
+#[test]
+fn a_vm_on_a_disk_of_its_host_is_said_to_stay_as_libvirt_itself_says() {
+    inside("live::a_vm_on_a_disk_of_its_host_is_said_to_stay_as_libvirt_itself_says", |folder| {
+        let host = Host::start(folder);
+        let disk = host.disk(ONE).display().to_string();
+        let read_only = host.xml(TWO, "").replace("<target", "<readonly/><target");
+        host.define(ONE);
+        host.define_as(TWO, &read_only);
+        let mut adapter = Adapter::new(&host, pass());
+        let live = live(&adapter);
+        assert_eq!([adapter.start(ONE), adapter.start(TWO)], [Outcome::Done; 2]);
+        let reasons = |vm| live.immovable(name(vm), boottime() + PATIENCE).unwrap();
+        let said = reasons(ONE);
+        assert!(said.len() == 1 && said[0].contains(&disk) && said[0].contains("shared"), "{said:?}");
+        assert!(reasons(TWO).is_empty(), "a disk that is only read is nobody's");
+        // What libvirt says to the same, and is told to people.
+        assert_eq!(live.moving(name(ONE), boottime() + PATIENCE), Moving::default());
+        let call = PlatformCall::Move { vm: ONE, to: HostId(2) };
+        assert_eq!(adapter.call(call), Outcome::Failed);
+        let moving = live.moving(name(ONE), boottime() + PATIENCE);
+        assert_eq!(moving.progress, None);
+        assert!(moving.failed.as_ref().is_some_and(|why| why.contains("without shared storage")), "{moving:?}");
+        succeed(&["snapshot-create-as", "--diskspec", "vda,snapshot=no", &TWO.to_string(), "s1"]);
+        assert!(reasons(TWO)[0].contains("1 snapshots"));
     });
 }

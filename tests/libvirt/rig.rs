@@ -190,8 +190,8 @@ impl Adapter {
         let (tell, questions, told) = (Mutex::new(tell), Mutex::new(questions), Mutex::new(told));
         let setup = LibvirtSetup {
             uri: "qemu:///system".to_owned(),
-            migration: "qemu+tls://{host}/system".to_owned(),
-            names: Arc::new(|_| None),
+            migration: "qemu+tcp://{host}/system".to_owned(),
+            names: Arc::new(|_| Some("127.0.0.1".to_owned())),
             run: host.run(),
             state: host.state(),
             datastores: vec![Datastore { id: Some(DatastoreId(7)), path: host.datastore() }],

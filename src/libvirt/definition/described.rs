@@ -262,7 +262,7 @@ fn cpu(cpu: Node<'_, '_>) -> Cpu {
     Cpu { mode, model: text(cpu, "model").map(plain).filter(|model| !model.is_empty()) }
 }
 
-fn disk(disk: Node<'_, '_>) -> Disk {
+pub(super) fn disk(disk: Node<'_, '_>) -> Disk {
     let driver = child(disk, "driver");
     let of_driver = |name| driver.and_then(|driver| attribute(driver, name)).unwrap_or_default();
     let device = attribute(disk, "device").unwrap_or_else(|| "disk".to_owned());
