@@ -3,7 +3,9 @@
 use super::actions::Looking;
 use super::errors::Failure;
 use super::extract::Json;
+use super::found::Asking;
 use super::handle::Api;
+use super::live::checkup;
 use super::views::Viewer;
 use crate::core::command::Want;
 use crate::core::ids::{DatastoreId, FenceId, HostId};
@@ -15,6 +17,7 @@ use crate::core::time::Instant;
 use crate::explain::{self, Names};
 use crate::fence::{FenceClients, FenceDevice};
 use crate::node::Node;
+use crate::platform::{Checkup, Flaw, Gravity};
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -84,7 +87,8 @@ pub(super) async fn doctor(State(api): State<Api>, _: Looking) -> Result<Json<Do
             .view(move |viewer, node, now| viewer.state().hosts.get(&id).map(|host| if_it_died(id, host, node, now)));
         view.survives.extend(told.await?);
     }
-    view.findings.extend(probe(probes).await);
+    let (devices, checkups) = tokio::join!(probe(probes), check_hosts(&api));
+    view.findings.extend(devices.into_iter().chain(checkups?));
     view.findings.sort();
     Ok(Json(view))
 }
@@ -251,6 +255,42 @@ fn verdict_name(verdict: Verdict) -> &'static str {
         Verdict::WrongMachine => "wrong-machine",
         Verdict::Refused => "refused",
         Verdict::Unreachable => "unreachable",
+    }
+}
+
+/// Asks every host that may have VMs how its hypervisor is set up, all at once.
+async fn check_hosts(api: &Api) -> Result<Vec<Finding>, Failure> {
+    let hosts = api.view(|viewer, node, _| {
+        let is_asked =
+            |(id, host): &(&HostId, &Host)| !host.is_witness() && node.host_state(**id) == Some(HostState::Alive);
+        let hosts = viewer.state().hosts.iter().filter(is_asked);
+        hosts.map(|(id, host)| Asking { id: *id, address: host.address, name: host.name.clone() }).collect::<Vec<_>>()
+    });
+    let mut asked = JoinSet::new();
+    for host in hosts.await? {
+        let api = api.clone();
+        asked.spawn(async move {
+            let checkup = checkup(&api, &host).await;
+            of_checkup(&host.name, checkup)
+        });
+    }
+    Ok(asked.join_all().await.into_iter().flatten().collect())
+}
+
+fn of_checkup(host: &str, checkup: Result<Checkup, Failure>) -> Vec<Finding> {
+    let flaw = |flaw: Flaw| {
+        let severity = match flaw.gravity {
+            Gravity::Bad => Severity::Bad,
+            Gravity::Weak => Severity::Weak,
+        };
+        finding(severity, host, &flaw.text, &flaw.advice)
+    };
+    match checkup {
+        Ok(checkup) => checkup.flaws.into_iter().map(flaw).collect(),
+        Err(failure) => {
+            let text = format!("it does not say how its hypervisor is set up: {failure}");
+            vec![weak(host, &text, "see whether its hypervisor answers, and what its agent says")]
+        }
     }
 }
 

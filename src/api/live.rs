@@ -15,7 +15,7 @@ use crate::core::reason::HostState;
 use crate::core::state::Role;
 use crate::core::time::Instant;
 use crate::node::Node;
-use crate::platform::{Guest, GuestAgent, Live, MoveProgress, Moving, Reading, VmUse};
+use crate::platform::{Checkup, Guest, GuestAgent, Live, MoveProgress, Moving, Reading, VmUse};
 use axum::extract::State;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ use uuid::Uuid;
 
 /// Where a node tells its master what it uses; behind a slash, what a guest says.
 pub(super) const LIVE_HERE: &str = "/v1/here/live";
+/// Where it tells how its hypervisor is set up.
+const CHECKUP_HERE: &str = "/v1/here/live/checkup";
 /// A host tells within this, or not at all.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How far a move is, it tells within this, or the question comes again.
@@ -122,6 +124,16 @@ pub(super) async fn host(
     }))
 }
 
+/// `GET /v1/hosts/{host}/checkup`: apart from what is asked often, as it has libvirt do something.
+pub(super) async fn checkup_of(
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    _: Looking,
+) -> Result<Json<Checkup>, Failure> {
+    let host = api.view(move |viewer, node, _| asked(viewer, node, find_host(viewer.state(), &name)?)).await??;
+    checkup(&api, &host).await.map(Json)
+}
+
 /// `GET /v1/vms/{vm}/live`
 pub(super) async fn vm(State(api): State<Api>, Path(name): Path<String>, _: Looking) -> Result<Json<VmLive>, Failure> {
     let (host, uuid) = holder(&api, name, [Role::Running, Role::Outgoing]).await?;
@@ -190,6 +202,11 @@ async fn holder(api: &Api, name: String, roles: [Role; 2]) -> Result<(Asking, Uu
     found.await?
 }
 
+/// How a host's hypervisor is set up.
+pub(super) async fn checkup(api: &Api, host: &Asking) -> Result<Checkup, Failure> {
+    ask(api, host, CHECKUP_HERE.to_owned(), PATIENCE).await
+}
+
 /// The host, if there is sense in asking it.
 fn asked(viewer: &Viewer<'_>, node: &Node, id: HostId) -> Result<Asking, Failure> {
     let host = viewer.state().hosts.get(&id).ok_or_else(|| Failure::missing("the host is gone"))?;
@@ -242,6 +259,10 @@ pub(super) async fn ask<T: DeserializeOwned>(
 pub(super) async fn tell(api: &Api, path: &str) -> Result<Value, Failure> {
     let deadline = |patience| boottime() + patience;
     let one = path.strip_prefix(LIVE_HERE).unwrap_or_default();
+    if path == CHECKUP_HERE {
+        let deadline = deadline(PATIENCE);
+        return blocking(&api.live, deadline, move |live| Ok(live.checkup(deadline))).await;
+    }
     let Some(one) = one.strip_prefix('/') else {
         let deadline = deadline(PATIENCE);
         return blocking(&api.live, deadline, move |live| live.reading(deadline)).await;

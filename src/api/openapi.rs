@@ -22,11 +22,15 @@ const fn act(method: &'static str, path: &'static str, summary: &'static str, bo
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 49] = [
+pub(super) const OPERATIONS: [Operation; 50] = [
     look("/v1/status", "The cluster at a glance"),
     look("/v1/hosts", "All hosts, or at most `?limit=` of them, `?after=` one"),
     look("/v1/hosts/{host}", "One host, with why it stands as it does"),
     look("/v1/hosts/{host}/live", "What one host uses just now, and each VM there"),
+    look(
+        "/v1/hosts/{host}/checkup",
+        "Whether its hypervisor is set up as the cluster needs it; libvirt's hook is tried",
+    ),
     look("/v1/vms", "All VMs, or at most `?limit=` of them, `?after=` one"),
     look("/v1/vms/{vm}", "One VM, with what it waits for and what proved its last holders gone"),
     look("/v1/vms/{vm}/live", "What one VM uses just now, and what its guest says"),

@@ -32,6 +32,7 @@ fn all() -> Router<Api> {
         .route("/v1/hosts/{host}", get(actions::host).delete(registry::remove_host))
         .route("/v1/hosts/{host}/fences", put(registry::set_host_fences))
         .route("/v1/hosts/{host}/live", get(live::host))
+        .route("/v1/hosts/{host}/checkup", get(live::checkup_of))
         .route("/v1/hosts/{host}/off", post(fences::switch_off))
         .route("/v1/hosts/{host}/{deed}", post(actions::on_host))
         .route("/v1/vms", get(actions::vms).post(protect::protect))

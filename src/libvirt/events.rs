@@ -4,6 +4,7 @@ use crate::clock::boottime;
 use crate::core::action::PlatformEvent;
 use crate::core::ids::VmId;
 use crate::libvirt::books::Books;
+use crate::libvirt::checkup::Inspector;
 use crate::libvirt::daemon::Daemon;
 use crate::libvirt::keeper::Keeper;
 use crate::libvirt::raw::{Happening, Sink};
@@ -30,9 +31,10 @@ pub(super) struct Listener {
 
 impl Listener {
     /// Starts to listen, on a thread of its own.
-    pub(super) fn start(daemon: Arc<Daemon>, books: Arc<Books>, keeper: Keeper, tell: Tell) -> io::Result<Listener> {
+    pub(super) fn start(inspector: Arc<Inspector>, keeper: Keeper, tell: Tell) -> io::Result<Listener> {
         let (lives, ended) = channel();
-        let thread = Thread { daemon, books, keeper, tell };
+        let (daemon, books) = (Arc::clone(&inspector.daemon), Arc::clone(&inspector.books));
+        let thread = Thread { daemon, books, inspector, keeper, tell };
         thread::Builder::new().name("libvirt-listener".to_owned()).spawn(move || thread.run(&ended))?;
         Ok(Listener { _lives: lives })
     }
@@ -41,6 +43,7 @@ impl Listener {
 struct Thread {
     daemon: Arc<Daemon>,
     books: Arc<Books>,
+    inspector: Arc<Inspector>,
     keeper: Keeper,
     tell: Tell,
 }
@@ -55,6 +58,7 @@ impl Thread {
                     delay = FIRST;
                     // What happened before this was told to nobody.
                     self.resync();
+                    self.try_hook();
                     while listening.lives() {
                         if pause(ended, LIVES) == Pause::Ended {
                             return;
@@ -69,6 +73,15 @@ impl Thread {
                 return;
             }
             delay = (delay * 2).min(LAST);
+        }
+    }
+
+    /// It may be another daemon than before, which looked for hooks when it came up.
+    fn try_hook(&self) {
+        let inspector = Arc::clone(&self.inspector);
+        let spawned = thread::Builder::new().name("hook-trial".to_owned()).spawn(move || inspector.try_hook());
+        if let Err(error) = spawned {
+            warn!("there is no thread to see whether libvirt's hook has an effect: {error}");
         }
     }
 

@@ -8,12 +8,13 @@
 use crate::clock::boottime;
 use crate::core::time::Instant;
 use crate::libvirt::books::Books;
+use crate::libvirt::checkup::Inspector;
 use crate::libvirt::daemon::{Daemon, Trouble, unless_unsupported};
 use crate::libvirt::definition::{RULES_OF, Running, Way, immovable, way_to_agent};
 use crate::libvirt::inquiry::OneAtATime;
 use crate::libvirt::processes::Processes;
 use crate::libvirt::{raw, shared};
-use crate::platform::{Guest, GuestAgent, Live, MoveProgress, Moving, Reading, VmUse, live, usage};
+use crate::platform::{Checkup, Guest, GuestAgent, Live, MoveProgress, Moving, Reading, VmUse, live, usage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,7 @@ pub(super) struct Gauge {
     daemon: Arc<Daemon>,
     processes: Arc<Processes>,
     books: Arc<Books>,
+    inspector: Arc<Inspector>,
     figures: OneAtATime,
     /// The guests whose agents are being asked. One that hangs in the middle of an answer may keep the daemon waiting for
     /// as long as the guest lives, and is not asked again meanwhile.
@@ -45,9 +47,16 @@ pub(super) struct Gauge {
 }
 
 impl Gauge {
-    pub(super) fn new(daemon: Arc<Daemon>, processes: Arc<Processes>, books: Arc<Books>) -> Gauge {
-        let figures = OneAtATime::default();
-        Gauge { daemon, processes, books, figures, asked: Arc::default(), followed: Arc::default() }
+    pub(super) fn new(processes: Arc<Processes>, inspector: Arc<Inspector>) -> Gauge {
+        Gauge {
+            daemon: Arc::clone(&inspector.daemon),
+            processes,
+            books: Arc::clone(&inspector.books),
+            inspector,
+            figures: OneAtATime::default(),
+            asked: Arc::default(),
+            followed: Arc::default(),
+        }
     }
 
     fn figures(&self, deadline: Instant) -> Result<BTreeMap<Uuid, Figures>, String> {
@@ -140,6 +149,10 @@ impl Live for Gauge {
         let ask = self.daemon.ask(deadline, move |connect| running(connect, uuid));
         let Some((xml, running)) = ask.map_err(|trouble| trouble.to_string())? else { return Ok(Vec::new()) };
         immovable(&xml, running, |path| shared::is_shared(path, deadline)).map_err(|error| error.to_string())
+    }
+
+    fn checkup(&self, deadline: Instant) -> Checkup {
+        self.inspector.look(deadline)
     }
 }
 

@@ -32,6 +32,7 @@
 mod activity;
 mod books;
 mod calls;
+mod checkup;
 mod daemon;
 pub mod definition;
 mod events;

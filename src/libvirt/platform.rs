@@ -7,6 +7,7 @@ use crate::core::reason::Refusal;
 use crate::libvirt::activity::Activity;
 use crate::libvirt::books::Books;
 use crate::libvirt::calls::Calls;
+use crate::libvirt::checkup::Inspector;
 use crate::libvirt::daemon::Daemon;
 use crate::libvirt::definition::Datastore;
 use crate::libvirt::events::Listener;
@@ -122,7 +123,14 @@ impl LibvirtPlatform {
             Arc::clone(&tell),
         )
         .map_err(|source| LibvirtError::Directory { path: setup.state.clone(), source })?;
-        let listener = Listener::start(Arc::clone(&daemon), Arc::clone(&books), keeper.clone(), Arc::clone(&tell));
+        let inspector = Arc::new(Inspector {
+            daemon: Arc::clone(&daemon),
+            books: Arc::clone(&books),
+            hooks: Arc::clone(&hooks),
+            run: setup.run.clone(),
+            state: setup.state.clone(),
+        });
+        let listener = Listener::start(Arc::clone(&inspector), keeper.clone(), Arc::clone(&tell));
         let calls = Calls {
             daemon: Arc::clone(&daemon),
             processes: Arc::clone(&processes),
@@ -136,7 +144,7 @@ impl LibvirtPlatform {
             datastores: setup.datastores.clone(),
         };
         let surveyor = Surveyor::new(Arc::clone(&daemon), setup.datastores);
-        let gauge = Gauge::new(Arc::clone(&daemon), Arc::clone(&processes), Arc::clone(&books));
+        let gauge = Gauge::new(Arc::clone(&processes), Arc::clone(&inspector));
         let inquiry = Inquiry::default();
         let looker = Looker { daemon, processes, activity, books, watcher, inquiry, lanes: lanes.clone() };
         Ok(LibvirtPlatform {

@@ -27,6 +27,41 @@ pub trait Live: Send + Sync {
     fn immovable(&self, _uuid: Uuid, _deadline: Instant) -> Result<Vec<String>, String> {
         Ok(Vec::new())
     }
+
+    /// Whether the hypervisor is set up as the cluster needs it.
+    fn checkup(&self, _deadline: Instant) -> Checkup {
+        Checkup::default()
+    }
+}
+
+/// How a hypervisor is set up.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Checkup {
+    /// What was seen to work.
+    pub works: Vec<String>,
+    /// What is not as it should be.
+    pub flaws: Vec<Flaw>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Flaw {
+    /// How bad it is.
+    pub gravity: Gravity,
+    /// What is wrong.
+    pub text: String,
+    /// What to do.
+    pub advice: String,
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Gravity {
+    /// VMs may be lost, or run twice.
+    Bad,
+    /// It works, and could do better.
+    Weak,
 }
 
 /// How the live migration of a VM away from a host fares.

@@ -16,7 +16,7 @@ mod survey;
 pub(crate) mod usage;
 pub(crate) mod wait;
 
-pub use live::{Guest, GuestAgent, HostUse, Live, MoveProgress, Moving, Reading, VmUse};
+pub use live::{Checkup, Flaw, Gravity, Guest, GuestAgent, HostUse, Live, MoveProgress, Moving, Reading, VmUse};
 pub use none::NoPlatform;
 pub use survey::{Found, Survey};
 

@@ -1,11 +1,14 @@
 //! The hook: who asks, who is refused, who passes.
 
 use crate::host::inside;
-use crate::rig::{Adapter, Host, ONE, TWO, fail, pass, process, succeed};
+use crate::rig::{Adapter, Host, ONE, TWO, fail, pass, process, succeed, until};
 use holdfast::clock::boottime;
 use holdfast::core::action::Outcome;
 use holdfast::core::ids::{Epoch, VmId};
 use holdfast::core::reason::Refusal;
+use holdfast::platform::{Checkup, Gravity, Platform};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +39,50 @@ fn a_protected_vm_comes_up_only_by_leave_and_others_always_do() {
         assert!(refused.contains("does not answer"), "{refused}");
         succeed(&["start", &stranger]);
         assert!(process(TWO).is_none() && process(STRANGER).is_some());
+    });
+}
+
+#[test]
+fn a_hook_without_effect_is_told() {
+    inside("hooks::a_hook_without_effect_is_told", |folder| {
+        let host = Host::start(folder);
+        host.define(ONE);
+        let mut adapter = Adapter::new(&host, pass());
+        let live = adapter.platform.lock().unwrap().live();
+        let checkup = || live.checkup(boottime() + Duration::from_secs(10));
+        let is_asked = |checkup: &Checkup| checkup.works.len() == 1;
+        let bad = |checkup: &Checkup| {
+            let bad = checkup.flaws.iter().filter(|flaw| flaw.gravity == Gravity::Bad);
+            bad.map(|flaw| flaw.text.clone()).collect::<String>()
+        };
+        let seen = checkup();
+        assert!(is_asked(&seen) && seen.flaws.is_empty(), "{seen:?}");
+        assert_eq!(succeed(&["list", "--all", "--name"]), ONE.to_string(), "nothing is left of the trial");
+        // One that is taken away, and put back: libvirt goes on asking it.
+        let (path, aside) = (Path::new("/etc/libvirt/hooks/qemu.d/holdfast"), host.folder.join("hook"));
+        std::fs::copy(path, &aside).unwrap();
+        std::fs::remove_file(path).unwrap();
+        let seen = checkup();
+        assert!(!is_asked(&seen) && bad(&seen).contains("not installed"), "{seen:?}");
+        std::fs::copy(&aside, path).unwrap();
+        assert!(is_asked(&checkup()));
+        let mode = |mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        mode(0o644);
+        assert!(bad(&checkup()).contains("not executable"));
+        mode(0o755);
+        // One that libvirt has not found when it started is not asked, until libvirt looks again.
+        std::fs::remove_file(path).unwrap();
+        host.kill_daemon();
+        host.start_daemon();
+        std::fs::copy(&aside, path).unwrap();
+        let seen = checkup();
+        assert!(!is_asked(&seen) && bad(&seen).contains("started before"), "{seen:?}");
+        assert_eq!(adapter.start(ONE), Outcome::Done);
+        host.signal_daemon("HUP");
+        until("libvirt asks", || is_asked(&checkup()).then_some(()));
+        std::fs::write(path, "#!/bin/sh\nexec /bin/true libvirt-hook\n").unwrap();
+        let seen = checkup();
+        assert!(!is_asked(&seen) && seen.flaws.iter().any(|flaw| flaw.text.contains("of this version")), "{seen:?}");
     });
 }
 

@@ -2,7 +2,7 @@
 
 use super::events::{since_now, staged};
 use super::flags::{Flags, Form};
-use super::live::{of_host, with_live};
+use super::live::{checkup, of_host, with};
 use super::session::{Answer, Progress, Session, Twice, Verb, ended, is, segment};
 use super::show::{Mood, Sheet, cores, json, memory, or_dash, span, tame};
 use crate::api::HostView;
@@ -230,9 +230,10 @@ fn show(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow::R
         silence(host.record_milliseconds).map_or("-".to_owned(), |ago| format!("{ago} ago")),
         Mood::Plain,
     );
-    let (rows, live) = of_host(&path(&host.uuid.to_string()), session);
-    rows.into_iter().for_each(|(what, how, mood)| row(what, how, mood));
-    sheet.show(session.flags.output, &with_live(&host, live)?, output)?;
+    let path = path(&host.uuid.to_string());
+    let ((uses, live), (checked, checkup)) = (of_host(&path, session), checkup(&path, session));
+    uses.into_iter().chain(checked).for_each(|(what, how, mood)| row(what, how, mood));
+    sheet.show(session.flags.output, &with(&host, [("live", live), ("checkup", checkup)])?, output)?;
     Ok(Exit::Good)
 }
 

@@ -5,7 +5,7 @@ use super::show::{Mood, cores};
 use crate::api::{HostLive, MoveView, VmLive};
 use crate::clock::boottime;
 use crate::core::time::Instant;
-use crate::platform::GuestAgent;
+use crate::platform::{Checkup, Flaw, Gravity, GuestAgent};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -29,6 +29,17 @@ pub(super) fn of_host(path: &str, session: &Session<'_>) -> (Rows, Value) {
         }
         rows
     })
+}
+
+/// How a host's hypervisor is set up: for people, and for programs. Who cannot be asked for it has been told already.
+pub(super) fn checkup(path: &str, session: &Session<'_>) -> (Rows, Value) {
+    let Ok(checkup) = session.look::<Checkup>(&format!("{path}/checkup")) else { return (Rows::new(), Value::Null) };
+    let flaw = |flaw: &Flaw| {
+        let mood = if flaw.gravity == Gravity::Bad { Mood::Bad } else { Mood::Unsure };
+        ("hypervisor", format!("{}; {}", flaw.text, flaw.advice), mood)
+    };
+    let works = checkup.works.iter().map(|text| ("hypervisor", text.clone(), Mood::Good));
+    (works.chain(checkup.flaws.iter().map(flaw)).collect(), json!(checkup))
 }
 
 /// What a VM uses, and what its guest says: for people, and for programs.
@@ -111,11 +122,11 @@ fn told<T: Serialize + DeserializeOwned>(
     }
 }
 
-/// What programs get of something, with what it uses just now.
-pub(super) fn with_live(view: &impl Serialize, live: Value) -> anyhow::Result<Value> {
+/// What programs get of something, with what was asked besides.
+pub(super) fn with<const N: usize>(view: &impl Serialize, more: [(&str, Value); N]) -> anyhow::Result<Value> {
     let mut all = serde_json::to_value(view)?;
     if let Some(fields) = all.as_object_mut() {
-        fields.insert("live".to_owned(), live);
+        fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
     }
     Ok(all)
 }

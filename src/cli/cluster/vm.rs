@@ -2,7 +2,7 @@
 
 use super::flags::{Flags, Form};
 use super::host::say;
-use super::live::{Follower, of_vm, with_live};
+use super::live::{Follower, of_vm, with};
 use super::protect::{ProtectArgs, found, protect};
 use super::session::{Answer, Progress, Session, Twice, Verb, ended, is, segment};
 use super::show::{Mood, Sheet, cores, json, memory, or_dash, tame};
@@ -181,7 +181,7 @@ fn show(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow::R
     }
     let (rows, live) = of_vm(&path(&vm.uuid.to_string()), session);
     rows.into_iter().for_each(|(what, how, mood)| row(what, how, mood));
-    sheet.show(session.flags.output, &with_live(&vm, live)?, output)?;
+    sheet.show(session.flags.output, &with(&vm, [("live", live)])?, output)?;
     Ok(Exit::Good)
 }
 

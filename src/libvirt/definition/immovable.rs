@@ -39,7 +39,7 @@ pub fn immovable(
     let mut reasons = Vec::new();
     if running.snapshots > 0 {
         reasons.push(format!(
-            "it has {} snapshots, which stay behind: delete them (virsh snapshot-delete --metadata)",
+            "it has snapshots ({}), which would stay behind: delete them (virsh snapshot-delete)",
             running.snapshots
         ));
     }
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn what_it_is_just_now_counts_too() {
-        assert!(reasons(Running { snapshots: 2, ..NEW }, "", "")[0].contains("2 snapshots"));
+        assert!(reasons(Running { snapshots: 2, ..NEW }, "", "")[0].contains("snapshots (2)"));
         assert!(reasons(Running { has_io_error: true, ..NEW }, "", "")[0].contains("paused"));
         let cpu = "<cpu mode='custom'><feature policy='require' name='invtsc'/></cpu>";
         assert_eq!(reasons(NEW, cpu, "").len(), 1);

@@ -24,6 +24,11 @@ pub const STATE: &str = "/var/lib/holdfast";
 /// Neither a question nor an answer is longer.
 const LONGEST: u64 = 512;
 
+/// How libvirt calls it, behind the name of the program.
+pub(super) fn command(run: &Path, state: &Path) -> String {
+    format!("libvirt-hook --run {} --state {} \"$@\"", run.display(), state.display())
+}
+
 fn socket(run: &Path) -> PathBuf {
     run.join("libvirt-hook.sock")
 }

@@ -9,6 +9,7 @@ use crate::core::time::Instant;
 use crate::explain::{self, NameList};
 use crate::libvirt::activity::Activity;
 use crate::libvirt::books::Books;
+use crate::libvirt::checkup::Trial;
 use crate::libvirt::keeper;
 use crate::platform::Tell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,8 @@ pub struct HookError {
 /// Answers hooks.
 pub(in crate::libvirt) struct HookServer {
     shared: Arc<Shared>,
+    /// Held during a trial: a domain of its name comes up once at a time.
+    trial: Mutex<()>,
 }
 
 struct Shared {
@@ -65,6 +68,8 @@ struct State {
     /// VMs whose next process waits for a live migration, if it comes before this.
     migrating: BTreeMap<VmId, Instant>,
     connections: usize,
+    /// Domains that are only to show whether somebody asks, and whether somebody has.
+    trials: BTreeMap<Uuid, bool>,
     /// What the list holds; nothing: not known.
     listed: Option<BTreeSet<Uuid>>,
 }
@@ -82,7 +87,7 @@ impl HookServer {
         let failed = |source| HookError { path: path.clone(), source };
         let listener = bind(&path).map_err(failed)?;
         let shared = Shared { books, activity, tell, list: list(state), patience, state: Mutex::default() };
-        let server = HookServer { shared: Arc::new(shared) };
+        let server = HookServer { shared: Arc::new(shared), trial: Mutex::default() };
         // The listener's thread must not keep the agent's parts alive: it ends with the process.
         let shared = Arc::downgrade(&server.shared);
         let run = move || {
@@ -103,6 +108,20 @@ impl HookServer {
         if let Some(waiting) = self.shared.state().waiting.remove(&ticket) {
             // Who does not wait any more has been refused.
             let _ = waiting.try_send(answer);
+        }
+    }
+
+    /// Sees whether this agent is asked before a domain comes up that is no VM's. `attempt` has it come up, as far as it
+    /// can without a disk.
+    pub(in crate::libvirt) fn try_out(&self, attempt: impl FnOnce(Uuid) -> Result<(), String>) -> Trial {
+        let _one_at_a_time = self.trial.lock().unwrap_or_else(PoisonError::into_inner);
+        let uuid = Uuid::new_v4();
+        self.shared.state().trials.insert(uuid, false);
+        let attempted = attempt(uuid);
+        match (self.shared.state().trials.remove(&uuid), attempted) {
+            (Some(true), _) => Trial::Asked,
+            (_, Ok(())) => Trial::NotAsked,
+            (_, Err(why)) => Trial::Unknown(why),
         }
     }
 
@@ -180,6 +199,10 @@ impl Shared {
         let Some(question) = Question::parse(&line) else {
             return Err(io::Error::other("it does not speak as this build does"));
         };
+        let trial = self.state().trials.get_mut(&question.uuid).map(|was_asked| *was_asked = true);
+        if trial.is_some() {
+            return (&stream).write_all(answer_line(&Err("it was only to show whether it asks".to_owned())).as_bytes());
+        }
         let Some(vm) = self.books.vm(question.uuid.as_u128()) else {
             return (&stream).write_all(answer_line(&Ok(())).as_bytes());
         };
