@@ -6,7 +6,7 @@
 
 use crate::clock::boottime;
 use crate::core::time::Instant;
-use crate::libvirt::raw::{self, Sink};
+use crate::libvirt::raw::{self, Sink, Subscription};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -156,7 +156,7 @@ impl Daemon {
         // The connection of the call is not the one that is kept: that one is used for nothing else.
         self.ask(deadline, move |_| {
             Ok(daemon.open().and_then(|connection| match raw::subscribe(connection.get(), &sink) {
-                Ok(()) => Ok(Listening(connection)),
+                Ok(subscription) => Ok(Listening { connection: Some(connection), subscription }),
                 Err(error) => Err(refusal(&error)),
             }))
         })?
@@ -164,12 +164,31 @@ impl Daemon {
 }
 
 /// A connection by which events come.
-pub(super) struct Listening(Connection);
+pub(super) struct Listening {
+    /// It is taken out only when this is dropped.
+    connection: Option<Connection>,
+    subscription: Subscription,
+}
 
 impl Listening {
     /// Whether it has not broken.
     pub(super) fn lives(&self) -> bool {
-        self.0.get().is_alive().unwrap_or(false)
+        self.connection.as_ref().is_some_and(|connection| connection.get().is_alive().unwrap_or(false))
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let subscription = std::mem::take(&mut self.subscription);
+        // The daemon is told, if it is there, and may hang.
+        let end = move || {
+            raw::unsubscribe(connection.get(), subscription);
+            drop(connection);
+        };
+        if thread::Builder::new().name("libvirt-end".to_owned()).stack_size(STACK).spawn(end).is_err() {
+            error!("there is no thread to end a connection to libvirt: its memory is lost");
+        }
     }
 }
 
@@ -240,4 +259,27 @@ fn begin_events() {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing panics while it has the lock.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::wait;
+
+    #[test]
+    fn a_connection_that_is_replaced_leaves_nothing_behind() {
+        // Libvirt's own hypervisor for tests, which lives in this process.
+        let daemon = Daemon::new("test:///default");
+        let deadline = boottime() + Duration::from_secs(20);
+        let sink: Sink = Arc::new(|_, _| {});
+        for _ in 0..3 {
+            let listening = daemon.listen(deadline, Arc::clone(&sink)).unwrap();
+            assert!(listening.lives() && Arc::strong_count(&sink) > 1);
+            drop(listening);
+            while Arc::strong_count(&sink) > 1 {
+                assert!(boottime() < deadline, "it is let go of");
+                wait::pause(Duration::from_millis(1));
+            }
+        }
+    }
 }

@@ -48,8 +48,13 @@ pub(super) struct State {
     pub(super) reason: u32,
 }
 
-/// Has the events of all domains told to `sink`, for as long as the connection lives.
-pub(super) fn subscribe(connect: &Connect, sink: &Sink) -> Result<(), Error> {
+/// What [`subscribe`] has registered on a connection. As long as it is, libvirt keeps the connection in memory.
+#[derive(Debug, Default)]
+pub(super) struct Subscription(Vec<c_int>);
+
+/// Has the events of all domains told to `sink`.
+pub(super) fn subscribe(connect: &Connect, sink: &Sink) -> Result<Subscription, Error> {
+    let mut subscription = Subscription::default();
     let generic = |callback: *const c_void| {
         // SAFETY: libvirt declares callbacks of every event as this one type of function and calls each with the
         // arguments of its event: the pointers below are of functions with exactly those.
@@ -77,10 +82,21 @@ pub(super) fn subscribe(connect: &Connect, sink: &Sink) -> Result<(), Error> {
             let error = Error::last_error();
             // SAFETY: libvirt keeps nothing of a registration that failed, and frees nothing either.
             drop(unsafe { Box::from_raw(opaque) });
+            unsubscribe(connect, subscription);
             return Err(error);
         }
+        subscription.0.push(registered);
     }
-    Ok(())
+    Ok(subscription)
+}
+
+/// Ends that. A connection that has broken only forgets, and one to a daemon that hangs may make this hang.
+pub(super) fn unsubscribe(connect: &Connect, subscription: Subscription) {
+    for registered in subscription.0 {
+        // SAFETY: the connection lives during the call, and this was registered on it and on no other. Where the daemon
+        // cannot be told, libvirt has let go of it before.
+        let _told = unsafe { sys::virConnectDomainEventDeregisterAny(connect.as_ptr(), registered) };
+    }
 }
 
 /// A domain's state. The crate's own function takes an error for a state.
