@@ -35,6 +35,10 @@ impl Looker {
         let answer = self.inquiry.ask(&self.daemon, uuids.keys().copied().collect(), self.books.unread());
         // The daemon is asked first: what it says has no process, and got one since, is seen here.
         let found = self.processes.scan()?;
+        if !found.hidden.is_empty() {
+            // Whichever VM is not seen may be one of them.
+            return Err(io::Error::other(format!("nobody can tell which VMs these processes are: {:?}", found.hidden)));
+        }
         self.read(&uuids, answer.as_ref());
         let mut processes = self.running(&uuids, &found, answer.as_ref());
         let running: BTreeSet<VmId> = processes.iter().map(|seen| seen.vm).collect();

@@ -33,6 +33,7 @@ mod activity;
 mod books;
 mod calls;
 mod checkup;
+mod command_lines;
 mod daemon;
 pub mod definition;
 mod events;

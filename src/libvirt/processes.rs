@@ -1,19 +1,20 @@
 //! The QEMU processes of this host, as the kernel shows them, whatever the daemon says.
 //!
 //! A process is a VM's if its program is QEMU and its command line names the VM's UUID. Both are read from memory, never
-//! from storage, so this hangs with nothing. A command line is read once for each process, as reading it can wait for
-//! one that hangs in the kernel.
+//! from storage, and once for each process. A look waits for none that hangs.
 
+use crate::clock::boottime;
 use crate::core::action::ProcessState;
+use crate::libvirt::command_lines::{CommandLines, Guest, Key, Seen};
 use crate::platform::pid::{self, Process, ProcessName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::sync::{Mutex, PoisonError};
-use uuid::Uuid;
+use std::time::Duration;
 
-/// What is longer is no command line of QEMU.
-const LONGEST: u64 = 1_024 * 1_024;
+/// All command lines that are new to a look are read within this, or a later look tells.
+const PATIENCE: Duration = Duration::from_millis(200);
 /// The flag of a process that is one of the kernel's own threads.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 /// The programs that are the daemon. The kernel cuts names to 15 letters.
@@ -36,28 +37,30 @@ pub(super) struct Qemu {
 pub(super) struct Found {
     pub(super) qemus: Vec<Qemu>,
     pub(super) daemons: BTreeSet<ProcessName>,
+    /// Processes of QEMU that hang in such a way that nobody can tell of which VM they are.
+    pub(super) hidden: Vec<u32>,
 }
 
 /// The table. It remembers what each process is.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Processes {
-    known: Mutex<BTreeMap<Key, Option<Guest>>>,
+    memory: Mutex<Memory>,
 }
 
-/// A process may become another program: then it has another name.
-type Key = (ProcessName, Box<[u8]>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Guest {
-    uuid: u128,
-    incoming: bool,
+#[derive(Default)]
+struct Memory {
+    known: BTreeMap<Key, Option<Guest>>,
+    lines: CommandLines,
 }
 
 impl Processes {
     /// Looks through all processes.
     pub(super) fn scan(&self) -> io::Result<Found> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let former = std::mem::take(&mut *known);
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let Memory { known, lines } = &mut *memory;
+        let former = std::mem::take(known);
+        let deadline = boottime() + PATIENCE;
+        let mut alive = BTreeSet::new();
         let mut found = Found::default();
         for entry in fs::read_dir("/proc")? {
             let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
@@ -71,15 +74,28 @@ impl Processes {
             if DAEMONS.iter().any(|daemon| daemon.as_bytes() == comm) && hold(name).is_some() {
                 found.daemons.insert(name);
             }
-            let key = (name, comm.into());
-            let Some(guest) = former.get(&key).copied().or_else(|| guest(pid)) else { continue };
-            known.insert(key, guest);
+            let key: Key = (name, comm.into());
+            alive.insert(key.clone());
+            let guest = match former.get(&key).map_or_else(|| lines.read(&key, deadline), |guest| Seen::Firmly(*guest))
+            {
+                Seen::Firmly(guest) => {
+                    known.insert(key, guest);
+                    guest
+                }
+                Seen::Noted(guest) => Some(guest),
+                Seen::Hidden => {
+                    found.hidden.push(pid);
+                    None
+                }
+                Seen::NotYet => None,
+            };
             if let Some(Guest { uuid, incoming }) = guest
                 && let Some(state) = state(name)
             {
                 found.qemus.push(Qemu { uuid, name, incoming, state });
             }
         }
+        lines.forget_all_but(|key| alive.contains(key));
         Ok(found)
     }
 
@@ -111,59 +127,12 @@ fn state(name: ProcessName) -> Option<ProcessState> {
     Some(if pid::is_dying(name) { ProcessState::Dying } else { ProcessState::Executing })
 }
 
-/// Which VM a process is, or that it is none; nothing if that cannot be told yet: a program that is just being begun has
-/// its name before its command line.
-fn guest(pid: u32) -> Option<Option<Guest>> {
-    let mut line = Vec::new();
-    fs::File::open(format!("/proc/{pid}/cmdline")).ok()?.take(LONGEST).read_to_end(&mut line).ok()?;
-    if line.is_empty() {
-        return None;
-    }
-    let link = fs::read_link(format!("/proc/{pid}/exe")).ok();
-    let program = link.as_deref().and_then(|path| path.file_name()?.to_str());
-    Some(guest_of(program, &line))
-}
-
-fn guest_of(program: Option<&str>, line: &[u8]) -> Option<Guest> {
-    let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-    let first = words.first().and_then(|word| std::str::from_utf8(word).ok()).and_then(|word| word.rsplit('/').next());
-    let is_qemu = |name: &str| name.starts_with("qemu-system-") || name == "qemu-kvm" || name == "kvm";
-    if !program.into_iter().chain(first).any(is_qemu) {
-        return None;
-    }
-    let after = words.iter().position(|word| *word == b"-uuid")?;
-    let uuid = Uuid::try_parse_ascii(words.get(after + 1)?).ok()?;
-    Some(Guest { uuid: uuid.as_u128(), incoming: words.iter().any(|word| *word == b"-incoming") })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::os::unix::process::CommandExt;
     use std::process::{Child, Command};
-
-    const UUID: &str = "5d6c6f0e-7a3b-4a55-9d5c-1f0a6b7c8d9e";
-
-    fn line(words: &[&str]) -> Vec<u8> {
-        words.iter().flat_map(|word| word.bytes().chain([0])).collect()
-    }
-
-    #[test]
-    fn a_guest_is_a_qemu_with_a_uuid() {
-        let uuid = UUID.parse::<Uuid>().unwrap().as_u128();
-        let words = |first: &str| line(&[first, "-name", "guest=a", "-uuid", UUID, "-S"]);
-        let guest = Some(Guest { uuid, incoming: false });
-        assert_eq!(guest_of(None, &words("/usr/bin/qemu-system-x86_64")), guest);
-        assert_eq!(guest_of(Some("qemu-kvm"), &words("anything")), guest);
-        assert_eq!(guest_of(None, &words("kvm")), guest);
-        assert_eq!(guest_of(Some("grep"), &words("grep")), None);
-        assert_eq!(guest_of(Some("qemu-img"), &words("qemu-img")), None);
-        assert_eq!(guest_of(None, &line(&["kvm", "-uuid"])), None);
-        assert_eq!(guest_of(None, &line(&["kvm", "-uuid", "no"])), None);
-        let incoming = guest_of(None, &line(&["kvm", "-uuid", UUID, "-incoming", "defer"]));
-        assert_eq!(incoming, Some(Guest { uuid, incoming: true }));
-        assert_eq!(guest_of(None, b""), None);
-    }
+    use uuid::Uuid;
 
     /// A process that looks like QEMU from outside, and is ended with the test.
     struct Fake(Child);
