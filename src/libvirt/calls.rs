@@ -18,8 +18,9 @@ use crate::libvirt::watch::Watcher;
 use crate::libvirt::{Names, image_lock};
 use crate::platform::pid::{Process, ProcessName};
 use crate::platform::wait;
+use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 use tracing::{info, warn};
@@ -31,6 +32,8 @@ use virt::sys;
 
 /// A stop at once gives the daemon so long, then the process is killed past it.
 const DAEMON_DESTROYS: Duration = Duration::from_secs(2);
+/// A guest that has powered off is gone within this.
+const ENDS: Duration = Duration::from_secs(1);
 /// A live migration that is to give up gets so long for it.
 const GIVES_UP: Duration = Duration::from_secs(10);
 /// What the daemon, QEMU and lock managers say of an image that another process has locked.
@@ -85,6 +88,8 @@ pub(super) struct Calls {
     pub(super) deadline: Duration,
     pub(super) move_deadline: Duration,
     pub(super) datastores: Vec<Datastore>,
+    /// VMs that this host had no definition of before one was brought, until one of their starts has succeeded.
+    pub(super) brought: Mutex<BTreeSet<VmId>>,
 }
 
 impl Calls {
@@ -114,16 +119,43 @@ impl Calls {
             nvram::bring(path, content)?;
         }
         let datastores = self.datastores.clone();
-        let read = self.ask(move |connect| {
+        let (read, is_new) = self.ask(move |connect| {
+            let before = connect.lookup_domain_by_uuid(Uuid::from_u128(uuid));
+            let is_new = before.is_err_and(|error| error.code().known() == Some(ErrorNumber::NoDomain));
             let domain = connect.define_domain_xml(&package.xml)?;
-            Ok(Read::of(connect, &domain, &datastores).ok())
+            Ok((Read::of(connect, &domain, &datastores).ok(), is_new))
         })?;
+        if is_new {
+            self.brought().insert(vm);
+        }
         self.books.describe(vm, &described);
         Ok(read)
     }
 
-    /// Starts a VM.
-    pub(super) fn start(&self, vm: VmId) -> Result<Outcome, CallError> {
+    /// Starts a VM. A start that fails for certain leaves no definition that this host did not have before: the VM is
+    /// started elsewhere, and what was left here would soon be out of date.
+    pub(super) fn start(&self, vm: VmId) -> Outcome {
+        let outcome = Calls::settle(vm, "started", self.try_to_start(vm));
+        let is_left = match outcome {
+            Outcome::Done => {
+                self.brought().remove(&vm);
+                false
+            }
+            Outcome::Failed | Outcome::Refused | Outcome::Locked => self.brought().contains(&vm),
+            // It may yet come up.
+            Outcome::TimedOut | Outcome::ConnectionLost => false,
+        };
+        if is_left {
+            match self.undefine(vm) {
+                Ok(_) => drop(self.brought().remove(&vm)),
+                // The next start here that fails tries again, and so does the next master that greets this host.
+                Err(error) => warn!("{vm}: the definition that was brought for its start is left here: {error}"),
+            }
+        }
+        outcome
+    }
+
+    fn try_to_start(&self, vm: VmId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         self.watcher.spare(vm);
         let found = self.processes.scan().map_err(CallError::Processes)?;
@@ -154,8 +186,15 @@ impl Calls {
         }
         match want {
             Want::Running => return Err(CallError::NoStop),
-            // Without a flag the daemon asks the agent in the guest if there is one, else it presses the power button.
-            Want::Stopped => self.with_domain(uuid, deadline, |domain| domain.shutdown())?,
+            // Without a flag the daemon asks the agent in the guest if one answers, else it presses the power button. A guest
+            // that ends while it is still being asked may make that fail.
+            Want::Stopped => {
+                if let Err(error) = self.with_domain(uuid, deadline, |domain| domain.shutdown())
+                    && !all_end(&processes, deadline.min(boottime() + ENDS))
+                {
+                    return Err(error);
+                }
+            }
             Want::Killed => {
                 self.books.ends_by_us(vm);
                 let patience = boottime() + DAEMON_DESTROYS;
@@ -241,6 +280,11 @@ impl Calls {
             is_locked |= image_lock::is_held(path, boottime() + self.deadline).map_err(seen)?;
         }
         Ok(if is_locked { Outcome::Locked } else { Outcome::Done })
+    }
+
+    fn brought(&self) -> MutexGuard<'_, BTreeSet<VmId>> {
+        // Nothing panics while it has the lock.
+        self.brought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn uuid(&self, vm: VmId) -> Result<u128, CallError> {

@@ -142,6 +142,7 @@ impl LibvirtPlatform {
             deadline: setup.call_deadline,
             move_deadline: setup.move_deadline,
             datastores: setup.datastores.clone(),
+            brought: Mutex::default(),
         };
         let surveyor = Surveyor::new(Arc::clone(&daemon), setup.datastores);
         let gauge = Gauge::new(Arc::clone(&processes), Arc::clone(&inspector));
@@ -170,7 +171,7 @@ impl LibvirtPlatform {
                     warn!("{vm} could not be started: its newest definition could not be brought here");
                     Outcome::Failed
                 }
-                PlatformCall::Start { .. } => Calls::settle(vm, "started", calls.start(vm)),
+                PlatformCall::Start { .. } => calls.start(vm),
                 PlatformCall::Stop { want, .. } => Calls::settle(vm, "stopped", calls.stop(vm, want)),
                 PlatformCall::Undefine { .. } => Calls::settle(vm, "undefined", calls.undefine(vm)),
                 PlatformCall::ProbeLock { .. } => Calls::settle(vm, "probed", calls.probe_lock(vm)),

@@ -66,3 +66,33 @@ fn a_protected_vm_does_not_start_with_its_host_and_does_so_again_afterwards() {
         until("it is given back", || starts().then_some(()));
     });
 }
+
+#[test]
+fn a_start_that_fails_leaves_no_definition_that_was_brought_for_it() {
+    inside("definitions::a_start_that_fails_leaves_no_definition_that_was_brought_for_it", |folder| {
+        let host = Host::start(folder);
+        host.define(ONE);
+        let mut adapter = Adapter::new(&host, pass());
+        let (_, told) = adapter.definitions.recv_timeout(SOON).unwrap();
+        let is_defined = || succeed(&["list", "--all", "--name"]) == ONE.to_string();
+        let start = |adapter: &mut Adapter| {
+            adapter.platform.lock().unwrap().define(ONE, Arc::clone(&told.payload));
+            adapter.start(ONE)
+        };
+        let aside = host.folder.join("aside");
+        std::fs::rename(host.disk(ONE), &aside).unwrap();
+        assert_eq!(start(&mut adapter), Outcome::Failed, "its disk is missing");
+        assert!(is_defined(), "it was there before");
+        succeed(&["undefine", &ONE.to_string()]);
+        for _ in 0..2 {
+            assert_eq!(start(&mut adapter), Outcome::Failed);
+            assert!(!is_defined());
+        }
+        std::fs::rename(&aside, host.disk(ONE)).unwrap();
+        assert_eq!(start(&mut adapter), Outcome::Done);
+        assert_eq!(adapter.stop(ONE, Want::Killed), Outcome::Done);
+        std::fs::rename(host.disk(ONE), &aside).unwrap();
+        assert_eq!(start(&mut adapter), Outcome::Failed);
+        assert!(is_defined(), "it has run here");
+    });
+}
