@@ -4,6 +4,7 @@ use crate::rig::Lab;
 use holdfast::api::{AvailabilityView, ClusterView, EventView, HostView, RecoveryView, VmView};
 use holdfast::core::command::Want;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::process::Output;
@@ -109,6 +110,11 @@ impl Kvm {
 
     pub fn vm(&self, name: &str) -> VmView {
         self.view(&["vm", "show", name])
+    }
+
+    /// What a VM uses just now, and how far its move is.
+    pub fn live(&self, name: &str) -> Value {
+        self.view(&["vm", "show", name, "--live"])
     }
 
     pub fn vms(&self) -> Vec<VmView> {

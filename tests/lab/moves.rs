@@ -2,6 +2,7 @@
 
 use crate::kvm::Guest::Linux;
 use crate::kvm::Kvm;
+use serde_json::json;
 
 /// Mebibytes in a second: the memory of a guest takes half a minute.
 const SLOW: &str = "2";
@@ -23,6 +24,15 @@ fn begin(kvm: &Kvm, from: &str, to: &str) -> Moving {
         (kvm.domains(to).get("web").map(String::as_str) == Some("paused")).then_some(())
     });
     assert_eq!(kvm.vm("web").state, "moving", "it does not run yet where it goes");
+    kvm.until("how far it is", |kvm| {
+        let view = kvm.live("web");
+        let percent = view["move"]["percent"].as_u64()?;
+        assert_eq!(
+            (percent < 100, &view["live"]["agent"], &view["move"]["from"]),
+            (true, &json!("answers"), &json!(from))
+        );
+        Some(())
+    });
     Moving { from: from.to_owned(), to: to.to_owned() }
 }
 

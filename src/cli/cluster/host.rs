@@ -2,7 +2,7 @@
 
 use super::events::{since_now, staged};
 use super::flags::{Flags, Form};
-use super::live::{checkup, of_host, with};
+use super::live::{LiveArgs, checkup, of_host, with};
 use super::session::{Answer, Progress, Session, Twice, Verb, ended, is, segment};
 use super::show::{Mood, Sheet, cores, json, memory, or_dash, span, tame};
 use crate::api::HostView;
@@ -70,8 +70,8 @@ enum HostVerb {
     #[command(after_help = "Examples:\n  holdfast host list\n  holdfast host list -o csv")]
     List,
     /// Shows one host
-    #[command(after_help = "Examples:\n  holdfast host show host-3 -o json")]
-    Show(HostName),
+    #[command(after_help = "Examples:\n  holdfast host show host-3\n  holdfast host show host-3 --live -o json")]
+    Show(ShowArgs),
     /// Says why a host stands as it does, and what would change it
     #[command(after_help = "Examples:\n  holdfast host explain host-3")]
     Explain(HostName),
@@ -106,6 +106,14 @@ pub struct HostName {
 }
 
 #[derive(Debug, Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    host: HostName,
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+#[derive(Debug, Args)]
 #[command(after_help = DRILL_HELP)]
 pub struct DrillArgs {
     #[command(flatten)]
@@ -133,7 +141,7 @@ struct FenceArgs {
 pub fn host(args: &HostArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     match &args.verb {
         HostVerb::List => list(session, output),
-        HostVerb::Show(host) => show(&host.name, session, output),
+        HostVerb::Show(args) => show(args, session, output),
         HostVerb::Explain(host) => explain(&host.name, session, output),
         HostVerb::ConfirmDead(host) => {
             let question = "Its VMs are started elsewhere at once, and run twice if it is not really off.";
@@ -203,8 +211,8 @@ fn silence(milliseconds: Option<u64>) -> Option<String> {
     milliseconds.map(|silent| span(i64::try_from(silent).unwrap_or(i64::MAX)))
 }
 
-fn show(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
-    let host: HostView = session.look(&path(name))?;
+fn show(args: &ShowArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
+    let host: HostView = session.look(&path(&args.host.name))?;
     let mut sheet = Sheet::new(&["what", "how"]);
     let mut row = |what: &str, how: String, mood| sheet.moody([(what.to_owned(), Mood::Plain), (how, mood)]);
     row("name", host.name.clone(), Mood::Plain);
@@ -230,6 +238,10 @@ fn show(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow::R
         silence(host.record_milliseconds).map_or("-".to_owned(), |ago| format!("{ago} ago")),
         Mood::Plain,
     );
+    if !args.live.is_wanted(session) {
+        sheet.show(session.flags.output, &host, output)?;
+        return Ok(Exit::Good);
+    }
     let path = path(&host.uuid.to_string());
     let ((uses, live), (checked, checkup)) = (of_host(&path, session), checkup(&path, session));
     uses.into_iter().chain(checked).for_each(|(what, how, mood)| row(what, how, mood));

@@ -1,11 +1,13 @@
 //! What a host or a VM uses just now, beside what the cluster knows of it.
 
+use super::flags::Form;
 use super::session::Session;
 use super::show::{Mood, cores};
 use crate::api::{HostLive, MoveView, VmLive};
 use crate::clock::boottime;
 use crate::core::time::Instant;
 use crate::platform::{Checkup, Flaw, Gravity, GuestAgent};
+use clap::Args;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -16,6 +18,20 @@ const FOLLOW: Duration = Duration::from_secs(1);
 
 /// Rows of a sheet: what, how, and how good that is.
 pub(super) type Rows = Vec<(&'static str, String, Mood)>;
+
+/// Whether what goes on just now is shown, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Args)]
+pub struct LiveArgs {
+    /// What it uses just now, in JSON and CSV, too; in a table it is always shown, and takes a second
+    #[arg(long)]
+    live: bool,
+}
+
+impl LiveArgs {
+    pub(super) fn is_wanted(self, session: &Session<'_>) -> bool {
+        self.live || session.flags.output == Form::Table
+    }
+}
 
 /// What a host uses: for people, and for programs.
 pub(super) fn of_host(path: &str, session: &Session<'_>) -> (Rows, Value) {
@@ -72,6 +88,13 @@ fn vm_rows(live: &VmLive) -> Rows {
         }
     });
     rows
+}
+
+/// How far the live migration of a VM is: for people, and for programs.
+pub(super) fn of_move(path: &str, session: &Session<'_>) -> (Rows, Value) {
+    let Ok(moving) = session.look::<MoveView>(&format!("{path}/move")) else { return (Rows::new(), Value::Null) };
+    let row = progress(&moving).map(|text| ("leaves", format!("{}: {text}", moving.from), Mood::Unsure));
+    (row.into_iter().collect(), json!(moving))
 }
 
 /// Follows a live migration, for people who wait for it.

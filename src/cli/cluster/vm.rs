@@ -2,7 +2,7 @@
 
 use super::flags::{Flags, Form};
 use super::host::say;
-use super::live::{Follower, of_vm, with};
+use super::live::{Follower, LiveArgs, of_move, of_vm, with};
 use super::protect::{ProtectArgs, found, protect};
 use super::session::{Answer, Progress, Session, Twice, Verb, ended, is, segment};
 use super::show::{Mood, Sheet, cores, json, memory, or_dash, tame};
@@ -46,8 +46,8 @@ enum VmVerb {
     #[command(after_help = "Examples:\n  holdfast vm list\n  holdfast vm list -o csv")]
     List,
     /// Shows one VM
-    #[command(after_help = "Examples:\n  holdfast vm show db-1 -o json")]
-    Show(VmName),
+    #[command(after_help = "Examples:\n  holdfast vm show db-1\n  holdfast vm show db-1 --live -o json")]
+    Show(ShowArgs),
     /// Says why a VM runs or does not, what it waits for, and what proved its last holders gone
     #[command(after_help = "Examples:\n  holdfast vm explain db-1")]
     Explain(VmName),
@@ -86,6 +86,14 @@ struct VmName {
 }
 
 #[derive(Debug, Args)]
+struct ShowArgs {
+    #[command(flatten)]
+    vm: VmName,
+    #[command(flatten)]
+    live: LiveArgs,
+}
+
+#[derive(Debug, Args)]
 struct StopArgs {
     #[command(flatten)]
     vm: VmName,
@@ -107,7 +115,7 @@ struct MoveArgs {
 pub fn vm(args: &VmArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     match &args.verb {
         VmVerb::List => list(session, output),
-        VmVerb::Show(vm) => show(&vm.name, session, output),
+        VmVerb::Show(args) => show(args, session, output),
         VmVerb::Explain(vm) => explain(&vm.name, session, output),
         VmVerb::Start(vm) => start(&vm.name, session, output),
         VmVerb::Stop(stop) => stop_vm(stop, session, output),
@@ -161,8 +169,8 @@ fn response(vm: &VmView) -> String {
     serde_json::to_value(vm.response).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
 }
 
-fn show(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
-    let vm: VmView = session.look(&path(name))?;
+fn show(args: &ShowArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
+    let vm: VmView = session.look(&path(&args.vm.name))?;
     let mut sheet = Sheet::new(&["what", "how"]);
     let mut row = |what: &str, how: String, mood| sheet.moody([(what.to_owned(), Mood::Plain), (how, mood)]);
     row("name", vm.name.clone(), Mood::Plain);
@@ -175,13 +183,16 @@ fn show(name: &str, session: &mut Session<'_>, output: &mut Output) -> anyhow::R
     row("if its host dies", response(&vm), Mood::Plain);
     row("epoch", vm.epoch.clone(), Mood::Plain);
     row("waits for", or_dash(vm.waits.as_deref()), Mood::Plain);
-    if vm.holders.is_empty() {
+    if vm.holders.is_empty() || !args.live.is_wanted(session) {
         sheet.show(session.flags.output, &vm, output)?;
         return Ok(Exit::Good);
     }
-    let (rows, live) = of_vm(&path(&vm.uuid.to_string()), session);
-    rows.into_iter().for_each(|(what, how, mood)| row(what, how, mood));
-    sheet.show(session.flags.output, &with(&vm, [("live", live)])?, output)?;
+    let path = path(&vm.uuid.to_string());
+    let is_moving = vm.state == "moving";
+    let (moved, moving) = if is_moving { of_move(&path, session) } else { Default::default() };
+    let (uses, live) = of_vm(&path, session);
+    moved.into_iter().chain(uses).for_each(|(what, how, mood)| row(what, how, mood));
+    sheet.show(session.flags.output, &with(&vm, [("move", moving), ("live", live)])?, output)?;
     Ok(Exit::Good)
 }
 
