@@ -6,9 +6,9 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// A system with a guest, which writes down when it is told to end.
 const SYSTEM: &str = "
+trap 'sleep 0.2; kill -KILL $guest; echo ended > $RIG/end; exit 0' TERM
 sh -c 'trap \"echo told > $RIG/guest\" TERM; echo ready > $RIG/run/ready; while :; do sleep 0.05; done' &
 guest=$!
-trap 'sleep 0.2; kill -KILL $guest; echo ended > $RIG/end; exit 0' TERM
 while [ ! -e $RIG/go ]; do sleep 0.02; done
 exit $(cat $RIG/go)";
 
