@@ -78,6 +78,9 @@ pub struct Adopted {
     pub uuid: Uuid,
     /// The host that has it.
     pub host: String,
+    /// Whether it ran there when that host was asked.
+    #[serde(default)]
+    pub runs: bool,
     /// Why no other host could run it.
     pub bonds: Vec<String>,
 }
@@ -134,8 +137,10 @@ pub(super) async fn adopt(
     let (host, uuid) = choose(&name, &answers, &unheard)?;
     let whole = ask(&api, &host, format!("{HERE}/{uuid}")).await?;
     let told = whole.into_iter().next().ok_or_else(|| Failure::missing(format!("{} has lost {name}", host.name)))?;
-    let (definition, id) = (told.definition(adopt.response, adopt.priority)?, host.id);
-    let adopted = Adopted { name: definition.name.clone(), uuid, host: host.name, bonds: definition.bonds.clone() };
+    let (runs, id) = (told.runs, host.id);
+    let definition = told.definition(adopt.response, adopt.priority)?;
+    let (name, bonds) = (definition.name.clone(), definition.bonds.clone());
+    let adopted = Adopted { name, uuid, host: host.name, runs, bonds };
     let definition = VmDefinition { home: Some(id), ..definition };
     let (name, own) = (definition.name.clone(), definition.uuid);
     api.view(move |viewer, _, _| not_anothers(viewer.state(), &name, own)).await??;

@@ -1,14 +1,14 @@
 //! `holdfast vm protect`: a VM under protection.
 
 use super::host::say;
-use super::session::{Answer, Session, Verb, ended, segment};
+use super::session::{Answer, Progress, Session, Verb, ended, segment};
 use super::show::{Sheet, cores, memory};
 use super::vm::see_running;
-use crate::api::{Adopt, Adopted, FoundView, MOST_MEMORY, NewVm};
+use crate::api::{Adopt, Adopted, FoundView, MOST_MEMORY, NewVm, VmView};
 use crate::cli::Exit;
 use crate::cli::named;
 use crate::cli::output::Output;
-use crate::core::state::Response;
+use crate::core::state::{Response, Role};
 use crate::words::parse_memory;
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -152,7 +152,7 @@ fn adopt(args: &ProtectArgs, session: &mut Session<'_>, output: &mut Output) -> 
     };
     let body = Adopt { host: args.host.clone(), response: args.response.into(), priority: args.priority };
     let body = serde_json::to_value(&body)?;
-    let mut exit = Exit::Good;
+    let (mut exit, mut running) = (Exit::Good, Vec::new());
     for name in names {
         match session.change(Verb::Post, &format!("/v1/found/{}", segment(&name)), &body, output) {
             Ok(Answer::Dry) => {}
@@ -163,6 +163,9 @@ fn adopt(args: &ProtectArgs, session: &mut Session<'_>, output: &mut Output) -> 
                 for bond in &adopted.bonds {
                     session.remark(&format!("note: only {} can run {}: {bond}", adopted.host, adopted.name));
                 }
+                if adopted.runs {
+                    running.push(adopted);
+                }
             }
             // Of many, one that cannot be had hinders no other.
             Err(error) if args.all => {
@@ -172,7 +175,25 @@ fn adopt(args: &ProtectArgs, session: &mut Session<'_>, output: &mut Output) -> 
             Err(error) => return Err(error),
         }
     }
+    if !session.flags.no_wait {
+        running.iter().try_for_each(|adopted| see_counted(adopted, session))?;
+    }
     Ok(exit)
+}
+
+/// Waits until the log has the host's word that the VM runs: only then it is restarted when that host dies.
+fn see_counted(adopted: &Adopted, session: &mut Session<'_>) -> anyhow::Result<()> {
+    let path = super::vm::path(&adopted.uuid.to_string());
+    session.wait(&format!("the word of {} that {} runs", adopted.host, adopted.name), |session| {
+        let vm: VmView = session.find(&path)?;
+        Ok(match vm.state.as_str() {
+            "running" => Progress::Done(()),
+            "unprotected" => Progress::Failed("it is not protected any more".to_owned()),
+            // It may have been moved, or have ended, since it was asked for.
+            "stopped" if vm.holders.iter().all(|holder| holder.role != Role::Unaccounted) => Progress::Done(()),
+            state => Progress::Going(vm.waits.unwrap_or_else(|| state.to_owned())),
+        })
+    })
 }
 
 /// The VMs that hypervisors have and the cluster does not protect, by UUID.

@@ -322,7 +322,9 @@ fn move_vm(args: &MoveArgs, session: &mut Session<'_>, output: &mut Output) -> a
     let vm = session.wait(&format!("the move of {name}"), |session| {
         let vm: VmView = session.find(&path(&uuid))?;
         Ok(match vm.state.as_str() {
-            "running" if vm.host.as_ref() == Some(&to) => Progress::Done(vm),
+            // As long as there are two holders, the source has not said that it is done.
+            "running" if vm.host.as_ref() == Some(&to) && vm.holders.len() == 1 => Progress::Done(vm),
+            "running" if vm.host.as_ref() == Some(&to) => Progress::Going("its source lets go of it".to_owned()),
             "running" => {
                 let host = or_dash(vm.host.as_deref());
                 Progress::Failed(match follower.failure(session) {
