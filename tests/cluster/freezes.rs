@@ -69,6 +69,6 @@ fn is_alerted(told: &Path, vms: &[String]) -> bool {
         .filter_map(|alert| Some(alert.get("text")?.as_str()?.to_owned()))
         .collect();
     let is_of =
-        |text: &str, vm: &str| text.starts_with(&format!("{vm} should run")) && text.contains("it waits for a proof");
+        |text: &str, vm: &str| text.contains(&format!(" {vm} should run,")) && text.contains("it waits for a proof");
     vms.iter().all(|vm| texts.iter().any(|text| is_of(text, vm)))
 }
