@@ -190,6 +190,7 @@ impl Node {
             | Message::Report(_)
             | Message::LockSeen { .. }
             | Message::MoveFailed { .. }
+            | Message::Definition(_)
             | Message::Wish(_)
             | Message::DisarmGuards(_)
             | Message::RemoteDone { .. } => self.tell_master(now, Event::Message { from, message }),
@@ -198,7 +199,20 @@ impl Node {
             }
             Message::Retired { authority, voter } => self.retired(authority, voter, actions),
             Message::StoreLost { host, voter } => self.store_lost(host, voter),
-            message => self.agent.step(now, Event::Message { from, message }, &mut self.buffer),
+            // Named one by one: a new message does not come here for want of a place.
+            Message::Ack(_)
+            | Message::Challenge(_)
+            | Message::Welcome(_)
+            | Message::Config(_)
+            | Message::Voters(_)
+            | Message::Hello(_)
+            | Message::Outranked(_)
+            | Message::DefinitionNoted { .. }
+            | Message::Permit(_)
+            | Message::Order(_)
+            | Message::WishRefused { .. }
+            | Message::GuardsDisarmed(_)
+            | Message::Remote { .. } => self.agent.step(now, Event::Message { from, message }, &mut self.buffer),
         }
     }
 
