@@ -141,10 +141,12 @@ impl Master {
         Wait::Retry { attempts: vm.attempts, milliseconds, last: vm.failed_on }
     }
 
-    /// The host of which it is said, and not of each of its VMs, that nobody hears of them.
-    fn missed(&self, wait: &Wait) -> Option<HostId> {
+    /// The host of which it is said, and not of each VM that ran there, that nobody hears of them.
+    fn missed(&self, cx: &Context<'_>, id: VmId, wait: &Wait) -> Option<HostId> {
         let Wait::Unknown { host } = wait else { return None };
-        self.watched(*host).is_some_and(|watched| watched.is_away).then_some(*host)
+        let ran = |vm: &Vm| vm.holders.get(host).is_some_and(|holder| holder.role == Role::Running);
+        let is_away = self.watched(*host).is_some_and(|watched| watched.is_away);
+        (is_away && cx.state.vms.get(&id).is_some_and(ran)).then_some(*host)
     }
 
     /// Says what VMs wait for when that changes, and loudly when it lasts.
@@ -157,7 +159,7 @@ impl Master {
         for vm in ids {
             let wait = self.wait(cx, vm);
             let late = self.timing.alert_after;
-            let missed = self.missed(&wait);
+            let missed = self.missed(cx, vm, &wait);
             let source_is_well = matches!(wait, Wait::Moving { from, .. } if !self.is_doubtful(cx, vm, from));
             let Some(chase) = self.recovery.chases.get_mut(&vm) else { continue };
             let shape = wait.shape();

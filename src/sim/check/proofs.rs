@@ -47,7 +47,7 @@ impl Proofs {
 
     /// A holder has just left the log with this proof.
     pub(super) fn given(
-        &self,
+        &mut self,
         now: u64,
         vm: VmId,
         given: &HolderProof,
@@ -71,8 +71,9 @@ impl Proofs {
             }
         }
         let expired = matches!(proof, Proof::LeaseExpired { .. }) && self.guarded.contains(&host);
-        if let Some(until) = self.might_run_until.get(&(vm, boot)).filter(|until| expired && **until > now) {
-            let more = match *until {
+        // With this proof it is over: the same boot may run it again.
+        if let Some(until) = self.might_run_until.remove(&(vm, boot)).filter(|until| expired && *until > now) {
+            let more = match until {
                 u64::MAX => "for ever".to_owned(),
                 until => format!("for {} ms more", until.saturating_sub(now) / 1_000),
             };
