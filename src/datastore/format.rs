@@ -15,8 +15,9 @@ use super::pages::Pages;
 use super::signature::occupant;
 use crate::core::ids::DatastoreId;
 use rustix::fs::FallocateFlags;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -98,14 +99,38 @@ fn planned(options: &FormatOptions) -> Result<Header, FormatError> {
     Ok(Header { cluster, id, uuid, name, layout })
 }
 
+/// A file that nobody else formats meanwhile: on one machine, or over a file system that shares locks.
+pub(super) struct Claimed(PageFile);
+
+impl Claimed {
+    fn new(file: PageFile) -> Result<Claimed, TryLockError> {
+        file.file().try_lock()?;
+        Ok(Claimed(file))
+    }
+}
+
+impl Deref for Claimed {
+    type Target = PageFile;
+
+    fn deref(&self) -> &PageFile {
+        &self.0
+    }
+}
+
+impl Drop for Claimed {
+    fn drop(&mut self) {
+        // To close it is not enough: a child that this process is about to make still has it for a moment.
+        self.0.file().unlock().ok();
+    }
+}
+
 /// All but the header: what is opened afterwards is no datastore.
-pub(super) fn prepare(path: &Path, options: &FormatOptions, layout: Layout) -> Result<(PageFile, Place), FormatError> {
+pub(super) fn prepare(path: &Path, options: &FormatOptions, layout: Layout) -> Result<(Claimed, Place), FormatError> {
     let failed = |doing| move |source| FormatError::Io { doing, path: path.to_owned(), source };
     let found = find(path).map_err(failed("opened"))?;
     let Some((place, file_path)) = found else { return Err(FormatError::NoPlace { path: path.to_owned() }) };
     let file = PageFile::open(&file_path, Access::Fill(place)).map_err(failed("opened"))?;
-    // Two people who format at once on one machine, or over a file system that shares locks.
-    file.file().try_lock().map_err(|error| failed("locked")(error.into()))?;
+    let file = Claimed::new(file).map_err(|error| failed("locked")(error.into()))?;
     refuse(path, &file, place, options, layout)?;
     let size = file.size().map_err(failed("read"))?;
     // From here on this is no datastore until it is the new one.
