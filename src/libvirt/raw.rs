@@ -1,4 +1,5 @@
-//! What the crate `virt` has no safe way for: events, the reason of a state, jobs, and what guests say. The only `unsafe` of the product.
+//! What the crate `virt` has no safe way for: events, the reason of a state, jobs, and what guests say. But for the
+//! watchdog's, the only `unsafe` of the product.
 
 #![allow(
     unsafe_code,
