@@ -4,12 +4,13 @@ use super::errors::Failure;
 use super::found::{HERE, here};
 use super::handle::Api;
 use super::who::Who;
+use crate::clock;
 use crate::core::ids::Address;
 use crate::runtime::Glance;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::{Method, StatusCode, Uri, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,10 @@ const SUCCESSION: Duration = Duration::from_secs(5);
 pub(super) const REQUEST_ID: &str = "request-id";
 /// The one thing that is asked of a voter because there is no master.
 pub(super) const RECOVER: &str = "/v1/recover";
+/// What may be asked.
+const OPEN_API: &str = "/openapi.json";
+/// Says that there is no master, and that the answer is what this voter knows by itself, which may be old.
+pub(crate) const AS_KNOWN_BY: &str = "as-known-by";
 /// Why somebody asks.
 pub(super) const REASON: &str = "reason";
 
@@ -71,12 +76,19 @@ pub(super) async fn dispatch(api: &Api, routes: Router, who: Who, request: Reque
     if who == Who::Nobody && !is_open(request.uri()) {
         return Failure::unknown_person().into_response();
     }
-    // Who only looks is told at once that there is no master; and who goes on without one waits for none.
-    let waits = request.method() != Method::GET && request.uri().path() != RECOVER;
+    // Who only looks is told at once that there is no master, except by a voter that has just begun: it cannot know yet,
+    // and what it had known when it ended is old. Who goes on without a master waits for none.
+    let acts = request.method() != Method::GET;
+    let waits = (acts || clock::boottime().since(api.begun) < SUCCESSION)
+        && ![RECOVER, OPEN_API].contains(&request.uri().path());
     let glance = if waits { settled(api).await } else { *api.handle.glance.borrow() };
-    let local = glance.is_master || glance.master.is_none() && glance.votes;
-    if local {
+    if glance.is_master {
         return run(routes, who, request).await;
+    }
+    if glance.master.is_none() && glance.votes {
+        let mut answer = run(routes, who, request).await;
+        answer.headers_mut().insert(AS_KNOWN_BY, known_by(&api.host));
+        return answer;
     }
     match glance.master {
         Some(master) => pass_on(api, master, who, request).await.unwrap_or_else(IntoResponse::into_response),
@@ -86,7 +98,7 @@ pub(super) async fn dispatch(api: &Api, routes: Router, who: Who, request: Reque
 
 /// What anybody may ask.
 pub(super) fn is_open(uri: &Uri) -> bool {
-    ["/v1/join", "/openapi.json"].contains(&uri.path())
+    ["/v1/join", OPEN_API].contains(&uri.path())
 }
 
 /// Between two masters there is none for a moment; whoever wants something done waits for the next one.
@@ -99,6 +111,11 @@ async fn settled(api: &Api) -> Glance {
         // Nobody was found, or the loop has ended.
         Ok(Err(_)) | Err(_) => *api.handle.glance.borrow(),
     }
+}
+
+/// The name of a host, as a header.
+fn known_by(host: &str) -> HeaderValue {
+    HeaderValue::from_bytes(host.as_bytes()).unwrap_or(HeaderValue::from_static("a voter"))
 }
 
 async fn run(routes: Router, who: Who, mut request: Request) -> Response {

@@ -57,6 +57,8 @@ pub struct Api {
     pub me: Address,
     /// This host's name.
     pub host: String,
+    /// Since when it takes part in this run.
+    pub begun: Instant,
     /// What this host's hypervisor has.
     pub survey: Option<Arc<dyn Survey>>,
     /// What goes on there.
@@ -87,6 +89,16 @@ impl Handle {
             // Who is master no more answers nothing that was asked of the master.
             _ = glance.wait_for(|glance| !glance.is_master), if leads => None,
         }
+    }
+
+    /// Waits until all facts that follow from what was seen so far are in the ledger on disk: the loop shows what it has
+    /// applied at once, and the disk has it a moment later. Whether that came about.
+    pub(super) async fn recorded(&self) -> bool {
+        let (reply, recorded) = oneshot::channel();
+        if self.calls.send(Call::Recorded(reply)).await.is_err() {
+            return false;
+        }
+        matches!(timeout(LOOK_PATIENCE, recorded).await, Ok(Ok(())))
     }
 
     /// Tells the agent to end, which ends no VM.

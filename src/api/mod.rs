@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Whoever is asked passes the question on to the master, so that any node will do. While there is no master, a voter
-//! still shows what it knows; nothing is changed then.
+//! still shows what it knows, and says so in the header `as-known-by`; nothing is changed then.
 
 mod actions;
 mod bodies;
@@ -38,7 +38,7 @@ pub use bodies::{Adopt, GivenAccess, Invited, JoinAnswer, JoinBody, NewVm, Token
 pub use doctor::{CheckView, DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
 pub use fences::{FenceReading, FenceTest};
-pub(crate) use forward::fetch_facts;
+pub(crate) use forward::{AS_KNOWN_BY, fetch_facts};
 pub use found::{Adopted, FoundView, FoundVm, Unheard};
 pub use handle::{Api, Handle};
 #[cfg(any(test, fuzzing))]

@@ -129,7 +129,8 @@ pub fn description() -> Value {
         "info": {
             "title": "Holdfast",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Any host of the cluster answers, and passes the question on to the master.",
+            "description": "Any host of the cluster answers, and passes the question on to the master. While there is none, \
+                a voter shows what it knows by itself, and names itself in the header `as-known-by`.",
         },
         "paths": paths,
         "components": {

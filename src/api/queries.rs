@@ -145,16 +145,17 @@ pub(super) async fn availability(
 ) -> Result<Json<AvailabilityView>, Failure> {
     let names = names(&api).await;
     let now = clock::wall_milliseconds();
-    let ledger = api.ledger.clone();
-    let report = tokio::task::spawn_blocking(move || report(&ledger, window, now, &names)).await;
-    let report = report.map_err(|error| Failure::internal(error.to_string()))?;
-    report.map(Json).map_err(|error| Failure::internal(error.to_string()))
+    read(&api, move |ledger| report(ledger, window, now, &names)).await.map(Json)
 }
 
+/// Asks the ledger, which then has all that whoever asks may have seen before.
 async fn read<T: Send + 'static>(
     api: &Api,
     query: impl FnOnce(&LedgerReader) -> Result<T, QueryError> + Send + 'static,
 ) -> Result<T, Failure> {
+    if !api.handle.recorded().await {
+        return Err(Failure::unanswered("the disk of the ledger takes nothing").hint("see what `holdfast doctor` says"));
+    }
     let ledger = api.ledger.clone();
     let rows = tokio::task::spawn_blocking(move || query(&ledger)).await;
     rows.map_err(|error| Failure::internal(error.to_string()))?.map_err(|error| Failure::internal(error.to_string()))

@@ -1,6 +1,6 @@
 //! A client of the operators' interface: what the command line, the demo and the tests speak through.
 
-use crate::api::ErrorBody;
+use crate::api::{AS_KNOWN_BY, ErrorBody};
 use crate::trust::{Identity, TrustError, api_client, use_ring};
 use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, Response};
@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -91,6 +92,8 @@ pub struct Client {
     base: String,
     place: String,
     token: Option<String>,
+    /// Who gave the last answer, if there was no master to give it.
+    known_by: Arc<Mutex<Option<String>>>,
 }
 
 impl Client {
@@ -121,12 +124,17 @@ impl Client {
         use_ring();
         let failed = |error: reqwest::Error| ClientError::Unreachable { place: place.clone(), why: causes(&error) };
         let http = http.build().map_err(failed)?;
-        Ok(Client { http, base, place, token })
+        Ok(Client { http, base, place, token, known_by: Arc::default() })
     }
 
     /// Where this leads.
     pub fn place(&self) -> &str {
         &self.place
+    }
+
+    /// The host that gave the last answer, if it did so without a master: what it knows may be old.
+    pub fn known_by(&self) -> Option<String> {
+        self.known_by.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Looks at something.
@@ -189,6 +197,9 @@ impl Client {
 
     async fn read<T: DeserializeOwned>(&self, answer: Response) -> Result<T, ClientError> {
         let status = answer.status();
+        let known_by =
+            answer.headers().get(AS_KNOWN_BY).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
+        *self.known_by.lock().unwrap_or_else(PoisonError::into_inner) = known_by;
         let nonsense = |why: String| ClientError::Nonsense { place: self.place.clone(), why };
         if answer.content_length().is_some_and(|length| length > ANSWER_LIMIT) {
             return Err(nonsense("it is too long".to_owned()));

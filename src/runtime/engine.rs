@@ -392,6 +392,10 @@ impl Engine {
                 self.hands.write_rows(rows);
                 Ok(())
             }
+            Call::Recorded(reply) => {
+                self.hands.facts.tell_recorded(reply);
+                Ok(())
+            }
             Call::Stop(leave) => {
                 if self.ends_as == End::Anew {
                     self.ends_as = End::Parted;

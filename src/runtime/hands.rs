@@ -3,7 +3,7 @@
 use super::alerts::Alerts;
 use super::gate::Barrier;
 use super::input::{Answer, Retry};
-use super::ledger::{Refused, row};
+use super::ledger::{Facts, row};
 use super::pings::Pings;
 use super::storage::Search;
 use crate::core::action::{Action, Event, Note, WatchdogOp};
@@ -73,8 +73,8 @@ pub(super) struct Hands {
     pub(super) calls_in: mpsc::Sender<Inbound>,
     pub(super) alerts: Alerts,
     pub(super) pings: Pings,
-    /// Facts that the disk refused.
-    pub(super) facts: Refused,
+    /// Facts on their way to the disk.
+    pub(super) facts: Facts,
     /// Tells those who follow the ledger that there is more of it.
     pub(super) more_facts: watch::Sender<u64>,
     pub(super) roster: super::roster::Keeper,
@@ -224,8 +224,9 @@ impl Hands {
         let done = move |result: Result<(), WriteError>| {
             let _ = answers.send(Answer::Ledger(result.map_err(|error| (error.to_string(), kept))));
         };
-        if self.store.submit(Operation::Ledger(rows.clone()), done).is_err() {
-            self.refused(rows);
+        match self.store.submit(Operation::Ledger(rows.clone()), done) {
+            Ok(()) => self.facts.handed_over(),
+            Err(_) => self.refused(rows),
         }
     }
 
@@ -237,6 +238,7 @@ impl Hands {
 
     /// What became of facts that were handed over.
     pub(super) fn ledger_written(&mut self, result: Result<(), (String, Vec<LedgerRow>)>) {
+        self.facts.came_back();
         match result {
             Ok(()) => self.more_facts.send_modify(|count| *count += 1),
             Err((error, rows)) => {

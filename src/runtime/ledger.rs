@@ -5,19 +5,52 @@
 
 use crate::ledger;
 use crate::store::{LedgerKey, LedgerRow};
+use tokio::sync::oneshot;
 
 /// So many facts wait at most. A disk that takes nothing for so long has taken the voter out already.
 const LIMIT: usize = 100_000;
 /// So many are handed over at once.
 const PORTION: usize = 512;
 
-/// Facts that the disk refused.
+/// Facts on their way to the disk.
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(super) struct Facts {
+    /// What the disk refused.
     waiting: Vec<LedgerRow>,
+    /// How many portions the writer was given, which it takes in order.
+    given: u64,
+    /// How many of them it has written, or given back.
+    done: u64,
+    /// Who wants to know when so many are done.
+    asking: Vec<(u64, oneshot::Sender<()>)>,
 }
 
-impl Refused {
+impl Facts {
+    /// The writer was given a portion.
+    pub(super) fn handed_over(&mut self) {
+        self.given += 1;
+    }
+
+    /// The writer has done what it could with a portion.
+    pub(super) fn came_back(&mut self) {
+        self.done += 1;
+        let done = self.done;
+        for (_, reply) in self.asking.extract_if(.., |(given, _)| *given <= done) {
+            // Who asked may have gone.
+            let _ = reply.send(());
+        }
+    }
+
+    /// Tells when all that there is now is on disk, or was refused.
+    pub(super) fn tell_recorded(&mut self, reply: oneshot::Sender<()>) {
+        if self.done == self.given {
+            let _ = reply.send(());
+            return;
+        }
+        self.asking.retain(|(_, reply)| !reply.is_closed());
+        self.asking.push((self.given, reply));
+    }
+
     /// Keeps facts for another try. Whether there was none before, so that somebody must come back to them.
     pub(super) fn keep(&mut self, rows: Vec<LedgerRow>) -> bool {
         let was_empty = self.waiting.is_empty();

@@ -5,7 +5,7 @@ use super::catch_up::keep_up;
 use super::engine::{End, Engine, EngineError, Inputs};
 use super::hands::{Glance, Hands, LED, REFUSED_WATCHDOG};
 use super::input::Answer;
-use super::ledger::Refused;
+use super::ledger::Facts;
 use super::pings::Pings;
 use super::roster::{self, Keeper, ROSTER};
 use super::shutdown::{ShutdownMark, telling};
@@ -154,6 +154,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         transport: Arc::clone(&transport),
         me: Address(member.host),
         host: config.name.clone(),
+        begun: clock::boottime(),
         survey: platform.survey(),
         live: platform.live(),
     };
@@ -175,7 +176,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         calls_in,
         pings,
         alerts: Alerts::start(config.alert_command.clone(), config.name.clone()),
-        facts: Refused::default(),
+        facts: Facts::default(),
         more_facts: facts,
         roster: Keeper::default(),
         glance,

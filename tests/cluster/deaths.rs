@@ -4,7 +4,7 @@ use crate::rig::Rig;
 
 /// What became of the VMs of a host that died, by the ledger: each has one recovery, from there, by this proof.
 async fn recovered(rig: &Rig, vms: &[String], from: &str, proof: &str) {
-    let report = rig.report_of(vms).await;
+    let report = rig.report().await;
     for vm in vms {
         let recovery = report.recoveries.iter().rev().find(|recovery| recovery.vm == *vm);
         let recovery = recovery.unwrap_or_else(|| panic!("the ledger knows of no recovery of {vm}"));
@@ -73,7 +73,7 @@ async fn a_slow_fence_is_waited_for() {
     let vms = rig.on(&victim).await;
     rig.machine(&victim).kill().unwrap();
     rig.until_moved(&vms, &victim).await;
-    let report = rig.report_of(&vms).await;
+    let report = rig.report().await;
     let recovery = report.recoveries.iter().rev().find(|recovery| vms.contains(&recovery.vm)).unwrap();
     // By whichever proof came first: the watchdog's lease may overtake a device that takes three seconds.
     assert!(["fenced", "lease-expired"].contains(&recovery.proof.as_deref().unwrap()), "{recovery:?}");

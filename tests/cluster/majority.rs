@@ -17,6 +17,7 @@ async fn without_a_majority_nothing_is_restarted_and_a_voter_that_returns_gets_o
     rig.machine(&master).kill().unwrap();
     rig.machine(&second).kill().unwrap();
     let client = rig.until_alone(&last).await;
+    assert_eq!(client.known_by(), Some(last.clone()));
     let refused = client.post::<Value>("/v1/vms/vm-1/start", &json!({}), &Default::default()).await.unwrap_err();
     assert_eq!(refused.code(), Some("no-master"), "{refused}");
     // Who is not long without them, or names what is not lost, gives nobody up.

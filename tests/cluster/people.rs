@@ -59,7 +59,7 @@ async fn what_a_plan_says_is_what_happens() {
     };
     rig.machine(&victim).kill().unwrap();
     rig.until_moved(&vms, &victim).await;
-    let report = rig.report_of(&vms).await;
+    let report = rig.report().await;
     for vm in &vms {
         let recovery = report.recoveries.iter().rev().find(|recovery| recovery.vm == *vm).unwrap();
         assert_eq!((recovery.to.clone(), recovery.proof.clone().unwrap()), planned(vm), "{vm}");

@@ -229,16 +229,6 @@ impl Rig {
         examine(&self.cluster.disk(vm)).expect("the disk can be examined")
     }
 
-    /// The report, as soon as it knows of a recovery of each of these VMs: they run before that is written down.
-    pub async fn report_of(&self, vms: &[String]) -> AvailabilityView {
-        let known = |cluster| async move {
-            let report: AvailabilityView = Cluster::client(cluster).await?.get("/v1/report/availability").await?;
-            Ok(vms.iter().all(|vm| report.recoveries.iter().any(|recovery| recovery.vm == *vm)))
-        };
-        self.must(self.cluster.until("the recoveries to be reported", known).await);
-        self.report().await
-    }
-
     pub async fn report(&self) -> AvailabilityView {
         self.get("/v1/report/availability").await
     }

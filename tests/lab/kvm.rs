@@ -63,17 +63,24 @@ impl Kvm {
         self.must(&["vm", "add", name, "--on", host, kind]);
     }
 
-    /// What an operator's command prints, on the first host that has an answer.
+    /// What an operator's command prints, on the first host that has an answer. One that knows no master is passed over:
+    /// what it shows is old.
     pub fn holdfast(&self, words: &[&str]) -> String {
         self.until(&format!("an answer to {words:?}"), |kvm| {
-            kvm.hosts.iter().find_map(|host| kvm.holdfast_on(host, words))
+            let answers = kvm.hosts.iter().map(|host| kvm.command(host, words));
+            answers
+                .filter(|output| !text(&output.stderr).contains("there is no master"))
+                .find_map(|output| said(&output))
         })
     }
 
     /// The same, asked of one host; nothing if it fails there.
     pub fn holdfast_on(&self, host: &str, words: &[&str]) -> Option<String> {
-        let output = self.ask(&[&["exec", host, "timeout", "40", "holdfast"], words].concat());
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        said(&self.command(host, words))
+    }
+
+    fn command(&self, host: &str, words: &[&str]) -> Output {
+        self.ask(&[&["exec", host, "timeout", "40", "holdfast"], words].concat())
     }
 
     fn view<T: DeserializeOwned>(&self, words: &[&str]) -> T {
@@ -105,7 +112,7 @@ impl Kvm {
     pub fn refused(&self, host: &str, words: &[&str]) -> String {
         let output = self.virsh(host, words);
         assert!(!output.status.success(), "virsh {words:?} on {host} was let pass");
-        String::from_utf8_lossy(&output.stderr).into_owned()
+        text(&output.stderr)
     }
 
     pub fn vm(&self, name: &str) -> VmView {
@@ -128,7 +135,7 @@ impl Kvm {
     /// What the doctor finds. It ends with an error if there is anything.
     pub fn doctor(&self) -> String {
         let output = self.ask(&["exec", &self.master(), "timeout", "60", "holdfast", "doctor", "-o", "json"]);
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        text(&output.stdout)
     }
 
     pub fn master(&self) -> String {
@@ -236,6 +243,15 @@ impl Kvm {
         }
         assert!(!told.is_empty(), "nobody tells what happened");
     }
+}
+
+/// What a command that ended well has printed.
+fn said(output: &Output) -> Option<String> {
+    output.status.success().then(|| text(&output.stdout).trim().to_owned())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 impl Drop for Kvm {

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::Duration;
 use thiserror::Error;
@@ -109,6 +110,8 @@ pub struct Session<'a> {
     until: Instant,
     bar: ProgressBar,
     said: Option<String>,
+    /// That there is no master has been said.
+    has_said_alone: Cell<bool>,
 }
 
 impl<'a> Session<'a> {
@@ -121,12 +124,26 @@ impl<'a> Session<'a> {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
             bar.set_style(style);
         }
-        Ok(Session { flags, client, runtime, until: boottime() + flags.timeout, bar, said: None })
+        Ok(Session {
+            flags,
+            client,
+            runtime,
+            until: boottime() + flags.timeout,
+            bar,
+            said: None,
+            has_said_alone: Cell::new(false),
+        })
     }
 
     /// Looks at something, once.
     pub fn look<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        self.once(self.client.get(path)).map_err(|error| self.advised(error))
+        let seen = self.once(self.client.get(path)).map_err(|error| self.advised(error))?;
+        if let Some(host) = self.client.known_by()
+            && !self.has_said_alone.replace(true)
+        {
+            self.remark(&format!("note: there is no master; this is what {host} knew when there last was one"));
+        }
+        Ok(seen)
     }
 
     /// Looks at a list that may be long, part by part; `name` says after which one the next part begins.
