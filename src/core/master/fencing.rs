@@ -105,9 +105,17 @@ impl Master {
         let Some(chain) = self.fencing.get(&host) else { return false };
         let ordered = chain.devices.iter().any(|device| device.ordered.is_some());
         // What was judged although it lives is not let in again before its chain has failed once.
-        let cause = cx.state.hosts.get(&host).map(|host| host.standing);
-        let meant = matches!(cause, Some(Standing::Judged { cause }) if cause.is_meant());
-        chain.goal == Goal::Off && (ordered || (meant && chain.rounds == 0))
+        chain.goal == Goal::Off && (ordered || self.is_meant(cx, chain.target) && chain.rounds == 0)
+    }
+
+    /// Whether the host is to go off although it lives. One that is heard in another boot has been off since.
+    fn is_meant(&self, cx: &Context<'_>, target: Incarnation) -> bool {
+        let standing = cx.state.hosts.get(&target.host).map(|host| host.standing);
+        let newest = cx.ears.newest(target.host);
+        let came_up = newest.is_some_and(|heard| {
+            heard.heartbeat.incarnation.boot != target.boot && cx.now.since(heard.at) < self.timing.suspect
+        });
+        matches!(standing, Some(Standing::Judged { cause }) if cause.is_meant()) && !came_up
     }
 
     pub(super) fn warrant_index(&self, _cx: &Context<'_>, host: HostId, op: FenceOp) -> LogIndex {
@@ -127,11 +135,9 @@ impl Master {
     /// Whether a judged host has come back and only waits to be admitted. A new master finds such hosts in the log,
     /// and must not shoot them; but one that is heard for long and can not be admitted is no better than a silent one.
     fn is_coming_back(&self, cx: &Context<'_>, chain: &Chain) -> bool {
-        let host = chain.target.host;
-        let standing = cx.state.hosts.get(&host).map(|host| host.standing);
-        let meant = matches!(standing, Some(Standing::Judged { cause }) if cause.is_meant());
-        let heard = cx.ears.newest(host).is_some_and(|heard| cx.now.since(heard.at) < self.timing.suspect);
-        heard && !meant && cx.now.since(chain.began) < self.timing.agent_patience
+        let heard = cx.ears.newest(chain.target.host);
+        let is_heard = heard.is_some_and(|heard| cx.now.since(heard.at) < self.timing.suspect);
+        is_heard && !self.is_meant(cx, chain.target) && cx.now.since(chain.began) < self.timing.agent_patience
     }
 
     fn tend_chain(&mut self, cx: &Context<'_>, host: HostId, out: &mut Output) {
