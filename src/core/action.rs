@@ -114,6 +114,13 @@ pub enum Action {
         /// What the hypervisor needs to know of it.
         payload: Arc<[u8]>,
     },
+    /// Tell what a VM is, even if that was told before.
+    Describe {
+        /// Which.
+        vm: VmId,
+        /// Whether also if it is as it was brought here.
+        though_brought: bool,
+    },
     /// Call the hypervisor.
     Platform {
         /// Pairs the answer.

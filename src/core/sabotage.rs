@@ -79,13 +79,17 @@ pub enum Sabotage {
     BackupVotes,
     /// Rule 14: newly protected VMs are not asked about.
     ProtectionUnaccounted,
+    /// I3: what a person makes of a VM is told to nobody.
+    EditsNotTold,
+    /// I3: what was told of a VM before the log knew that it runs there is not told again.
+    EditsToldTooSoon,
     /// I6: nothing is said of a VM that waits.
     Silent,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 38] = [
+    pub const ALL: [Sabotage; 40] = [
         Sabotage::NoLeaseWait,
         Sabotage::AckAfterJudgement,
         Sabotage::AckWithoutMajority,
@@ -123,6 +127,8 @@ impl Sabotage {
         Sabotage::StoreNotSynced,
         Sabotage::BackupVotes,
         Sabotage::ProtectionUnaccounted,
+        Sabotage::EditsNotTold,
+        Sabotage::EditsToldTooSoon,
         Sabotage::Silent,
     ];
 

@@ -102,7 +102,7 @@ fn input(agent: &Agent, action: &str) -> String {
 pub(super) fn told(agent: &Agent, complaint: &[u8]) -> String {
     let mut text = String::from_utf8_lossy(complaint).into_owned();
     for (key, value) in &agent.options {
-        if key.contains("pass") || key.contains("token") || key.contains("key") {
+        if ["pass", "token", "key", "community"].iter().any(|secret| key.contains(secret)) {
             text = text.replace(value.expose(), "(secret)");
         }
     }

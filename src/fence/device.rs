@@ -227,6 +227,7 @@ fn wrong_option(key: &str, value: &Secret) -> Option<&'static str> {
         (matches!(key, "action" | "option"), "the action is chosen anew for each call"),
         // An agent runs as root. Who may name a device must not thereby name what root runs, or where it writes.
         (runs_programs, "it names a program that would run as root"),
+        (key == "missing_as_off", "an outlet that the device does not know would be taken for one that is off"),
         (key.starts_with("debug"), "it names a file that root would write, with the password in it"),
         (
             value.expose().contains(['\n', '\r']),

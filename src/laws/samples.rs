@@ -36,7 +36,7 @@ pub(super) fn all() -> Vec<Sample> {
 fn libvirt() -> Vec<Sample> {
     use crate::libvirt::definition::payload::{Package, pack};
     let xml = include_str!("../../tests/fuzz/seeds/libvirt/domain.xml").to_owned();
-    vec![("libvirt", "payload", pack(&Package { xml, nvram: Some(vec![0xff; 256]) }).unwrap())]
+    vec![("libvirt", "payload", pack(&Package { xml, nvram: Some(vec![0xff; 256]), is_saved: true }).unwrap())]
 }
 
 #[cfg(not(feature = "libvirt"))]

@@ -15,6 +15,8 @@ pub(super) struct Books(Mutex<Pages>);
 
 #[derive(Debug, Default)]
 struct Pages {
+    /// Whether this host was ever told which VMs are protected.
+    is_told: bool,
     vms: BTreeMap<VmId, Page>,
     by_uuid: BTreeMap<u128, VmId>,
 }
@@ -45,12 +47,18 @@ impl Books {
     pub(super) fn know(&self, vms: &BTreeMap<VmId, Known>) {
         let mut pages = self.pages();
         let mut former = std::mem::take(&mut *pages);
+        pages.is_told = true;
         for (vm, known) in vms {
             let page = former.vms.remove(vm).filter(|page| page.known.uuid == known.uuid);
             let page = page.map_or_else(|| Page::new(*known), |page| Page { known: *known, ..page });
             pages.vms.insert(*vm, page);
             pages.by_uuid.insert(known.uuid, *vm);
         }
+    }
+
+    /// Whether this host was ever told which VMs are protected. Until then each of them may be.
+    pub(super) fn is_told(&self) -> bool {
+        self.pages().is_told
     }
 
     pub(super) fn vm(&self, uuid: u128) -> Option<VmId> {

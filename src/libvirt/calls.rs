@@ -13,13 +13,14 @@ use crate::libvirt::definition::{Datastore, DescribeError, describe};
 use crate::libvirt::nvram::{self, NvramError};
 use crate::libvirt::processes::Processes;
 use crate::libvirt::raw;
-use crate::libvirt::survey::Read;
+use crate::libvirt::survey::{Read, is_shared};
 use crate::libvirt::watch::Watcher;
 use crate::libvirt::{Names, image_lock};
 use crate::platform::pid::{Process, ProcessName};
 use crate::platform::wait;
 use std::collections::BTreeSet;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
@@ -60,6 +61,11 @@ pub(super) enum CallError {
     Definition(#[from] DescribeError),
     #[error("the definition that came for it is that of {0}")]
     OtherVm(Uuid),
+    #[error(
+        "libvirt has an old memory of it on this host, which it would go on with over what was written elsewhere since: \
+         see to it that nobody needs it, and say `virsh managedsave-remove {0}` here"
+    )]
+    OldMemory(Uuid),
     #[error("{0} is no file of this host, so its lock cannot be seen")]
     NoFile(String),
     #[error(transparent)]
@@ -115,6 +121,9 @@ impl Calls {
         if described.uuid != uuid {
             return Err(CallError::OtherVm(Uuid::from_u128(described.uuid)));
         }
+        if !package.is_saved && self.is_saved(uuid)? {
+            return Err(CallError::OldMemory(Uuid::from_u128(uuid)));
+        }
         if let (Some(path), Some(content)) = (&described.nvram, &package.nvram) {
             nvram::bring(path, content)?;
         }
@@ -130,6 +139,14 @@ impl Calls {
         }
         self.books.describe(vm, &described);
         Ok(read)
+    }
+
+    /// Whether libvirt here would not start the VM, but have it go on where it was when it was saved.
+    fn is_saved(&self, uuid: u128) -> Result<bool, CallError> {
+        match self.with_domain(uuid, boottime() + self.deadline, |domain| domain.has_managed_save(0)) {
+            Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => Ok(false),
+            result => result,
+        }
     }
 
     /// Starts a VM. A start that fails for certain leaves no definition that this host did not have before: the VM is
@@ -220,6 +237,7 @@ impl Calls {
     fn try_to_move(&self, vm: VmId, to: HostId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         let host = (self.names)(to).ok_or(CallError::NoSuchHost(to))?;
+        let nvram = self.own_nvram(uuid)?;
         let uri = self.migration.replace("{host}", &host);
         let flags = sys::VIR_MIGRATE_LIVE
             | sys::VIR_MIGRATE_PEER2PEER
@@ -237,10 +255,18 @@ impl Calls {
         if let Err(CallError::Trouble(Trouble::Refused { .. } | Trouble::Unreachable(_) | Trouble::Crowded)) = &result {
             self.books.stops(vm, None);
         }
-        result.map(|()| Outcome::Done)
+        result.map(|()| put_aside(vm, nvram)).map(|()| Outcome::Done)
     }
 
-    /// Removes a definition, and nothing else: what libvirt would have to delete with it keeps it from being removed.
+    /// What a VM's firmware keeps, if only this host has it.
+    fn own_nvram(&self, uuid: u128) -> Result<Option<PathBuf>, CallError> {
+        let flags = sys::VIR_DOMAIN_XML_INACTIVE;
+        let xml = self.with_domain(uuid, boottime() + self.deadline, move |domain| domain.xml_desc(flags))?;
+        Ok(describe(&xml)?.nvram.filter(|path| !is_shared(path, &self.datastores)))
+    }
+
+    /// Removes a definition, and nothing else: what libvirt would have to delete with it keeps it from being removed. What
+    /// the firmware keeps here is put aside, for it goes on elsewhere.
     pub(super) fn undefine(&self, vm: VmId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         if !self.processes.of(uuid).map_err(CallError::Processes)?.is_empty() {
@@ -259,8 +285,15 @@ impl Calls {
             }
             Ok(true)
         };
+        let nvram = match self.own_nvram(uuid) {
+            Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => return Ok(Outcome::Done),
+            nvram => nvram?,
+        };
         match self.with_domain(uuid, boottime() + self.deadline, work) {
-            Ok(true) => Ok(Outcome::Done),
+            Ok(true) => {
+                put_aside(vm, nvram);
+                Ok(Outcome::Done)
+            }
             Ok(false) => Err(CallError::HasProcess),
             Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => Ok(Outcome::Done),
             Err(error) => Err(error),
@@ -306,6 +339,14 @@ impl Calls {
     ) -> Result<T, CallError> {
         let work = move |connect: &Connect| work(&connect.lookup_domain_by_uuid(Uuid::from_u128(uuid))?);
         Ok(self.daemon.ask(deadline, work)?)
+    }
+}
+
+fn put_aside(vm: VmId, nvram: Option<PathBuf>) {
+    if let Some(path) = nvram
+        && let Err(error) = nvram::put_aside(&path)
+    {
+        warn!("{vm}: {error}; if it comes back to this host, its firmware finds what is old");
     }
 }
 

@@ -108,7 +108,11 @@ fn take(books: &Books, keeper: &Keeper, vm: VmId, happening: Happening) {
     match happening {
         Happening::PoweredOff => books.powers_off(vm, false),
         Happening::ToldToEnd => books.powers_off(vm, true),
-        Happening::Stopped(ended) => books.stops(vm, Some(ended)),
+        Happening::Stopped(ended) => {
+            books.stops(vm, Some(ended));
+            // One that was saved has a state now that only this host has.
+            keeper.look_at(vm);
+        }
         Happening::Defined | Happening::Undefined => keeper.look_at(vm),
         Happening::IoError => warn!("{vm}: a disk cannot be read or written"),
         Happening::Watchdog => warn!("{vm}: the guest's own watchdog has fired"),

@@ -41,6 +41,10 @@ pub(super) struct Keeper {
 enum Work {
     All,
     One(VmId),
+    /// It is told even if it was told before; if so said, also if it was brought here.
+    Anew(VmId, bool),
+    /// It runs elsewhere by now, and is nobody's to start here.
+    Left(VmId),
     /// A definition is being brought here: until that is over, what this host has is not told.
     Bringing(VmId),
     /// It was, and this is what the daemon has made of it, which is no news; or it came to nothing.
@@ -85,6 +89,16 @@ impl Keeper {
         let _ = self.work.send(Work::One(vm));
     }
 
+    /// Has one told anew; if it is as it was brought here, only `though_brought`.
+    pub(super) fn describe(&self, vm: VmId, though_brought: bool) {
+        let _ = self.work.send(Work::Anew(vm, though_brought));
+    }
+
+    /// The VM runs elsewhere by now: when its protection ends, it is not to start with this host again.
+    pub(super) fn left(&self, vm: VmId) {
+        let _ = self.work.send(Work::Left(vm));
+    }
+
     /// A definition is being brought to this host.
     pub(super) fn bringing(&self, vm: VmId) {
         let _ = self.work.send(Work::Bringing(vm));
@@ -96,6 +110,14 @@ impl Keeper {
     }
 }
 
+/// A definition, by its print, and whose word it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Known {
+    print: [u8; 32],
+    /// The log's, which need not be told of it; though this host's daemon may word it in its own way.
+    is_the_logs: bool,
+}
+
 struct Thread {
     daemon: Arc<Daemon>,
     books: Arc<Books>,
@@ -104,7 +126,7 @@ struct Thread {
     datastores: Vec<Datastore>,
     tell: Tell,
     /// What was told last, or was brought here.
-    known: BTreeMap<VmId, [u8; 32]>,
+    known: BTreeMap<VmId, Known>,
     /// VMs whose definitions are being brought here.
     bringing: BTreeSet<VmId>,
     /// What this host was last said to have.
@@ -116,6 +138,11 @@ impl Thread {
         loop {
             match todo.recv_timeout(EVERY) {
                 Ok(Work::One(vm)) => self.one(vm),
+                Ok(Work::Anew(vm, though_brought)) => {
+                    self.known.retain(|known, is| *known != vm || is.is_the_logs && !though_brought);
+                    self.one(vm);
+                }
+                Ok(Work::Left(vm)) => self.left(vm),
                 Ok(Work::Bringing(vm)) => drop(self.bringing.insert(vm)),
                 Ok(Work::Brought(vm, read)) => self.brought(vm, read),
                 Ok(Work::All) | Err(RecvTimeoutError::Timeout) => self.all(),
@@ -144,7 +171,8 @@ impl Thread {
         }
         match self.read(uuid) {
             Ok(Some(read)) => self.take(vm, uuid, &read, News::Told),
-            Ok(None) => {}
+            // One like it may be made here anew, when the log has another by then.
+            Ok(None) => drop(self.known.remove(&vm)),
             Err(trouble) => warn!("{vm}: its definition cannot be read: {trouble}"),
         }
     }
@@ -171,7 +199,12 @@ impl Thread {
             Err(error) => return warn!("{vm}: its definition cannot be told: {error}"),
         };
         let print = fingerprint(&shape.payload).0;
-        if self.known.insert(vm, print) != Some(print) && news == News::Told {
+        let is_known = self.known.get(&vm).is_some_and(|known| known.print == print);
+        if is_known && news == News::Told {
+            return;
+        }
+        self.known.insert(vm, Known { print, is_the_logs: news == News::Kept });
+        if news == News::Told {
             (self.tell)(PlatformEvent::Defined { vm, shape });
         }
     }
@@ -213,6 +246,16 @@ impl Thread {
         match self.set(uuid, false) {
             Ok(()) => info!("{uuid} does not start with this host any more: Holdfast starts it"),
             Err(trouble) => error!("{uuid} still starts with this host: {trouble}"),
+        }
+    }
+
+    fn left(&mut self, vm: VmId) {
+        let uuid = self.books.protected().get(&vm).copied().map(Uuid::from_u128);
+        if let Some(uuid) = uuid.filter(|uuid| self.taken_over.remove(uuid)) {
+            info!("{uuid} runs elsewhere by now: it does not start with this host any more, protected or not");
+            if let Err(error) = write(&self.path, &self.taken_over) {
+                error!("{:?} cannot be written: {error}", self.path);
+            }
         }
     }
 

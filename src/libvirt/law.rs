@@ -15,7 +15,7 @@ pub(crate) fn law(bytes: &[u8]) -> bool {
         let obstacles = obstacles(&described, &Circumstances::default());
         let shape = shape(&described, &obstacles, &[], Vec::new().into());
         assert!(shape.bonds.iter().chain(&shape.needs).all(|text| is_plain(text)));
-        let package = Package { xml: xml.to_owned(), nvram: None };
+        let package = Package { xml: xml.to_owned(), nvram: None, is_saved: false };
         assert_eq!(unpack(&pack(&package).unwrap()).unwrap(), package);
         true
     });

@@ -234,7 +234,14 @@ impl Platform for LibvirtPlatform {
         }
     }
 
+    fn describe(&mut self, vm: VmId, though_brought: bool) {
+        self.keeper.describe(vm, though_brought);
+    }
+
     fn call(&mut self, ticket: Ticket, call: PlatformCall) {
+        if let PlatformCall::Undefine { vm } = call {
+            self.keeper.left(vm);
+        }
         match call {
             PlatformCall::Look => self.look(ticket),
             PlatformCall::Start { vm, .. }

@@ -84,14 +84,15 @@ impl Read {
                 .ok_or_else(|| "what its firmware keeps cannot be read in time".to_owned())?
                 .map_err(|error| error.to_string())?,
         };
-        let payload = pack(&Package { xml: self.xml.clone(), nvram }).map_err(|error| error.to_string())?;
+        let payload = pack(&Package { xml: self.xml.clone(), nvram, is_saved: self.circumstances.has_managed_save });
+        let payload = payload.map_err(|error| error.to_string())?;
         let obstacles = obstacles(&described, &self.circumstances);
         let shape = shape(&described, &obstacles, datastores, payload.into());
         Ok((described, shape))
     }
 }
 
-fn is_shared(path: &Path, datastores: &[Datastore]) -> bool {
+pub(super) fn is_shared(path: &Path, datastores: &[Datastore]) -> bool {
     datastores.iter().any(|datastore| path.starts_with(&datastore.path))
 }
 

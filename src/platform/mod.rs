@@ -39,6 +39,10 @@ pub trait Platform: Send {
     /// the bytes mean. If they cannot be stored, the next start fails.
     fn define(&mut self, vm: VmId, definition: Arc<[u8]>);
 
+    /// Has [`PlatformEvent::Defined`] told of a VM, even if it was told before, as soon as the hypervisor can say it. What
+    /// is as [`Platform::define`] has brought it is told only `though_brought`.
+    fn describe(&mut self, _vm: VmId, _though_brought: bool) {}
+
     /// Calls the hypervisor. A look answers with what was seen after it was asked for.
     fn call(&mut self, ticket: Ticket, call: PlatformCall);
 

@@ -191,7 +191,7 @@ impl Engine {
     fn pass(&mut self, action: NodeAction) -> Result<(), EngineError> {
         match action {
             NodeAction::Core(Action::Save(store)) => {
-                self.hands.know(&store.protected);
+                self.hands.know(&store);
                 self.hold_for(Operation::SaveAgent(store))
             }
             NodeAction::NewStore(image) => self.hold_for(Operation::NewVoter(image)),

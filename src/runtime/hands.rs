@@ -6,8 +6,8 @@ use super::input::{Answer, Retry};
 use super::ledger::{Facts, row};
 use super::pings::Pings;
 use super::storage::Search;
-use crate::core::action::{Action, Event, Note, WatchdogOp};
-use crate::core::ids::{Address, BootId, DatastoreId, FenceId, Ticket, VmId};
+use crate::core::action::{Action, AgentStore, Event, Note, WatchdogOp};
+use crate::core::ids::{Address, BootId, ConfigVersion, DatastoreId, FenceId, Ticket, VmId};
 use crate::core::message::{FenceOp, FenceResult, Known};
 use crate::core::reason::Alert;
 use crate::core::record::{DatastoreOp, DatastoreResult};
@@ -63,8 +63,8 @@ pub(super) struct Hands {
     /// For datastores that were not there; they end with the loop.
     pub(super) _searches: Vec<Search>,
     pub(super) platform: Box<dyn Platform>,
-    /// What the hypervisor was told of protected VMs.
-    pub(super) known: BTreeMap<VmId, Known>,
+    /// What the hypervisor was told of protected VMs, if it was told anything.
+    pub(super) known: Option<BTreeMap<VmId, Known>>,
     pub(super) watchdog: Option<Box<dyn Watchdog>>,
     pub(super) fences: Arc<FenceClients>,
     pub(super) fence_timeout: Duration,
@@ -87,11 +87,13 @@ impl Hands {
         self.transport.send(to, packet);
     }
 
-    /// Tells the hypervisor which VMs are protected, if that is news.
-    pub(super) fn know(&mut self, protected: &BTreeMap<VmId, Known>) {
-        if self.known != *protected {
-            self.platform.know(protected);
-            self.known.clone_from(protected);
+    /// Tells the hypervisor which VMs are protected, if that is news. An agent that no master has told anything yet does
+    /// not know that there are none.
+    pub(super) fn know(&mut self, store: &AgentStore) {
+        let is_told = store.config != ConfigVersion::default();
+        if is_told && self.known.as_ref() != Some(&store.protected) {
+            self.platform.know(&store.protected);
+            self.known = Some(store.protected.clone());
         }
     }
 
@@ -100,6 +102,7 @@ impl Hands {
         match action {
             Action::Datastore { ticket, call } => self.on_datastore(ticket, call.datastore, call.op),
             Action::Define { vm, payload } => self.platform.define(vm, payload),
+            Action::Describe { vm, though_brought } => self.platform.describe(vm, though_brought),
             Action::Platform { ticket, call } => self.platform.call(ticket, call),
             Action::Kill(vm) => self.platform.kill(vm),
             Action::Watchdog(op) => return self.work_watchdog(op),

@@ -88,3 +88,31 @@ pub(super) fn row(entry: &ledger::Entry) -> Option<LedgerRow> {
 pub fn fact(row: &LedgerRow) -> Option<ledger::Entry> {
     serde_json::from_str(&row.body).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_is_told_when_all_before_is_done_and_nothing_else_is_waited_for() {
+        let mut facts = Facts::default();
+        let ask = |facts: &mut Facts| {
+            let (reply, told) = oneshot::channel();
+            facts.tell_recorded(reply);
+            told
+        };
+        assert_eq!(ask(&mut facts).try_recv(), Ok(()), "there is nothing to wait for");
+        facts.handed_over();
+        facts.handed_over();
+        let mut early = ask(&mut facts);
+        facts.handed_over();
+        let mut late = ask(&mut facts);
+        facts.came_back();
+        assert!(early.try_recv().is_err());
+        facts.came_back();
+        assert_eq!(early.try_recv(), Ok(()));
+        assert!(late.try_recv().is_err());
+        facts.came_back();
+        assert_eq!(late.try_recv(), Ok(()));
+    }
+}

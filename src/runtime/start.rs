@@ -138,8 +138,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let setup = setup(&config, &member, &opened, (boot.id, guard), &storage, &timing);
     let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
     let shutdown = Arc::new(ShutdownMark::new(config.shutdown_mark.clone()));
-    let mut platform = platform(&config, &timing, (&storage, &transport), &shutdown, &answers)?;
-    platform.know(&opened.agent.protected);
+    let platform = platform(&config, &timing, (&storage, &transport), &shutdown, &answers)?;
     let (calls, called) = mpsc::channel(CALLS);
     let (calls_in, passed_on) = mpsc::channel(PASSED_ON);
     let (glance, glances) = watch::channel(Glance::default());
@@ -159,7 +158,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         live: platform.live(),
     };
     let pings = pings(&config, &answers);
-    let hands = Hands {
+    let mut hands = Hands {
         me: config.name.clone(),
         boot: boot.id,
         answers,
@@ -168,7 +167,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         datastores: storage.threads,
         _searches: searches,
         platform,
-        known: opened.agent.protected.clone(),
+        known: None,
         watchdog,
         fences: Arc::new(FenceClients::new()),
         fence_timeout: timing.fence_timeout,
@@ -181,6 +180,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         roster: Keeper::default(),
         glance,
     };
+    hands.know(&opened.agent);
     let ended = run(setup, hands, Inputs { answers: answered, inbox, calls: called })?;
     tokio::spawn(keep_up(api.clone()));
     tokio::spawn(api::serve(api, listeners, passed_on));

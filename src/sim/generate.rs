@@ -6,6 +6,7 @@
 
 mod cluster;
 mod faults;
+mod kind;
 
 use crate::core::timing::{Profile, Timing};
 use crate::sim::dice::Dice;

@@ -128,6 +128,7 @@ pub fn fault_kind(fault: &Fault) -> &'static str {
         Fault::ConfirmDead(..) => "confirm-seen-dead",
         Fault::Recover => "recover-seen-dead",
         Fault::HypervisorStart(..) => "hypervisor-start",
+        Fault::Edit(..) => "edit",
         Fault::HypervisorStop(..) => "hypervisor-stop",
         Fault::HypervisorMove(..) => "hypervisor-move",
         Fault::Request(request) => request_kind(request),
@@ -217,7 +218,7 @@ pub fn fault_fields(fault: &Fault, names: &NameList) -> Map<String, Value> {
         }
         Fault::Request(request) => request_fields(request, names),
         Fault::HypervisorStart(vm, id) => json!({ "vm": names.vm(*vm), "host": host(id) }),
-        Fault::HypervisorStop(vm) => json!({ "vm": names.vm(*vm) }),
+        Fault::HypervisorStop(vm) | Fault::Edit(vm) => json!({ "vm": names.vm(*vm) }),
         Fault::HypervisorMove(vm, id) => json!({ "vm": names.vm(*vm), "to": host(id) }),
         Fault::Heal | Fault::Recover => json!({}),
     };

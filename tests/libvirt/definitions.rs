@@ -28,6 +28,12 @@ fn a_definition_is_told_travels_and_is_started_from() {
         host.define_as(ONE, &host.xml(ONE, "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>"));
         let (_, edited) = adapter.definitions.recv_timeout(SOON).unwrap();
         assert_ne!(edited.payload, told.payload);
+        adapter.platform.lock().unwrap().describe(ONE, false);
+        assert_eq!(
+            adapter.definitions.recv_timeout(SOON).unwrap(),
+            (ONE, edited.clone()),
+            "asked for, it is told again"
+        );
         let local = host.xml(ONE, "").replace(host.datastore().to_str().unwrap(), "/root");
         host.define_as(ONE, &local);
         let (_, local) = adapter.definitions.recv_timeout(SOON).unwrap();
@@ -39,6 +45,11 @@ fn a_definition_is_told_travels_and_is_started_from() {
         adapter.platform.lock().unwrap().define(ONE, Arc::clone(&edited.payload));
         assert_eq!(adapter.start(ONE), Outcome::Done);
         assert!(succeed(&["dumpxml", "--inactive", &ONE.to_string()]).contains("/dev/urandom"));
+        // The log knows what it sent, and is told of the next edit only.
+        adapter.platform.lock().unwrap().describe(ONE, false);
+        host.define_as(ONE, &host.xml(ONE, ""));
+        let (_, plain) = adapter.definitions.recv_timeout(SOON).unwrap();
+        assert!(!String::from_utf8_lossy(&plain.payload).contains("/dev/urandom"));
         adapter.platform.lock().unwrap().define(ONE, told.payload.iter().copied().rev().collect());
         assert_eq!(adapter.stop(ONE, Want::Killed), Outcome::Done);
         assert_eq!(adapter.start(ONE), Outcome::Failed, "its newest definition is none");
@@ -94,5 +105,24 @@ fn a_start_that_fails_leaves_no_definition_that_was_brought_for_it() {
         std::fs::rename(host.disk(ONE), &aside).unwrap();
         assert_eq!(start(&mut adapter), Outcome::Failed);
         assert!(is_defined(), "it has run here");
+    });
+}
+
+#[test]
+fn a_vm_does_not_go_on_with_a_memory_that_is_older_than_its_disk() {
+    inside("definitions::a_vm_does_not_go_on_with_a_memory_that_is_older_than_its_disk", |folder| {
+        let host = Host::start(folder);
+        host.define(ONE);
+        succeed(&["start", &ONE.to_string()]);
+        let mut adapter = Adapter::new(&host, pass());
+        let (_, running) = adapter.definitions.recv_timeout(SOON).unwrap();
+        succeed(&["managedsave", &ONE.to_string()]);
+        let (_, saved) = adapter.definitions.recv_timeout(SOON).unwrap();
+        assert!(saved.bonds.iter().any(|bond| bond.contains("saved")), "{:?}", saved.bonds);
+        // It ran elsewhere since, where nobody had saved it.
+        adapter.platform.lock().unwrap().define(ONE, Arc::clone(&running.payload));
+        assert_eq!(adapter.start(ONE), Outcome::Failed);
+        adapter.platform.lock().unwrap().define(ONE, Arc::clone(&saved.payload));
+        assert_eq!(adapter.start(ONE), Outcome::Done);
     });
 }

@@ -291,6 +291,9 @@ impl Agent {
 
     fn learn_authority(&mut self, authority: Authority, actions: &mut Vec<Action>) {
         if authority > self.store.authority {
+            if authority.generation > self.store.authority.generation {
+                self.describe_all_anew();
+            }
             self.store.authority = authority;
             self.save(actions);
         }

@@ -97,6 +97,7 @@ impl Agent {
             None => self.refuse(Refusal::Stale, actions),
         }
         self.report_acknowledged(now, ack.report);
+        self.describe_reported(ack.report, actions);
     }
 
     /// A master does not know this life. From the answer on, nothing of the generation before counts any more: what

@@ -9,6 +9,7 @@
 //! in between would otherwise prove the wrong machine dead.
 
 use super::chain::{Belief, Chain, Device, Goal, Occasion};
+use super::judge::too_many_judged;
 use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Command;
@@ -55,7 +56,8 @@ impl Master {
                 _ => Occasion::Failure,
             },
         };
-        chain.enter(0, cx.now);
+        let level = self.level_to_drill(cx, target.host).filter(|_| chain.occasion == Occasion::Drill);
+        chain.enter(level.unwrap_or(0), cx.now);
         self.fencing.insert(target.host, chain);
     }
 
@@ -144,7 +146,7 @@ impl Master {
         let coming_back = self.fencing.get(&host).is_some_and(|chain| self.is_coming_back(cx, chain));
         // A master that may be deposed by now reads, and orders nothing: the host may have been let in again since.
         let may_order = cx.state.armed == Armed::Armed && self.has_quorum(cx) && !left_in_order(cx, host);
-        let braked = self.brake.is_on || !may_order;
+        let braked = self.brake.is_on || !may_order || too_many_judged(cx.state);
         let Some(chain) = self.fencing.get_mut(&host) else { return };
         chain.follow(cx);
         let goal = chain.goal;

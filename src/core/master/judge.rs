@@ -7,7 +7,7 @@ use crate::core::ids::{Address, HostId, Incarnation};
 use crate::core::message::{Heartbeat, Message};
 use crate::core::reason::{Alert, HostState, JudgeCause};
 use crate::core::sabotage::{Sabotage, breaks};
-use crate::core::state::{Policy, Standing};
+use crate::core::state::{ClusterState, Policy, Standing};
 use crate::core::time::Instant;
 use std::time::Duration;
 
@@ -369,6 +369,15 @@ impl Master {
             watched.last_pong = Some(cx.now);
         }
     }
+}
+
+/// The same by the log, which may know of one more than the last look over all hosts.
+pub(super) fn too_many_judged(state: &ClusterState) -> bool {
+    let count = |is: fn(&Standing) -> bool| state.hosts.values().filter(|host| is(&host.standing)).count();
+    let silent = count(|standing| matches!(standing, Standing::Judged { cause: JudgeCause::Silent }));
+    let hosts = count(|standing| !matches!(standing, Standing::New | Standing::Proven { .. }));
+    let counted = |number| u32::try_from(number).unwrap_or(u32::MAX);
+    too_many(counted(silent), counted(hosts), &state.policy) && !breaks(Sabotage::NoBrake)
 }
 
 /// Whether so many hosts are silent that the fault may lie here (rule 10).

@@ -37,6 +37,8 @@ struct Checked {
     tried: usize,
     asked: Option<(Ticket, HostId)>,
     last: Option<Verified>,
+    /// Whether it has said that it cannot tell which machine it controls.
+    nameless: bool,
 }
 
 /// What a device said when it was asked last.
@@ -70,6 +72,17 @@ impl Master {
         devices.filter_map(|(key, checked)| Some((*key, checked.last?))).collect()
     }
 
+    /// The first level of a host's devices with one that cannot tell which machine it controls, and was not seen to
+    /// switch off this one: each drill shows one level.
+    pub(super) fn level_to_drill(&self, cx: &Context<'_>, host: HostId) -> Option<usize> {
+        let is_unknown = |device: &FenceId| {
+            let checked = self.verification.devices.get(&(host, *device));
+            checked.is_some_and(|checked| checked.nameless) && !cx.state.is_drilled(host, *device)
+        };
+        let levels = &cx.state.hosts.get(&host)?.fences;
+        levels.iter().position(|level| level.iter().any(is_unknown))
+    }
+
     pub(super) fn tend_verification(&mut self, cx: &Context<'_>, out: &mut Output) {
         self.follow_devices(cx);
         let due = self.verification.devices.iter().filter(|(_, checked)| checked.next <= cx.now);
@@ -96,7 +109,7 @@ impl Master {
             let set_up = cx.state.fence_set_up(device);
             self.verification.devices.entry((host, device)).or_insert_with(|| {
                 begins += APART;
-                Checked { set_up, next: begins, way: 0, tried: 0, asked: None, last: None }
+                Checked { set_up, next: begins, way: 0, tried: 0, asked: None, last: None, nameless: false }
             });
         }
     }
@@ -121,6 +134,9 @@ impl Master {
     ) {
         let asked = self.verification.devices.get(&(host, device)).and_then(|checked| checked.asked);
         let Some((_, by)) = asked.filter(|(asked, _)| *asked == ticket) else { return };
+        if let Some(checked) = self.verification.devices.get_mut(&(host, device)) {
+            checked.nameless |= result == FenceResult::Nameless;
+        }
         match result {
             FenceResult::Nameless => self.verify(cx, host, device, FenceOp::Power, out),
             result => self.judge_device(cx, (host, device), by, result, out),

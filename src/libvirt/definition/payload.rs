@@ -1,7 +1,7 @@
 //! The form in which a definition travels: to the voters, and to the host that is to start the VM.
 //!
-//! A byte for the version, then compressed: the XML, with its secrets, and what the firmware keeps, if only the VM's host
-//! has that. Its size is bounded before memory is taken for it.
+//! A byte for the version, then compressed: the XML, with its secrets, what the firmware keeps, if only the VM's host has
+//! that, and whether the VM was saved there. Its size is bounded before memory is taken for it.
 
 use super::described::{DescribeError, LONGEST, describe};
 use flate2::Compression;
@@ -12,7 +12,7 @@ use std::io::Read;
 use thiserror::Error;
 
 /// The version that this build writes, and the only one that it reads.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// The file of a firmware is rarely longer than half a MiB.
 pub const LONGEST_NVRAM: usize = 4 * 1_024 * 1_024;
 /// No payload is longer when it is unpacked.
@@ -44,6 +44,8 @@ pub struct Package {
     pub xml: String,
     /// What the firmware keeps, if it was read.
     pub nvram: Option<Vec<u8>>,
+    /// Whether libvirt has saved the VM's memory, to go on with it at its next start.
+    pub is_saved: bool,
 }
 
 impl fmt::Debug for Package {

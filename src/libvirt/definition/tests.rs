@@ -104,7 +104,7 @@ fn obstacles_are_found_and_bind_only_if_they_must() {
 
 #[test]
 fn a_payload_is_bounded_and_hides_what_it_holds() {
-    let package = Package { xml: WHOLE.to_owned(), nvram: Some(vec![7; 1_000]) };
+    let package = Package { xml: WHOLE.to_owned(), nvram: Some(vec![7; 1_000]), is_saved: false };
     let packed = pack(&package).unwrap();
     assert!(packed.len() < WHOLE.len());
     assert_eq!(unpack(&packed).unwrap(), package);
@@ -112,7 +112,7 @@ fn a_payload_is_bounded_and_hides_what_it_holds() {
     assert_eq!(unpack(&[]), Err(PayloadError::Damaged));
     assert_eq!(unpack(&[9, 1]), Err(PayloadError::Version(9)));
     assert_eq!(unpack(&packed[..packed.len() / 2]), Err(PayloadError::Damaged));
-    let long = Package { xml: WHOLE.to_owned(), nvram: Some(vec![0; LONGEST_NVRAM + 1]) };
+    let long = Package { xml: WHOLE.to_owned(), nvram: Some(vec![0; LONGEST_NVRAM + 1]), is_saved: false };
     assert_eq!(pack(&long), Err(PayloadError::TooLong));
     // What unpacks to more than there may be is not unpacked.
     let mut bomb = vec![1];

@@ -204,6 +204,10 @@ impl Shared {
             return (&stream).write_all(answer_line(&Err("it was only to show whether it asks".to_owned())).as_bytes());
         }
         let Some(vm) = self.books.vm(question.uuid.as_u128()) else {
+            if !self.books.is_told() {
+                let why = "this host has not been told yet which VMs are protected, and this may be one of them";
+                return (&stream).write_all(answer_line(&Err(why.to_owned())).as_bytes());
+            }
             return (&stream).write_all(answer_line(&Ok(())).as_bytes());
         };
         if question.step == Step::Migrate {

@@ -38,6 +38,8 @@ pub enum Lack {
     NotRunning(VmId, Option<Wait>),
     /// The VM should be stopped, and runs.
     NotStopped(VmId),
+    /// The log would start the VM from another definition than the one that it runs with.
+    Redefined(VmId),
 }
 
 impl fmt::Display for Lack {
@@ -45,6 +47,7 @@ impl fmt::Display for Lack {
         match self {
             Lack::NoMaster => write!(f, "there is no master"),
             Lack::NotRunning(vm, wait) => write!(f, "{vm} should run and does not: {wait:?}"),
+            Lack::Redefined(vm) => write!(f, "{vm} runs with a definition that the log does not have"),
             Lack::NotStopped(vm) => write!(f, "{vm} was stopped by a person and runs"),
         }
     }

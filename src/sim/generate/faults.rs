@@ -1,5 +1,6 @@
 //! What befalls a random world.
 
+use super::kind::{KINDS, Kind};
 use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::{DatastoreId, FenceId, HostId, VmId, VoterId};
@@ -11,115 +12,6 @@ use std::time::Duration;
 
 /// Nothing befalls a cluster before it had time to start.
 const QUIET: Duration = Duration::from_secs(12);
-
-/// The kinds of what may befall, each with how often it is chosen among those that a seed has a taste for.
-const KINDS: [(Kind, u64); 49] = [
-    (Kind::PowerOff, 10),
-    (Kind::PowerOn, 8),
-    (Kind::PowerBlip, 8),
-    (Kind::Reboot, 6),
-    (Kind::Shutdown, 3),
-    (Kind::Freeze, 10),
-    (Kind::Suspend, 3),
-    (Kind::AgentCrash, 6),
-    (Kind::AgentHang, 6),
-    (Kind::AgentUpgrade, 6),
-    (Kind::DaemonHang, 6),
-    (Kind::DaemonRestart, 6),
-    (Kind::FailStarts, 4),
-    (Kind::SlowStarts, 4),
-    (Kind::TimedOutStarts, 6),
-    (Kind::GuestCrash, 5),
-    (Kind::GuestPoweroff, 3),
-    (Kind::LinkCut, 6),
-    (Kind::LinkLoss, 4),
-    (Kind::LinkDelay, 5),
-    (Kind::LinkDuplicate, 4),
-    (Kind::LinkReplay, 4),
-    (Kind::Isolate, 10),
-    (Kind::Partition, 8),
-    (Kind::SiteSplit, 4),
-    (Kind::StalledSplit, 4),
-    (Kind::SwitchOutage, 4),
-    (Kind::DatastoreHang, 6),
-    (Kind::DatastoreError, 6),
-    (Kind::DatastoreSlow, 4),
-    (Kind::TearRecord, 4),
-    (Kind::TearMail, 5),
-    (Kind::StallWrite, 5),
-    (Kind::RollBack, 3),
-    (Kind::DiskFull, 2),
-    (Kind::DiskSlow, 3),
-    (Kind::RestoreBackup, 4),
-    (Kind::Fence, 7),
-    (Kind::SwapFences, 4),
-    (Kind::Twin, 3),
-    (Kind::Intend, 8),
-    (Kind::Move, 8),
-    (Kind::Protect, 5),
-    (Kind::Arm, 3),
-    (Kind::ConfirmDead, 5),
-    (Kind::Recover, 4),
-    (Kind::HypervisorStart, 6),
-    (Kind::HypervisorStop, 4),
-    (Kind::HypervisorMove, 6),
-];
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    PowerOff,
-    PowerOn,
-    PowerBlip,
-    Reboot,
-    Shutdown,
-    Freeze,
-    Suspend,
-    AgentCrash,
-    AgentHang,
-    AgentUpgrade,
-    DaemonHang,
-    DaemonRestart,
-    FailStarts,
-    SlowStarts,
-    TimedOutStarts,
-    GuestCrash,
-    GuestPoweroff,
-    LinkCut,
-    LinkLoss,
-    LinkDelay,
-    LinkDuplicate,
-    LinkReplay,
-    Isolate,
-    Partition,
-    /// A partition of the network and of storage alike.
-    SiteSplit,
-    /// A machine stands still while the network splits, and goes on in the smaller part.
-    StalledSplit,
-    /// A host and its fence devices are cut off together.
-    SwitchOutage,
-    DatastoreHang,
-    DatastoreError,
-    DatastoreSlow,
-    TearRecord,
-    TearMail,
-    StallWrite,
-    RollBack,
-    DiskFull,
-    DiskSlow,
-    RestoreBackup,
-    Fence,
-    SwapFences,
-    Twin,
-    Intend,
-    Move,
-    Protect,
-    Arm,
-    ConfirmDead,
-    Recover,
-    HypervisorStart,
-    HypervisorStop,
-    HypervisorMove,
-}
 
 pub(super) fn faults(spec: &WorldSpec, until: Duration, dice: &mut Dice) -> Vec<(Duration, Fault)> {
     let taste = taste(dice);
@@ -379,6 +271,7 @@ impl Chooser<'_> {
             Kind::HypervisorStart => Fault::HypervisorStart(vm, host),
             Kind::HypervisorStop => Fault::HypervisorStop(vm),
             Kind::HypervisorMove => Fault::HypervisorMove(vm, host),
+            Kind::Edit => Fault::Edit(vm),
             Kind::Move => Fault::Request(Request::Move { vm, to: host }),
             Kind::Intend => {
                 let want = match self.dice.range(0, 9) {

@@ -121,6 +121,7 @@ impl Fields<'_, '_> {
             "restore-backup" => Fault::RestoreBackup(self.host()?, self.duration("ago")?),
             "twin" => Fault::Twin(self.host()?, self.lasting()?),
             "hypervisor-start" => Fault::HypervisorStart(self.vm()?, self.host()?),
+            "edit" => Fault::Edit(self.vm()?),
             "hypervisor-stop" => Fault::HypervisorStop(self.vm()?),
             "hypervisor-move" => Fault::HypervisorMove(self.vm()?, self.host_at("to")?),
             "confirm-seen-dead" => Fault::ConfirmDead(self.host()?),

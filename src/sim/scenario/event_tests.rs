@@ -67,6 +67,7 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
         Fault::Recover,
         Fault::HypervisorStart(vm, host),
         Fault::HypervisorStop(vm),
+        Fault::Edit(vm),
         Fault::HypervisorMove(vm, host),
         Fault::Heal,
     ];

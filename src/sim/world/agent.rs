@@ -34,6 +34,8 @@ impl World {
         agent.wake_missed = false;
         agent.upgrading = None;
         agent.inbox.clear();
+        agent.described.clear();
+        agent.brought.clear();
         let setup = Setup {
             machine: node::Machine {
                 host: target.host,
@@ -54,6 +56,7 @@ impl World {
             seed,
         };
         self.outbox.push_back(ToNode::Start { machine, setup: Box::new(setup) });
+        self.tell_definitions(machine);
     }
 
     /// The agent's process is gone. Its watchdog counts on: nobody closed it.
@@ -167,7 +170,10 @@ impl World {
 
     fn perform_core(&mut self, machine: usize, action: Action) {
         match action {
-            Action::Save(store) => self.machines[machine].agent.store = *store,
+            Action::Save(store) => {
+                self.machines[machine].agent.store = *store;
+                self.tell_definitions(machine);
+            }
             // A node sends packets; a bare message has no way out of it.
             Action::Send { .. } => {}
             Action::Ping { to } => self.ping(machine, to),
@@ -181,8 +187,8 @@ impl World {
             Action::Watchdog(op) => self.work_watchdog(machine, op),
             Action::Kill(vm) => self.kill(machine, vm),
             Action::Reboot => self.reset(machine, "forced-reboot"),
-            // What a VM is made of is the same for all hypervisors of this world.
-            Action::Define { .. } => {}
+            Action::Define { vm, payload } => self.define(machine, vm, &payload),
+            Action::Describe { vm, though_brought } => self.describe(machine, vm, though_brought),
             Action::Platform { ticket, call } => self.call_hypervisor(machine, ticket, call),
             Action::Hook { ticket, answer } => self.hook_answered(machine, ticket, answer),
             Action::Reply { ticket, reply } => self.replied(machine, ticket, reply),

@@ -46,6 +46,8 @@ pub(super) fn world(spec: WorldSpec) -> World {
         fences: spec.fences.iter().map(|(id, entry)| (*id, FenceDevice::new(entry.clone()))).collect(),
         network: Network::default(),
         failing_starts: BTreeMap::new(),
+        edits: 0,
+        latest: BTreeMap::new(),
         migrations: Vec::new(),
         hooks: BTreeMap::new(),
         errands: BTreeMap::new(),

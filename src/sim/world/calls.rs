@@ -134,6 +134,7 @@ impl World {
                     return Some(Outcome::Failed);
                 }
                 hypervisor.definitions.remove(&vm);
+                self.machines[machine].agent.described.remove(&vm);
                 Some(Outcome::Done)
             }
             CallKind::ProbeLock => Some(match self.is_locked_elsewhere(machine, vm) {

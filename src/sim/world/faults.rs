@@ -119,6 +119,7 @@ impl World {
             Fault::HypervisorStop(vm) => self.executor(*vm).ok_or(Skipped).map(|place| {
                 self.begin_call(place, *vm, CallKind::Destroy, None);
             }),
+            Fault::Edit(vm) => self.edit(*vm).map_err(|_| Skipped),
             Fault::HypervisorMove(vm, to) => self.hypervisor_move(*vm, *to),
             Fault::Request(request) => {
                 self.ask_cluster(request.clone());

@@ -20,21 +20,21 @@ impl World {
     pub(super) fn begin_process(&mut self, machine: usize, vm: VmId, epoch: Option<Epoch>, state: ProcessState) {
         let serial = self.number();
         let since = self.now;
-        let hypervisor = &mut self.machines[machine].hypervisor;
-        hypervisor.definitions.entry(vm).or_insert(Ended::Unknown);
-        hypervisor.processes.insert(vm, Process { state, epoch, serial, since });
+        self.domain(machine, vm);
+        self.machines[machine].hypervisor.processes.insert(vm, Process { state, epoch, serial, since });
         self.process_changed(machine, vm, Some(state), epoch, Cause::Started);
         if state == ProcessState::Executing {
             let host = self.machines[machine].host;
             self.tell(Happening::VmUp(vm, host, epoch));
         }
         self.say_changed(machine, vm);
+        self.tell_definitions(machine);
     }
 
     /// A process is gone.
     pub(super) fn end_process(&mut self, machine: usize, vm: VmId, ended: Ended, why: &'static str) {
         let Some(process) = self.machines[machine].hypervisor.processes.remove(&vm) else { return };
-        self.machines[machine].hypervisor.definitions.insert(vm, ended);
+        self.domain(machine, vm).ended = ended;
         let cause = if ended == Ended::Moved { Cause::Migrated } else { Cause::Other };
         self.process_changed(machine, vm, None, process.epoch, cause);
         if process.state == ProcessState::Executing {
@@ -147,7 +147,7 @@ impl World {
         busy.sort_unstable();
         busy.dedup();
         let inactive = hypervisor.definitions.iter().filter(|(vm, _)| !hypervisor.processes.contains_key(vm));
-        View { processes, daemon: true, busy, inactive: inactive.map(|(vm, ended)| (*vm, *ended)).collect() }
+        View { processes, daemon: true, busy, inactive: inactive.map(|(vm, domain)| (*vm, domain.ended)).collect() }
     }
 
     /// The daemon answers nothing for so long.
@@ -197,6 +197,7 @@ impl World {
             Daemon::Hangs(until) | Daemon::Restarts(until) if self.now >= until => hypervisor.daemon = Daemon::Up,
             _ => {}
         }
+        self.tell_definitions(machine);
     }
 
     /// After a boot: strangers whose home this is start by themselves, as their definitions say; protected ones do

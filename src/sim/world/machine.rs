@@ -1,12 +1,13 @@
 //! A machine: its power, clock, watchdog, agent process, voter disk and hypervisor, as plain data.
 
-use crate::core::action::{AgentStore, Ended, Outcome, PlatformCall, ProcessState, View};
+use crate::core::action::{AgentStore, Outcome, PlatformCall, ProcessState, View};
 use crate::core::ids::{BootId, Epoch, HostId, Ticket, VmId};
 use crate::core::record::DatastoreOp;
 use crate::core::time::Instant;
 use crate::election::{StoreBatch, StoreImage};
 use crate::node::NodeEvent;
 use crate::sim::spec::HostSpec;
+use crate::sim::world::definitions::Domain;
 use crate::sim::world::queue::Occurrence;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -75,6 +76,10 @@ pub(super) struct Agent {
     pub(super) inbox: VecDeque<NodeEvent>,
     pub(super) store: AgentStore,
     pub(super) upgrading: Option<Option<u64>>,
+    /// What this run was told of definitions: the edit of each VM's.
+    pub(super) described: BTreeMap<VmId, u64>,
+    /// What it has brought itself, and was told of nothing else since.
+    pub(super) brought: BTreeMap<VmId, u64>,
 }
 
 /// A voter's disk.
@@ -117,8 +122,8 @@ pub(super) struct Hypervisor {
     pub(super) daemon: Daemon,
     pub(super) calls: Vec<Call>,
     pub(super) processes: BTreeMap<VmId, Process>,
-    /// The VMs that are defined here, and how each one's last process ended.
-    pub(super) definitions: BTreeMap<VmId, Ended>,
+    /// The VMs that are defined here.
+    pub(super) definitions: BTreeMap<VmId, Domain>,
     pub(super) slow_starts: (Duration, u64),
     pub(super) timed_out_starts: u32,
     pub(super) shutting_down: bool,

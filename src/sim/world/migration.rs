@@ -82,6 +82,7 @@ impl World {
         }
         self.migrations.remove(place);
         self.forget_move(from, id);
+        self.definition_moves(vm, from, to);
         self.end_process(from, vm, Ended::Moved, "moved");
         let mut epoch = None;
         if let Some(process) = self.machines[to].hypervisor.processes.get_mut(&vm) {

@@ -17,6 +17,7 @@ mod brain;
 mod calls;
 mod counts;
 mod datastore;
+mod definitions;
 mod disk;
 pub mod fact;
 mod faults;

@@ -51,7 +51,10 @@ pub(super) enum Asker {
 
 impl World {
     /// An operator asks the cluster.
-    pub(super) fn ask_cluster(&mut self, request: Request) {
+    pub(super) fn ask_cluster(&mut self, mut request: Request) {
+        if let Request::Protect(definition) = &mut request {
+            definition.payload = self.found_as(definition.id);
+        }
         let ticket = Ticket(self.number());
         let errand = Errand { request, since: self.now, attempt: 0, tried: Vec::new(), concluded: false };
         self.errands.insert(ticket, errand);

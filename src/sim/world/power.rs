@@ -72,7 +72,7 @@ impl World {
         target.boot = boot;
         target.boot_at = self.now;
         // What libvirt knew of how processes ended does not outlive a boot.
-        target.hypervisor.definitions.values_mut().for_each(|ended| *ended = Ended::Unknown);
+        target.hypervisor.definitions.values_mut().for_each(|domain| domain.ended = Ended::Unknown);
         let host = target.host;
         self.facts.push(Fact::Booted { machine, boot });
         self.tell(Happening::Power(host, "booted"));

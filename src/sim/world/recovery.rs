@@ -77,9 +77,14 @@ impl<B: Brain> Simulation<B> {
             possible: self.can_run(state, vm),
             wait: self.master_wait(*id),
         });
+        let protected = state.vms.iter().filter(|(_, vm)| vm.protected);
+        let is_other =
+            |(id, vm): &(&VmId, &Vm)| self.world.runs_as(**id).is_some_and(|payload| payload != vm.definition.payload);
+        let redefined = protected.filter(is_other).map(|(id, _)| Lack::Redefined(*id));
         // A cluster that only observes stops nothing.
         let acts = state.armed == Armed::Armed;
-        stands.filter_map(|stand| stand.lack()).filter(|lack| acts || !matches!(lack, Lack::NotStopped(_))).collect()
+        let lacks = stands.filter_map(|stand| stand.lack());
+        lacks.filter(|lack| acts || !matches!(lack, Lack::NotStopped(_))).chain(redefined).collect()
     }
 
     fn condition(&self, vm: VmId) -> Condition {

@@ -43,6 +43,10 @@ pub(super) struct World {
     pub(super) network: Network,
     /// Starts of these VMs fail, so many times still.
     pub(super) failing_starts: BTreeMap<VmId, u32>,
+    /// How many edits of definitions there were, which are numbered.
+    pub(super) edits: u64,
+    /// The newest one of each VM.
+    pub(super) latest: BTreeMap<VmId, u64>,
     pub(super) migrations: Vec<Migration>,
     pub(super) hooks: BTreeMap<Ticket, PendingHook>,
     pub(super) errands: BTreeMap<Ticket, Errand>,

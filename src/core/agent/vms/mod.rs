@@ -202,6 +202,8 @@ impl Agent {
         }
         if state == ProcessState::Executing && local.call.is_none() {
             local.in_flight = false;
+            // A start of ours that came to nothing, because somebody else's was quicker, is not how this one will end.
+            local.exit = local.exit.filter(|exit| !matches!(exit, Exit::StartFailed | Exit::Locked));
         }
         if local.presence != presence || !known {
             local.presence = presence;
@@ -284,6 +286,7 @@ impl Agent {
         local.call = Some((ticket, call));
         self.take_on(permit, local, actions);
         if !permit.payload.is_empty() {
+            self.definitions.forget(vm);
             actions.push(Action::Define { vm, payload: Arc::clone(&permit.payload) });
         }
         actions.push(Action::Platform { ticket, call });
@@ -345,6 +348,9 @@ impl Agent {
         let version = self.next_report(now);
         if let Some(local) = self.vms.get_mut(&vm) {
             local.changed = version;
+            if local.presence == LocalPresence::Running {
+                self.is_to_be_described(vm);
+            }
         }
     }
 }

@@ -111,3 +111,40 @@ fn how_it_ended_before_it_was_protected_is_not_how_it_ends() {
     let late = look(&mut agent, at(40), gone(&[], &[(VM, Ended::Destroyed)]));
     assert!(matches!(late, LocalPresence::Gone { exit: Exit::ByPerson, .. }), "{late:?}");
 }
+
+#[test]
+fn what_came_up_is_described_once_the_log_knows_that_it_runs() {
+    let mut agent = agent();
+    let at = |milliseconds| Instant::ZERO + Duration::from_millis(milliseconds);
+    assert_eq!(look(&mut agent, at(10), runs()), LocalPresence::Running);
+    let version = agent.report_version();
+    let described = |agent: &mut Agent, version| {
+        let mut actions = Vec::new();
+        agent.describe_reported(version, &mut actions);
+        actions.iter().filter(|action| matches!(action, Action::Describe { vm: VM, .. })).count()
+    };
+    assert_eq!(described(&mut agent, version - 1), 0, "until then nobody takes this host's word");
+    assert_eq!(described(&mut agent, version), 1);
+    assert_eq!(described(&mut agent, version), 0);
+    // What is gone by then is described by nobody.
+    assert_eq!(look(&mut agent, at(20), runs()), LocalPresence::Running);
+    agent.touch(at(20), VM);
+    let version = agent.report_version();
+    look(&mut agent, at(30), gone(&[], &[(VM, Ended::Destroyed)]));
+    assert_eq!(described(&mut agent, version + 1), 0);
+}
+
+#[test]
+fn a_start_that_somebody_was_quicker_than_is_not_how_it_ends() {
+    let mut agent = agent();
+    let at = |milliseconds| Instant::ZERO + Duration::from_millis(milliseconds);
+    assert_eq!(look(&mut agent, at(10), runs()), LocalPresence::Running);
+    let ticket = agent.ticket();
+    agent.vms.get_mut(&VM).unwrap().call = Some((ticket, PlatformCall::Start { vm: VM, epoch: Epoch::NONE }));
+    agent.call_returned(at(20), ticket, Outcome::Failed, &mut Vec::new());
+    assert_eq!(agent.vms[&VM].exit, Some(Exit::StartFailed));
+    agent.looks.under_way = None;
+    assert_eq!(look(&mut agent, at(30), runs()), LocalPresence::Running);
+    let late = look(&mut agent, at(40), gone(&[], &[(VM, Ended::Destroyed)]));
+    assert!(matches!(late, LocalPresence::Gone { exit: Exit::ByPerson, .. }), "{late:?}");
+}
