@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// The word of every fault, in the order in which the scenarios' documentation lists them.
-pub const FAULT_KINDS: [&str; 65] = [
+pub const FAULT_KINDS: [&str; 66] = [
     "power-off",
     "power-on",
     "power-blip",
@@ -60,6 +60,7 @@ pub const FAULT_KINDS: [&str; 65] = [
     "hypervisor-start",
     "hypervisor-stop",
     "hypervisor-move",
+    "edit",
     "start",
     "stop",
     "kill",

@@ -115,7 +115,7 @@ fn a_payload_is_bounded_and_hides_what_it_holds() {
     let long = Package { xml: WHOLE.to_owned(), nvram: Some(vec![0; LONGEST_NVRAM + 1]), is_saved: false };
     assert_eq!(pack(&long), Err(PayloadError::TooLong));
     // What unpacks to more than there may be is not unpacked.
-    let mut bomb = vec![1];
+    let mut bomb = vec![packed[0]];
     let zeros = std::io::repeat(0).take(64 * 1_024 * 1_024);
     DeflateEncoder::new(zeros, Compression::best()).read_to_end(&mut bomb).unwrap();
     assert!(bomb.len() < 100_000);
