@@ -161,9 +161,10 @@ impl Thread {
             for vm in inbox.notice {
                 let was_watched = self.watched.range((vm, Uuid::nil())..=(vm, Uuid::max())).next().is_some();
                 let is_watched = self.watch_holder(vm).is_some();
-                // It was alive a moment ago. If it ended before it could be watched, that is news.
-                if !was_watched && !is_watched && !is_held(&self.directory, vm) {
-                    (self.tell)(PlatformEvent::Changed { vm });
+                // It was alive a moment ago. If it ended before it could be watched, that is news; its lock may go later.
+                if !was_watched && !is_watched {
+                    let nonce = read(&self.directory, vm).map_or(Uuid::nil(), |record| record.nonce);
+                    self.lingering.entry((vm, nonce)).or_insert(boottime() + LINGERS);
                 }
             }
             if self.wait() == Woken::ByAnEnd {
