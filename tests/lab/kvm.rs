@@ -45,6 +45,8 @@ impl Kvm {
         let kvm = Kvm { lab, hosts };
         kvm.must(&["locks", "ds1", "off"]);
         kvm.must(&["locks", "ds2", "off"]);
+        // Which host dies how often depends on who is master: none is to be kept off for it.
+        kvm.holdfast(&["policy", "set", "max_fences=1000"]);
         for (name, host, guest) in vms {
             kvm.add(name, host, *guest);
         }
