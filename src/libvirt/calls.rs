@@ -13,14 +13,13 @@ use crate::libvirt::definition::{Datastore, DescribeError, describe};
 use crate::libvirt::nvram::{self, NvramError};
 use crate::libvirt::processes::Processes;
 use crate::libvirt::raw;
-use crate::libvirt::survey::{Read, is_shared};
+use crate::libvirt::survey::Read;
 use crate::libvirt::watch::Watcher;
 use crate::libvirt::{Names, image_lock};
 use crate::platform::pid::{Process, ProcessName};
 use crate::platform::wait;
 use std::collections::BTreeSet;
 use std::io;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
@@ -237,7 +236,6 @@ impl Calls {
     fn try_to_move(&self, vm: VmId, to: HostId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         let host = (self.names)(to).ok_or(CallError::NoSuchHost(to))?;
-        let nvram = self.own_nvram(uuid)?;
         let uri = self.migration.replace("{host}", &host);
         let flags = sys::VIR_MIGRATE_LIVE
             | sys::VIR_MIGRATE_PEER2PEER
@@ -255,18 +253,10 @@ impl Calls {
         if let Err(CallError::Trouble(Trouble::Refused { .. } | Trouble::Unreachable(_) | Trouble::Crowded)) = &result {
             self.books.stops(vm, None);
         }
-        result.map(|()| put_aside(vm, nvram)).map(|()| Outcome::Done)
+        result.map(|()| Outcome::Done)
     }
 
-    /// What a VM's firmware keeps, if only this host has it.
-    fn own_nvram(&self, uuid: u128) -> Result<Option<PathBuf>, CallError> {
-        let flags = sys::VIR_DOMAIN_XML_INACTIVE;
-        let xml = self.with_domain(uuid, boottime() + self.deadline, move |domain| domain.xml_desc(flags))?;
-        Ok(describe(&xml)?.nvram.filter(|path| !is_shared(path, &self.datastores)))
-    }
-
-    /// Removes a definition, and nothing else: what libvirt would have to delete with it keeps it from being removed. What
-    /// the firmware keeps here is put aside, for it goes on elsewhere.
+    /// Removes a definition, and nothing else: what libvirt would have to delete with it keeps it from being removed.
     pub(super) fn undefine(&self, vm: VmId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         if !self.processes.of(uuid).map_err(CallError::Processes)?.is_empty() {
@@ -285,15 +275,8 @@ impl Calls {
             }
             Ok(true)
         };
-        let nvram = match self.own_nvram(uuid) {
-            Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => return Ok(Outcome::Done),
-            nvram => nvram?,
-        };
         match self.with_domain(uuid, boottime() + self.deadline, work) {
-            Ok(true) => {
-                put_aside(vm, nvram);
-                Ok(Outcome::Done)
-            }
+            Ok(true) => Ok(Outcome::Done),
             Ok(false) => Err(CallError::HasProcess),
             Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => Ok(Outcome::Done),
             Err(error) => Err(error),
@@ -339,14 +322,6 @@ impl Calls {
     ) -> Result<T, CallError> {
         let work = move |connect: &Connect| work(&connect.lookup_domain_by_uuid(Uuid::from_u128(uuid))?);
         Ok(self.daemon.ask(deadline, work)?)
-    }
-}
-
-fn put_aside(vm: VmId, nvram: Option<PathBuf>) {
-    if let Some(path) = nvram
-        && let Err(error) = nvram::put_aside(&path)
-    {
-        warn!("{vm}: {error}; if it comes back to this host, its firmware finds what is old");
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a VM's firmware keeps: a file that often only its host has, and that travels with the definition.
 //!
-//! It is never overwritten. Where the file is there already it is the newer one, or lies on shared storage: a host that a
-//! VM has left for another one puts it aside, so that the VM does not find it when it comes back.
+//! It is never overwritten. Where the file is there already it is the newer one, or lies on shared storage: a VM that
+//! comes back to a host finds what it left there, or what the storage has.
 
 use crate::libvirt::definition::payload::LONGEST_NVRAM;
 use rustix::io::Errno;
@@ -10,9 +10,6 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
-
-/// Ends the name of what was put aside.
-const ASIDE: &str = ".holdfast-old";
 
 /// Why it could not be brought or read.
 #[derive(Debug, Error)]
@@ -44,18 +41,6 @@ pub(super) fn bring(path: &Path, content: &[u8]) -> Result<(), NvramError> {
     written.map_err(failed)
 }
 
-/// Gives the file another name, for the VM runs elsewhere by now, and what its firmware keeps goes on there. What was put
-/// aside here at another time is older still.
-pub(super) fn put_aside(path: &Path) -> Result<(), NvramError> {
-    let failed = |source| NvramError { path: path.to_owned(), done: "put aside", source };
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(ASIDE);
-    match fs::rename(path, &aside) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result.map_err(failed),
-    }
-}
-
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content)?;
@@ -83,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_brought_once_and_never_overwritten_and_put_aside_when_it_is_old() {
+    fn it_is_brought_once_and_never_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vm_VARS.fd");
         assert_eq!(read(&path).unwrap(), None);
@@ -91,11 +76,6 @@ mod tests {
         bring(&path, b"new").unwrap();
         assert_eq!(read(&path).unwrap().unwrap(), b"old");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-        put_aside(&path).unwrap();
-        put_aside(&path).unwrap();
-        bring(&path, b"new").unwrap();
-        assert_eq!(read(&path).unwrap().unwrap(), b"new");
-        assert_eq!(read(&folder.path().join("vm_VARS.fd.holdfast-old")).unwrap().unwrap(), b"old");
         let missing = folder.path().join("nowhere/vm").to_owned();
         assert!(bring(&missing, b"x").unwrap_err().to_string().contains("nowhere"));
     }

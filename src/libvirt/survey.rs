@@ -92,7 +92,7 @@ impl Read {
     }
 }
 
-pub(super) fn is_shared(path: &Path, datastores: &[Datastore]) -> bool {
+fn is_shared(path: &Path, datastores: &[Datastore]) -> bool {
     datastores.iter().any(|datastore| path.starts_with(&datastore.path))
 }
 
