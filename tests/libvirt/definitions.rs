@@ -5,6 +5,7 @@ use crate::rig::{Adapter, Host, ONE, TWO, pass, succeed, until};
 use holdfast::core::action::Outcome;
 use holdfast::core::command::Want;
 use holdfast::core::ids::{DatastoreId, FeatureId};
+use holdfast::libvirt::definition::payload::unpack;
 use holdfast::platform::Platform;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +50,7 @@ fn a_definition_is_told_travels_and_is_started_from() {
         adapter.platform.lock().unwrap().describe(ONE, false);
         host.define_as(ONE, &host.xml(ONE, ""));
         let (_, plain) = adapter.definitions.recv_timeout(SOON).unwrap();
-        assert!(!String::from_utf8_lossy(&plain.payload).contains("/dev/urandom"));
+        assert!(!unpack(&plain.payload).unwrap().xml.contains("/dev/urandom"));
         adapter.platform.lock().unwrap().define(ONE, told.payload.iter().copied().rev().collect());
         assert_eq!(adapter.stop(ONE, Want::Killed), Outcome::Done);
         assert_eq!(adapter.start(ONE), Outcome::Failed, "its newest definition is none");
