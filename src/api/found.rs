@@ -260,7 +260,7 @@ impl Told {
     fn definition(self, response: crate::core::state::Response, priority: u8) -> Result<VmDefinition, Failure> {
         let payload = STANDARD.decode(self.payload.unwrap_or_default());
         let payload = payload.map_err(|error| Failure::internal(format!("the definition of the VM: {error}")))?;
-        let Shape { name, memory_mib, millicores, datastores, needs, bonds, .. } = self.shape;
+        let Shape { name, memory_mib, millicores, datastores, needs, bonds, is_transient, .. } = self.shape;
         Ok(VmDefinition {
             // The log gives the number.
             id: VmId(0),
@@ -276,6 +276,7 @@ impl Told {
             locked: false,
             needs,
             bonds,
+            is_transient,
             payload: payload.into(),
         })
     }

@@ -107,6 +107,7 @@ fn definition(state: &ClusterState, new: NewVm, uuid: Uuid) -> Result<VmDefiniti
         locked: new.locked,
         needs: BTreeSet::new(),
         bonds: Vec::new(),
+        is_transient: false,
         payload: new.definition.into_bytes().into(),
     })
 }

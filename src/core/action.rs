@@ -6,7 +6,7 @@
 
 use crate::core::command::{Said, Want};
 use crate::core::ids::{Address, Authority, Epoch, FeatureId, FenceId, HostId, LogIndex, Ticket, VmId, VoterId};
-use crate::core::message::{FenceOp, FenceResult, Known, Message};
+use crate::core::message::{Coming, FenceOp, FenceResult, Known, Message};
 use crate::core::reason::{Alert, HostState, JudgeCause, Proof, Refusal, Wait};
 use crate::core::record::{DatastoreCall, DatastoreResult};
 use crate::core::state::{HolderProof, Policy, Registration, Shape, VmDefinition};
@@ -245,8 +245,10 @@ pub enum PlatformEvent {
         ticket: Ticket,
         /// Which VM.
         vm: VmId,
-        /// Whether it is being moved in alive.
-        incoming: bool,
+        /// How it comes up.
+        coming: Coming,
+        /// How its last process here ended, if nothing is left of it; nothing: something is, or nobody could see.
+        ended: Option<Ended>,
     },
 }
 
@@ -296,6 +298,9 @@ pub enum ProcessState {
     Executing,
     /// It waits for a live migration.
     Incoming,
+    /// All that it was has gone to another host by live migration. It stands still, and must never go on: its disks may
+    /// have changed since.
+    Departed,
     /// It was killed and is not gone yet: it may still have writes under way.
     Dying,
 }

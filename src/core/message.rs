@@ -4,7 +4,7 @@ use crate::core::ids::{
     Address, Authority, BootId, ConfigVersion, DatastoreId, Epoch, FeatureId, HostId, Incarnation, NetworkId, Ticket,
     VmId, VoterId,
 };
-pub use crate::core::permission::{Order, OrderKind, Permit, PermitKind, Wish};
+pub use crate::core::permission::{Coming, Order, OrderKind, Permit, PermitKind, Wish};
 use crate::core::reason::Refusal;
 pub use crate::core::remote::{FenceOp, FenceResult, RemoteOp, RemoteResult};
 use crate::core::state::{Armed, Shape};
@@ -115,6 +115,15 @@ pub enum Message {
         /// Which VM.
         vm: VmId,
         /// Under which epoch it runs there.
+        epoch: Epoch,
+    },
+    /// A host to the master: it knows that the VM has left, and that its definition there is to be forgotten.
+    Forgotten {
+        /// Which host.
+        incarnation: Incarnation,
+        /// Which VM.
+        vm: VmId,
+        /// The newest epoch under which the VM was there.
         epoch: Epoch,
     },
 }
@@ -250,6 +259,8 @@ pub enum Presence {
     Running,
     /// Its process waits for a live migration to arrive.
     Incoming,
+    /// Its process stands still since all that it was has gone to another host by live migration.
+    Departed,
     /// Its process is being stopped, or the stop could not be finished.
     Stopping,
     /// What became of it is not known: the platform does not answer.

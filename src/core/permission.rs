@@ -76,6 +76,8 @@ pub enum OrderKind {
     Account,
     /// Expect its live migration no longer, if nothing of it has come.
     CallOff,
+    /// It runs elsewhere, wholly defined, since it was here under this epoch: forget its definition, once.
+    Forget,
 }
 
 /// An operator's start through the hypervisor's own tools.
@@ -87,6 +89,17 @@ pub struct Wish {
     pub ticket: Ticket,
     /// Which VM.
     pub vm: VmId,
-    /// Whether it is being moved in alive.
-    pub incoming: bool,
+    /// How it comes up.
+    pub coming: Coming,
+}
+
+/// How a VM comes up on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Coming {
+    /// It is started.
+    Started,
+    /// It goes on from where it was saved on this host.
+    Restored,
+    /// It is being moved in alive.
+    Moved,
 }

@@ -76,6 +76,8 @@ pub enum Refusal {
     },
     /// The host that ran it does not say now whether it does.
     InDoubt(HostId),
+    /// It ran elsewhere since it was saved there.
+    SavedBefore,
 }
 
 impl Refusal {
@@ -113,6 +115,7 @@ impl Refusal {
             Refusal::StillRuns(_) => "still-runs",
             Refusal::RunsUnprotected { .. } => "runs-unprotected",
             Refusal::InDoubt(_) => "in-doubt",
+            Refusal::SavedBefore => "saved-before",
             Refusal::Unfit(_) => "unfit",
         }
     }

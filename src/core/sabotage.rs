@@ -77,6 +77,8 @@ pub enum Sabotage {
     StoreNotSynced,
     /// Rule 15: a store restored from a backup votes as its old self.
     BackupVotes,
+    /// Rule 14: what a live migration has left behind counts as the VM.
+    DepartedRuns,
     /// Rule 14: newly protected VMs are not asked about.
     ProtectionUnaccounted,
     /// I3: what a person makes of a VM is told to nobody.
@@ -89,7 +91,7 @@ pub enum Sabotage {
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 40] = [
+    pub const ALL: [Sabotage; 41] = [
         Sabotage::NoLeaseWait,
         Sabotage::AckAfterJudgement,
         Sabotage::AckWithoutMajority,
@@ -126,6 +128,7 @@ impl Sabotage {
         Sabotage::JudgementNotCommitted,
         Sabotage::StoreNotSynced,
         Sabotage::BackupVotes,
+        Sabotage::DepartedRuns,
         Sabotage::ProtectionUnaccounted,
         Sabotage::EditsNotTold,
         Sabotage::EditsToldTooSoon,

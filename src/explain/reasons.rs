@@ -170,6 +170,10 @@ pub fn refusal(refusal: &Refusal, names: &dyn Names) -> String {
             let host = names.host(*host);
             return format!("{host} does not say now how it fares there: ask again when it does");
         }
+        Refusal::SavedBefore => {
+            "it ran elsewhere since it was saved here, so what was saved is older than its disks: drop that \
+             (`virsh managedsave-remove`), and start it anew"
+        }
         Refusal::Unfit(why) => return format!("the host {}", unfit(why, names)),
     };
     text.to_owned()

@@ -4,6 +4,7 @@ use crate::core::action::Ended;
 use crate::core::ids::VmId;
 use crate::core::message::{Known, Protection};
 use crate::libvirt::definition::Described;
+use crate::libvirt::inquiry::Stage;
 use crate::platform::pid::ProcessName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -34,8 +35,12 @@ struct Page {
     ended_by_us: bool,
     /// Whether that process was told to end from outside the guest, and not by the daemon.
     told_to_end: bool,
-    /// Whether that process has the VM's state, if it was started to wait for it.
-    arrived: bool,
+    /// Whether that process has ever been the VM.
+    was_here: bool,
+    /// Where it is on its way from one host to another.
+    stage: Option<Stage>,
+    /// Whether a state of it is kept here, from which its next process goes on; nothing: nobody has looked yet.
+    is_saved: Option<bool>,
     /// Why the last live migration away from here came to nothing, if it did.
     not_moved: Option<String>,
     /// How that process ended, by the word of an event; or that the VM is being moved away from it.
@@ -117,7 +122,8 @@ impl Books {
                 page.process = Some(process);
                 page.ended_by_us = false;
                 page.told_to_end = false;
-                page.arrived = false;
+                page.was_here = false;
+                page.stage = None;
                 page.stopped = None;
             }
         });
@@ -134,6 +140,13 @@ impl Books {
             }
         }
         wanted
+    }
+
+    /// The same of one VM alone.
+    pub(super) fn to_look_for_one(&self, vm: VmId) -> BTreeMap<PathBuf, BTreeSet<VmId>> {
+        let pages = self.pages();
+        let disks = pages.vms.get(&vm).filter(|page| !page.is_free).and_then(|page| page.disks.as_ref());
+        disks.into_iter().flatten().map(|disk| (disk.clone(), BTreeSet::from([vm]))).collect()
     }
 
     /// Of these VMs nobody has a disk open.
@@ -156,20 +169,39 @@ impl Books {
         self.with(vm, |page| page.told_to_end = told);
     }
 
-    /// Whether its process, which was started to wait for its state, still does, given what the daemon says. If that
-    /// says nothing it does as it did, and at first it does.
-    pub(super) fn arrives(&self, vm: VmId, said: Option<bool>) -> bool {
-        let mut arrives = false;
+    /// Where its process is on its way from one host to another, given what the daemon says. If that says nothing it is
+    /// where it was, and one that was started to wait for its state waits at first.
+    pub(super) fn stage(&self, vm: VmId, waits: bool, said: Option<Stage>) -> Stage {
+        let mut stage = Stage::Here;
         self.with(vm, |page| {
-            page.arrived |= said == Some(false);
-            arrives = !page.arrived;
+            let waits = waits && !page.was_here;
+            page.was_here |= said == Some(Stage::Here);
+            let before = page.stage.unwrap_or(if waits { Stage::Arrives } else { Stage::Here });
+            stage = match said.unwrap_or(before) {
+                // Moved on, it stands still once more, and the daemon has a job of it.
+                Stage::Arrives if !waits => Stage::Here,
+                // Whoever brought it here left it standing still. That is what the daemon says of one that has left, too.
+                Stage::Departed if waits => Stage::Here,
+                stage => stage,
+            };
+            page.stage = Some(stage);
         });
-        arrives
+        stage
     }
 
     /// Its process has ended so, or will; or what was to end it came to nothing.
     pub(super) fn stops(&self, vm: VmId, how: Option<Ended>) {
         self.with(vm, |page| page.stopped = how);
+    }
+
+    /// Whether a state of it is kept here, from which its next process goes on.
+    pub(super) fn is_saved(&self, vm: VmId, is_saved: bool) {
+        self.with(vm, |page| page.is_saved = Some(is_saved));
+    }
+
+    /// Whether there may be one.
+    pub(super) fn may_be_saved(&self, vm: VmId) -> bool {
+        self.pages().vms.get(&vm).is_none_or(|page| page.is_saved != Some(false))
     }
 
     /// A live migration away from here has come to nothing for this reason; or another one begins.
@@ -220,7 +252,9 @@ impl Page {
             is_free: false,
             ended_by_us: false,
             told_to_end: false,
-            arrived: false,
+            was_here: false,
+            stage: None,
+            is_saved: None,
             not_moved: None,
             stopped: None,
         }
@@ -259,14 +293,28 @@ mod tests {
     fn who_waits_for_its_state_does_so_until_the_daemon_says_otherwise() {
         let books = books();
         let process = |started| ProcessName { pid: 1, started };
+        let stage = |said| books.stage(ONE, true, said);
         books.seen(ONE, process(1));
-        assert!(books.arrives(ONE, None) && books.arrives(ONE, Some(true)) && books.arrives(ONE, None));
-        assert!(!books.arrives(ONE, Some(false)) && !books.arrives(ONE, None));
-        assert!(!books.arrives(ONE, Some(true)), "moved on, it is paused once more");
+        for said in [None, Some(Stage::Arrives), None] {
+            assert_eq!(stage(said), Stage::Arrives);
+        }
+        assert_eq!((stage(Some(Stage::Here)), stage(None)), (Stage::Here, Stage::Here));
+        assert_eq!(stage(Some(Stage::Arrives)), Stage::Here, "moved on, it is paused once more");
+        assert_eq!((stage(Some(Stage::Departed)), stage(None)), (Stage::Departed, Stage::Departed));
+        assert_eq!(stage(Some(Stage::Here)), Stage::Here, "it was not moved after all");
         books.stops(ONE, Some(Ended::Moved));
         assert_eq!(books.stopped(ONE), Some(Ended::Moved));
         books.seen(ONE, process(2));
-        assert!(books.arrives(ONE, None) && books.stopped(ONE).is_none());
+        assert!(stage(None) == Stage::Arrives && books.stopped(ONE).is_none());
+    }
+
+    #[test]
+    fn what_a_person_brings_here_standing_still_has_not_left() {
+        let books = books();
+        books.seen(ONE, ProcessName { pid: 1, started: 1 });
+        assert_eq!(books.stage(ONE, true, Some(Stage::Departed)), Stage::Here);
+        books.seen(ONE, ProcessName { pid: 1, started: 2 });
+        assert_eq!(books.stage(ONE, false, Some(Stage::Departed)), Stage::Departed);
     }
 
     #[test]

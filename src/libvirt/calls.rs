@@ -10,10 +10,11 @@ use crate::libvirt::books::Books;
 use crate::libvirt::daemon::{Daemon, Trouble};
 use crate::libvirt::definition::payload::{PayloadError, unpack};
 use crate::libvirt::definition::{Datastore, DescribeError, describe};
+use crate::libvirt::left::Left;
 use crate::libvirt::nvram::{self, NvramError};
 use crate::libvirt::processes::Processes;
 use crate::libvirt::raw;
-use crate::libvirt::survey::Read;
+use crate::libvirt::survey::{Read, is_shared};
 use crate::libvirt::watch::Watcher;
 use crate::libvirt::{Names, image_lock};
 use crate::platform::pid::{Process, ProcessName};
@@ -69,6 +70,8 @@ pub(super) enum CallError {
     NoFile(String),
     #[error(transparent)]
     Nvram(#[from] NvramError),
+    #[error("what it left here before cannot be kept or read: {0}; see to the folder `state` of the configuration")]
+    Left(#[source] io::Error),
     #[error("the processes of this host cannot be seen: {0}; mount /proc")]
     Processes(#[source] io::Error),
     #[error("the lock of {path} cannot be seen: {source}")]
@@ -93,6 +96,8 @@ pub(super) struct Calls {
     pub(super) deadline: Duration,
     pub(super) move_deadline: Duration,
     pub(super) datastores: Vec<Datastore>,
+    /// What VMs left here.
+    pub(super) left: Left,
     /// VMs that this host had no definition of before one was brought, until one of their starts has succeeded.
     pub(super) brought: Mutex<BTreeSet<VmId>>,
 }
@@ -124,7 +129,8 @@ impl Calls {
             return Err(CallError::OldMemory(Uuid::from_u128(uuid)));
         }
         if let (Some(path), Some(content)) = (&described.nvram, &package.nvram) {
-            nvram::bring(path, content)?;
+            let left = self.left.nvram(Uuid::from_u128(uuid)).map_err(CallError::Left)?;
+            nvram::bring(path, content, left.as_deref())?;
         }
         let datastores = self.datastores.clone();
         let (read, is_new) = self.ask(move |connect| {
@@ -256,12 +262,14 @@ impl Calls {
         result.map(|()| Outcome::Done)
     }
 
-    /// Removes a definition, and nothing else: what libvirt would have to delete with it keeps it from being removed.
+    /// Removes a definition, and nothing else: what libvirt would have to delete with it keeps it from being removed. A
+    /// copy of it is kept.
     pub(super) fn undefine(&self, vm: VmId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         if !self.processes.of(uuid).map_err(CallError::Processes)?.is_empty() {
             return Err(CallError::HasProcess);
         }
+        self.keep_a_copy(uuid)?;
         let work = |domain: &Domain| {
             if domain.is_active()? {
                 return Ok(false);
@@ -281,6 +289,17 @@ impl Calls {
             Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => Ok(Outcome::Done),
             Err(error) => Err(error),
         }
+    }
+
+    fn keep_a_copy(&self, uuid: u128) -> Result<(), CallError> {
+        let flags = sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE;
+        let xml = match self.with_domain(uuid, boottime() + self.deadline, move |domain| domain.xml_desc(flags)) {
+            Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => return Ok(()),
+            xml => xml?,
+        };
+        let own = describe(&xml)?.nvram.filter(|path| !is_shared(path, &self.datastores));
+        let nvram = own.map(|path| nvram::read(&path)).transpose()?.flatten();
+        self.left.keep(Uuid::from_u128(uuid), &xml, nvram.as_deref()).map_err(CallError::Left)
     }
 
     /// Whether another process has the image of one of the VM's own disks locked for writing.

@@ -16,9 +16,8 @@ use std::thread;
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// A daemon that is not there is sought again after so long, and then ever more seldom.
-const FIRST: Duration = Duration::from_millis(250);
-const LAST: Duration = Duration::from_secs(10);
+/// A daemon that is not there is sought again this often. Whoever ends a VM meanwhile is not told from its guest.
+const AGAIN: Duration = Duration::from_millis(500);
 /// To be told of events is a call like others.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Whether the connection still lives is looked at so often: it is asked of the own end alone.
@@ -50,12 +49,12 @@ struct Thread {
 
 impl Thread {
     fn run(self, ended: &Receiver<()>) {
-        let mut delay = FIRST;
+        let mut is_told = true;
         loop {
             match self.daemon.listen(boottime() + PATIENCE, self.sink()) {
                 Ok(listening) => {
                     info!("libvirt tells what happens");
-                    delay = FIRST;
+                    is_told = true;
                     // What happened before this was told to nobody.
                     self.resync();
                     self.try_hook();
@@ -67,12 +66,14 @@ impl Thread {
                     warn!("the connection to libvirt broke: it is opened anew");
                     self.resync();
                 }
-                Err(trouble) => warn!("libvirt tells nothing of what happens: {trouble}; looks see it a little later"),
+                Err(trouble) if std::mem::take(&mut is_told) => {
+                    warn!("libvirt tells nothing of what happens: {trouble}; looks see it a little later");
+                }
+                Err(_) => {}
             }
-            if pause(ended, delay) == Pause::Ended {
+            if pause(ended, AGAIN) == Pause::Ended {
                 return;
             }
-            delay = (delay * 2).min(LAST);
         }
     }
 

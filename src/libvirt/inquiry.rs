@@ -21,12 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
     /// It has a process, or gets one, or is just losing it.
-    Active {
-        /// Whether it waits for its state by live migration.
-        arriving: bool,
-    },
+    Active(Stage),
     /// It has no process, and how the last one ended.
     Inactive(Ended),
+}
+
+/// Where an active domain is on its way from one host to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It waits for its state by live migration, or has only a part of it.
+    Arrives,
+    /// It is the VM.
+    Here,
+    /// It has sent all of its state away by live migration.
+    Departed,
 }
 
 /// What the daemon says of the domains that it was asked for.
@@ -126,8 +134,20 @@ fn known(state: Result<State, Error>) -> Result<Option<State>, Error> {
 fn said(domain: &Domain, State { state, reason }: State) -> Said {
     match state {
         sys::VIR_DOMAIN_SHUTOFF => Said::Inactive(ended(reason)),
-        sys::VIR_DOMAIN_PAUSED => Said::Active { arriving: is_arriving(domain) },
-        _ => Said::Active { arriving: false },
+        sys::VIR_DOMAIN_PAUSED if is_arriving(domain) => Said::Active(Stage::Arrives),
+        _ => Said::Active(stage(state, reason)),
+    }
+}
+
+/// Where one is that has a process and does not wait for all of its state.
+fn stage(state: u32, reason: u32) -> Stage {
+    match (state, reason) {
+        (sys::VIR_DOMAIN_PAUSED, sys::VIR_DOMAIN_PAUSED_MIGRATION) => Stage::Departed,
+        // Where the rest of its memory comes later, the source is still needed; it stands still, and is a part of it.
+        (sys::VIR_DOMAIN_RUNNING, sys::VIR_DOMAIN_RUNNING_POSTCOPY | sys::VIR_DOMAIN_RUNNING_POSTCOPY_FAILED) => {
+            Stage::Arrives
+        }
+        _ => Stage::Here,
     }
 }
 
@@ -144,8 +164,11 @@ fn is_arriving(domain: &Domain) -> bool {
 fn ended(reason: u32) -> Ended {
     match reason {
         sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN => Ended::GuestPoweroff,
-        // A saved domain was stopped by a person, and is started from its saved state.
-        sys::VIR_DOMAIN_SHUTOFF_DESTROYED | sys::VIR_DOMAIN_SHUTOFF_SAVED => Ended::Destroyed,
+        // A saved domain was stopped by a person, and is started from its saved state. So was one that a person has taken
+        // back to how it was.
+        sys::VIR_DOMAIN_SHUTOFF_DESTROYED | sys::VIR_DOMAIN_SHUTOFF_SAVED | sys::VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT => {
+            Ended::Destroyed
+        }
         sys::VIR_DOMAIN_SHUTOFF_CRASHED | sys::VIR_DOMAIN_SHUTOFF_DAEMON => Ended::Crashed,
         sys::VIR_DOMAIN_SHUTOFF_MIGRATED => Ended::Moved,
         // A start that failed is no end: how the one before ended is not known any more.
@@ -158,9 +181,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn who_has_sent_its_state_away_is_not_the_vm_any_more() {
+        assert_eq!(stage(sys::VIR_DOMAIN_PAUSED, sys::VIR_DOMAIN_PAUSED_MIGRATION), Stage::Departed);
+        assert_eq!(stage(sys::VIR_DOMAIN_RUNNING, sys::VIR_DOMAIN_RUNNING_MIGRATION_CANCELED), Stage::Here);
+        assert_eq!(stage(sys::VIR_DOMAIN_RUNNING, sys::VIR_DOMAIN_RUNNING_POSTCOPY), Stage::Arrives);
+        for reason in [sys::VIR_DOMAIN_PAUSED_USER, sys::VIR_DOMAIN_PAUSED_IOERROR, sys::VIR_DOMAIN_PAUSED_POSTCOPY] {
+            assert_eq!(stage(sys::VIR_DOMAIN_PAUSED, reason), Stage::Here);
+        }
+    }
+
+    #[test]
     fn reasons_are_read_as_what_they_mean_for_the_guest() {
         assert_eq!(ended(sys::VIR_DOMAIN_SHUTOFF_SHUTDOWN), Ended::GuestPoweroff);
         assert_eq!(ended(sys::VIR_DOMAIN_SHUTOFF_SAVED), Ended::Destroyed);
+        assert_eq!(ended(sys::VIR_DOMAIN_SHUTOFF_FROM_SNAPSHOT), Ended::Destroyed);
         assert_eq!(ended(sys::VIR_DOMAIN_SHUTOFF_DESTROYED), Ended::Destroyed);
         assert_eq!(ended(sys::VIR_DOMAIN_SHUTOFF_CRASHED), Ended::Crashed);
         assert_eq!(ended(sys::VIR_DOMAIN_SHUTOFF_MIGRATED), Ended::Moved);

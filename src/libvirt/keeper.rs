@@ -172,7 +172,10 @@ impl Thread {
         match self.read(uuid) {
             Ok(Some(read)) => self.take(vm, uuid, &read, News::Told),
             // One like it may be made here anew, when the log has another by then.
-            Ok(None) => drop(self.known.remove(&vm)),
+            Ok(None) => {
+                self.books.is_saved(vm, false);
+                self.known.remove(&vm);
+            }
             Err(trouble) => warn!("{vm}: its definition cannot be read: {trouble}"),
         }
     }
@@ -188,6 +191,7 @@ impl Thread {
     }
 
     fn take(&mut self, vm: VmId, uuid: u128, read: &Read, news: News) {
+        self.books.is_saved(vm, read.is_saved());
         if read.starts_with_host {
             self.take_over(Uuid::from_u128(uuid));
         }

@@ -7,7 +7,7 @@ use crate::libvirt::books::Books;
 use crate::libvirt::daemon::Daemon;
 use crate::libvirt::definition::describe;
 use crate::libvirt::holders;
-use crate::libvirt::inquiry::{Answer, Inquiry, Said};
+use crate::libvirt::inquiry::{Answer, Inquiry, Said, Stage};
 use crate::libvirt::processes::{Found, Processes};
 use crate::libvirt::watch::Watcher;
 use crate::platform::lanes::{Lane, Lanes};
@@ -55,7 +55,7 @@ impl Looker {
             let Some(vm) = uuids.get(uuid).copied().filter(is_absent) else { continue };
             match said {
                 // What the daemon calls active and has no process is about to get one, or has just lost it.
-                Said::Active { .. } => drop(busy.insert(vm)),
+                Said::Active(_) => drop(busy.insert(vm)),
                 Said::Inactive(ended) => inactive.push((vm, self.books.ended(vm, *ended))),
             }
         }
@@ -63,6 +63,18 @@ impl Looker {
         busy.extend(self.activity.since(began));
         busy.extend(self.lanes.busy());
         Ok(View { processes, daemon: answer.is_some(), busy: busy.into_iter().collect(), inactive })
+    }
+
+    /// How the last process of a VM ended, if nothing of it is left; nothing: something is, or nobody can see. The daemon
+    /// is not asked, and may wait for this.
+    pub(super) fn ended(&self, vm: VmId) -> Option<Ended> {
+        let uuid = self.books.uuid(vm)?;
+        let found = self.processes.scan().ok()?;
+        let is_left = found.qemus.iter().any(|qemu| qemu.uuid == uuid) || !found.hidden.is_empty();
+        if is_left || holders::held(&self.books.to_look_for_one(vm)).ok()?.contains(&vm) {
+            return None;
+        }
+        Some(self.books.ended(vm, self.books.stopped(vm).unwrap_or(Ended::Unknown)))
     }
 
     /// Keeps which disks the VMs have whose definitions were not read before.
@@ -84,13 +96,14 @@ impl Looker {
                 self.watcher.notice(vm, qemu.name);
             }
             self.books.learn(vm, holders::open_by(qemu.name.pid));
-            let arriving = match answer.and_then(|answer| answer.said.get(&qemu.uuid)) {
-                Some(Said::Active { arriving }) => Some(*arriving),
+            let said = match answer.and_then(|answer| answer.said.get(&qemu.uuid)) {
+                Some(Said::Active(stage)) => Some(*stage),
                 Some(Said::Inactive(_)) | None => None,
             };
-            let state = match qemu.state {
-                ProcessState::Executing if qemu.incoming && self.books.arrives(vm, arriving) => ProcessState::Incoming,
-                state => state,
+            let state = match (qemu.state, self.books.stage(vm, qemu.incoming, said)) {
+                (ProcessState::Executing, Stage::Arrives) => ProcessState::Incoming,
+                (ProcessState::Executing, Stage::Departed) => ProcessState::Departed,
+                (state, _) => state,
             };
             running.push(ProcessSeen { vm, state });
         }

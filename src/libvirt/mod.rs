@@ -44,6 +44,7 @@ mod inquiry;
 mod keeper;
 #[cfg(any(test, fuzzing))]
 mod law;
+mod left;
 mod live;
 mod look;
 mod nvram;

@@ -1,7 +1,7 @@
 //! What a VM's firmware keeps: a file that often only its host has, and that travels with the definition.
 //!
-//! It is never overwritten. Where the file is there already it is the newer one, or lies on shared storage: a VM that
-//! comes back to a host finds what it left there, or what the storage has.
+//! Where the file is there already, it lies on shared storage, or somebody has put it there: it is left alone. Only if it
+//! is to the byte what the VM left there when it went elsewhere, it is out of date.
 
 use crate::libvirt::definition::payload::LONGEST_NVRAM;
 use rustix::io::Errno;
@@ -21,21 +21,24 @@ pub(super) struct NvramError {
     source: io::Error,
 }
 
-/// Writes the file if there is none. It appears whole, or not at all.
-pub(super) fn bring(path: &Path, content: &[u8]) -> Result<(), NvramError> {
+/// Writes the file, if there is none, or only what the VM once `left`. It appears whole, or not at all.
+pub(super) fn bring(path: &Path, content: &[u8], left: Option<&[u8]>) -> Result<(), NvramError> {
     let failed = |source| NvramError { path: path.to_owned(), done: "written", source };
-    if path.exists() {
+    let found = read(path)?;
+    if found.as_deref().is_some_and(|found| Some(found) != left || found == content) {
         return Ok(());
     }
     let folder = path.parent().ok_or_else(|| failed(io::Error::from(Errno::INVAL)))?;
     let new = folder.join(format!(".{}.holdfast", uuid::Uuid::new_v4()));
-    let written = write(&new, content).and_then(|()| {
+    let put = || match found {
+        Some(_) => fs::rename(&new, path),
         // Unlike a renaming, this never takes the place of what is there by now.
-        match fs::hard_link(&new, path) {
+        None => match fs::hard_link(&new, path) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            result => result.and_then(|()| File::open(folder)?.sync_all()),
-        }
-    });
+            result => result,
+        },
+    };
+    let written = write(&new, content).and_then(|()| put()).and_then(|()| File::open(folder)?.sync_all());
     // If it cannot be removed, it is in nobody's way.
     let _removed = fs::remove_file(&new);
     written.map_err(failed)
@@ -68,15 +71,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_brought_once_and_never_overwritten() {
+    fn it_is_brought_once_and_what_is_in_use_is_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vm_VARS.fd");
         assert_eq!(read(&path).unwrap(), None);
-        bring(&path, b"old").unwrap();
-        bring(&path, b"new").unwrap();
+        bring(&path, b"old", None).unwrap();
+        bring(&path, b"new", None).unwrap();
+        bring(&path, b"new", Some(b"another")).unwrap();
         assert_eq!(read(&path).unwrap().unwrap(), b"old");
+        bring(&path, b"new", Some(b"old")).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap(), b"new", "what the VM left there is out of date");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let missing = folder.path().join("nowhere/vm").to_owned();
-        assert!(bring(&missing, b"x").unwrap_err().to_string().contains("nowhere"));
+        assert!(bring(&missing, b"x", None).unwrap_err().to_string().contains("nowhere"));
     }
 }

@@ -14,6 +14,7 @@ use crate::libvirt::events::Listener;
 use crate::libvirt::hook::{HookError, HookServer};
 use crate::libvirt::inquiry::Inquiry;
 use crate::libvirt::keeper::Keeper;
+use crate::libvirt::left::Left;
 use crate::libvirt::live::Gauge;
 use crate::libvirt::look::Looker;
 use crate::libvirt::processes::Processes;
@@ -107,11 +108,20 @@ impl LibvirtPlatform {
         let watcher = Watcher::start(Arc::clone(&processes), Arc::clone(&activity), Arc::clone(&tell));
         let watcher = Arc::new(watcher.map_err(LibvirtError::Watch)?);
         let lanes = Lanes::new(THREADS, Arc::clone(&tell));
+        let looker = Arc::new(Looker {
+            daemon: Arc::clone(&daemon),
+            processes: Arc::clone(&processes),
+            activity: Arc::clone(&activity),
+            books: Arc::clone(&books),
+            watcher: Arc::clone(&watcher),
+            inquiry: Inquiry::default(),
+            lanes: lanes.clone(),
+        });
         let hooks = HookServer::start(
             &setup.run,
             &setup.state,
             setup.hook_deadline + HOOK_MARGIN,
-            (Arc::clone(&books), Arc::clone(&activity)),
+            Arc::clone(&looker),
             Arc::clone(&tell),
         )?;
         let hooks = Arc::new(hooks);
@@ -134,23 +144,22 @@ impl LibvirtPlatform {
         let calls = Calls {
             daemon: Arc::clone(&daemon),
             processes: Arc::clone(&processes),
-            activity: Arc::clone(&activity),
-            books: Arc::clone(&books),
-            watcher: Arc::clone(&watcher),
+            activity,
+            books,
+            watcher,
             names: setup.names,
             migration: setup.migration,
             deadline: setup.call_deadline,
             move_deadline: setup.move_deadline,
             datastores: setup.datastores.clone(),
+            left: Left::within(&setup.state),
             brought: Mutex::default(),
         };
-        let surveyor = Surveyor::new(Arc::clone(&daemon), setup.datastores);
-        let gauge = Gauge::new(Arc::clone(&processes), Arc::clone(&inspector));
-        let inquiry = Inquiry::default();
-        let looker = Looker { daemon, processes, activity, books, watcher, inquiry, lanes: lanes.clone() };
+        let surveyor = Surveyor::new(daemon, setup.datastores);
+        let gauge = Gauge::new(processes, Arc::clone(&inspector));
         Ok(LibvirtPlatform {
             calls: Arc::new(calls),
-            looker: Arc::new(looker),
+            looker,
             lanes,
             lists: lists(Arc::clone(&hooks)).map_err(LibvirtError::Watch)?,
             hooks,

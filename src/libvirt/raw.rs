@@ -245,8 +245,11 @@ extern "C" fn lifecycle(
 fn stopped(detail: u32) -> Ended {
     match detail {
         sys::VIR_DOMAIN_EVENT_STOPPED_SHUTDOWN => Ended::GuestPoweroff,
-        // A saved domain was stopped by a person, and is started from its saved state.
-        sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED | sys::VIR_DOMAIN_EVENT_STOPPED_SAVED => Ended::Destroyed,
+        // A saved domain was stopped by a person, and is started from its saved state. So was one that a person has taken
+        // back to how it was.
+        sys::VIR_DOMAIN_EVENT_STOPPED_DESTROYED
+        | sys::VIR_DOMAIN_EVENT_STOPPED_SAVED
+        | sys::VIR_DOMAIN_EVENT_STOPPED_FROM_SNAPSHOT => Ended::Destroyed,
         sys::VIR_DOMAIN_EVENT_STOPPED_CRASHED => Ended::Crashed,
         sys::VIR_DOMAIN_EVENT_STOPPED_MIGRATED => Ended::Moved,
         _ => Ended::Unknown,

@@ -75,6 +75,11 @@ impl Read {
         })
     }
 
+    /// Whether its next process goes on from a saved state.
+    pub(super) fn is_saved(&self) -> bool {
+        self.circumstances.has_managed_save
+    }
+
     /// What it is, as this host knows it.
     pub(super) fn shape(&self, datastores: &[Datastore]) -> Result<(Described, Shape), String> {
         let described = describe(&self.xml).map_err(|error| error.to_string())?;
@@ -92,7 +97,8 @@ impl Read {
     }
 }
 
-fn is_shared(path: &Path, datastores: &[Datastore]) -> bool {
+/// Whether a file lies on a datastore that has a name in the cluster.
+pub(super) fn is_shared(path: &Path, datastores: &[Datastore]) -> bool {
     datastores.iter().any(|datastore| path.starts_with(&datastore.path))
 }
 

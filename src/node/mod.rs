@@ -190,6 +190,7 @@ impl Node {
             | Message::Report(_)
             | Message::LockSeen { .. }
             | Message::MoveFailed { .. }
+            | Message::Forgotten { .. }
             | Message::Definition(_)
             | Message::Wish(_)
             | Message::DisarmGuards(_)
@@ -199,12 +200,16 @@ impl Node {
             }
             Message::Retired { authority, voter } => self.retired(authority, voter, actions),
             Message::StoreLost { host, voter } => self.store_lost(host, voter),
+            Message::Voters(voters) => {
+                self.voters_called(from, &voters);
+                let event = Event::Message { from, message: Message::Voters(voters) };
+                self.agent.step(now, event, &mut self.buffer);
+            }
             // Named one by one: a new message does not come here for want of a place.
             Message::Ack(_)
             | Message::Challenge(_)
             | Message::Welcome(_)
             | Message::Config(_)
-            | Message::Voters(_)
             | Message::Hello(_)
             | Message::Outranked(_)
             | Message::DefinitionNoted { .. }

@@ -8,8 +8,9 @@ use super::packet::NodeAction;
 use super::{Node, format, whole_milliseconds};
 use crate::core::action::Action;
 use crate::core::command::{Command, Said};
-use crate::core::ids::{Authority, ClusterGeneration, DatastoreId, HostId, LogIndex, Ticket, VoterId};
+use crate::core::ids::{Address, Authority, ClusterGeneration, DatastoreId, HostId, LogIndex, Ticket, VoterId};
 use crate::core::master::MASTER_TICKETS;
+use crate::core::message::Message;
 use crate::core::reason::Refusal;
 use crate::core::record::{DatastoreCall, DatastoreOp, DatastoreResult, Mail, Slot, Tombstone};
 use crate::core::state::ClusterState;
@@ -30,7 +31,7 @@ pub(super) struct Recovering {
     hosts: Vec<HostId>,
     stage: Stage,
     waiting: BTreeMap<Ticket, DatastoreId>,
-    /// The dead hosts' records as first read.
+    /// All hosts' records as first read.
     records: BTreeMap<(DatastoreId, HostId), u64>,
     pub(super) next: Instant,
     deadline: Instant,
@@ -72,6 +73,7 @@ impl Node {
                     last_ticket: RECOVERY_TICKETS,
                 };
                 self.recovering = Some(recovering);
+                self.call_hosts();
                 self.ask_storage(now, |_| DatastoreOp::ReadRecords);
                 self.advance_if_answered(now, actions);
             }
@@ -109,6 +111,27 @@ impl Node {
         if hosts.iter().any(heard) { Err(Refusal::SignsOfLife) } else { Ok(hosts) }
     }
 
+    /// Has every host that looks for a master in vain look here, so that it is heard.
+    fn call_hosts(&mut self) {
+        let Some(voter) = &self.voter else { return };
+        let voters = voter.state.voter_addresses();
+        for host in voter.state.hosts.values() {
+            self.buffer.push(Action::Send { to: host.address, message: Message::Voters(voters.clone()) });
+        }
+    }
+
+    /// Somebody else recovers too, or knows of other voters. One of both gives way, and has heard this well before it could
+    /// be done: to be sure takes longer than a message.
+    pub(super) fn voters_called(&mut self, from: Address, voters: &[Address]) {
+        let Some(voter) = self.voter.as_ref().filter(|_| self.recovering.is_some()) else { return };
+        let mine: BTreeSet<Address> = voter.state.voter_addresses().into_iter().collect();
+        let caller = voter.state.hosts.iter().find(|(_, host)| host.address == from).map(|(id, _)| *id);
+        let gives_way = caller.is_some_and(|caller| caller < self.agent.host());
+        if gives_way && voters.iter().copied().collect::<BTreeSet<_>>() != mine {
+            self.end_recovering(Err(Refusal::Busy));
+        }
+    }
+
     /// Asks something of every datastore on which a dead voter's host may renew its lease.
     fn ask_storage(&mut self, now: Instant, op: impl Fn(HostId) -> DatastoreOp) {
         let (Some(recovering), Some(voter)) = (&mut self.recovering, &self.voter) else { return };
@@ -141,10 +164,18 @@ impl Node {
         let Some(datastore) = recovering.waiting.remove(&ticket) else { return };
         match (recovering.stage, result) {
             (Stage::FirstRead | Stage::SecondRead, DatastoreResult::Records(slots)) => {
+                let suspect = self.timing.suspect;
+                let ears = self.voter.as_ref().map(|voter| &voter.ears);
+                let hears = |host| {
+                    let heard = ears.and_then(|ears| ears.newest(host));
+                    heard.is_some_and(|heard| now.since(heard.at) < suspect)
+                };
                 for (host, slot) in slots {
-                    let (true, Slot::Whole(record)) = (recovering.hosts.contains(&host), slot) else { continue };
+                    let Slot::Whole(record) = slot else { continue };
                     let before = recovering.records.insert((datastore, host), record.sequence);
-                    if recovering.stage == Stage::SecondRead && before != Some(record.sequence) {
+                    let lives = recovering.stage == Stage::SecondRead && before != Some(record.sequence);
+                    // One that lives and is not heard here may vote by now, in a log of which this one has heard nothing.
+                    if lives && (recovering.hosts.contains(&host) || !hears(host)) {
                         return self.end_recovering(Err(Refusal::SignsOfLife));
                     }
                 }
@@ -184,6 +215,7 @@ impl Node {
             Stage::FirstRead if !waited => {}
             Stage::FirstRead => {
                 self.enter(Stage::SecondRead);
+                self.call_hosts();
                 self.ask_storage(now, |_| DatastoreOp::ReadRecords);
                 self.advance_if_answered(now, actions);
             }

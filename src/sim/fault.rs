@@ -83,6 +83,8 @@ pub enum Fault {
     HypervisorStop(VmId),
     /// An operator moves the VM alive, from where it runs, with the hypervisor's own tools.
     HypervisorMove(VmId, HostId),
+    /// The same, and the source never hears that it is over: its process stays, and stands still.
+    MoveInDoubt(VmId, HostId),
     /// An operator edits what the VM is, where it runs or else where it is defined, with the hypervisor's own tools.
     Edit(VmId),
     /// Every fault ends; every host that should be on gets power; twins go.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// The word of every fault, in the order in which the scenarios' documentation lists them.
-pub const FAULT_KINDS: [&str; 66] = [
+pub const FAULT_KINDS: [&str; 67] = [
     "power-off",
     "power-on",
     "power-blip",
@@ -60,6 +60,7 @@ pub const FAULT_KINDS: [&str; 66] = [
     "hypervisor-start",
     "hypervisor-stop",
     "hypervisor-move",
+    "move-in-doubt",
     "edit",
     "start",
     "stop",
@@ -132,6 +133,7 @@ pub fn fault_kind(fault: &Fault) -> &'static str {
         Fault::Edit(..) => "edit",
         Fault::HypervisorStop(..) => "hypervisor-stop",
         Fault::HypervisorMove(..) => "hypervisor-move",
+        Fault::MoveInDoubt(..) => "move-in-doubt",
         Fault::Request(request) => request_kind(request),
         Fault::Heal => "heal",
     }
@@ -220,7 +222,7 @@ pub fn fault_fields(fault: &Fault, names: &NameList) -> Map<String, Value> {
         Fault::Request(request) => request_fields(request, names),
         Fault::HypervisorStart(vm, id) => json!({ "vm": names.vm(*vm), "host": host(id) }),
         Fault::HypervisorStop(vm) | Fault::Edit(vm) => json!({ "vm": names.vm(*vm) }),
-        Fault::HypervisorMove(vm, id) => json!({ "vm": names.vm(*vm), "to": host(id) }),
+        Fault::HypervisorMove(vm, id) | Fault::MoveInDoubt(vm, id) => json!({ "vm": names.vm(*vm), "to": host(id) }),
         Fault::Heal | Fault::Recover => json!({}),
     };
     map(value)

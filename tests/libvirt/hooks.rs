@@ -5,6 +5,7 @@ use crate::rig::{Adapter, Host, ONE, TWO, fail, pass, process, succeed, until};
 use holdfast::clock::boottime;
 use holdfast::core::action::Outcome;
 use holdfast::core::ids::{Epoch, VmId};
+use holdfast::core::message::Coming;
 use holdfast::core::reason::Refusal;
 use holdfast::platform::{Checkup, Gravity, Platform};
 use std::os::unix::fs::PermissionsExt;
@@ -122,15 +123,15 @@ fn what_is_moved_in_alive_is_said_to_be_and_the_next_start_is_not() {
         let host = Host::start(folder);
         let (tell, told) = std::sync::mpsc::channel();
         let tell = std::sync::Mutex::new(tell);
-        let answers = move |vm, incoming| {
-            tell.lock().unwrap().send((vm, incoming)).unwrap();
+        let answers = move |vm, coming| {
+            tell.lock().unwrap().send((vm, coming)).unwrap();
             Some(Ok(Epoch::NONE))
         };
         let _adapter = Adapter::new(&host, Arc::new(answers));
         for operation in ["migrate", "prepare", "prepare", "started"] {
             hook(operation, &host.xml(ONE, ""));
         }
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [(ONE, true), (ONE, false)]);
+        assert_eq!(told.try_iter().collect::<Vec<_>>(), [(ONE, Coming::Moved), (ONE, Coming::Started)]);
     });
 }
 

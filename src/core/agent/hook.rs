@@ -2,9 +2,9 @@
 
 use super::Agent;
 use super::local::LocalVm;
-use crate::core::action::Action;
+use crate::core::action::{Action, Ended};
 use crate::core::ids::{ConfigVersion, Epoch, Ticket, VmId};
-use crate::core::message::{Exit, Message, Permit, PermitKind, Wish};
+use crate::core::message::{Coming, Exit, Message, Permit, PermitKind, Wish};
 use crate::core::reason::Refusal;
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::Armed;
@@ -18,6 +18,9 @@ const WAITING_LIMIT: usize = 64;
 pub(super) struct Waiting {
     pub(super) vm: VmId,
     pub(super) deadline: Instant,
+    coming: Coming,
+    /// Whether the master was asked: not before the log knows that nothing of the VM is left here.
+    asked: bool,
 }
 
 impl Agent {
@@ -25,11 +28,10 @@ impl Agent {
         &mut self,
         now: Instant,
         ticket: Ticket,
-        vm: VmId,
-        incoming: bool,
+        (vm, coming, ended): (VmId, Coming, Option<Ended>),
         actions: &mut Vec<Action>,
     ) {
-        let known = if incoming { self.take_expected(now, vm) } else { self.started_under(vm) };
+        let known = if coming == Coming::Moved { self.take_expected(now, vm) } else { self.started_under(vm) };
         if let Some(epoch) = known {
             return actions.push(Action::Hook { ticket, answer: Ok(epoch) });
         }
@@ -44,20 +46,34 @@ impl Agent {
             self.let_pass(now, vm, actions);
             return actions.push(Action::Hook { ticket, answer: Ok(Epoch::NONE) });
         }
+        if let Some(ended) = ended {
+            self.hypervisor_has_none(now, vm, ended, actions);
+        }
         let here = self.vms.get(&vm).filter(|vm| !vm.is_gone());
-        match self.master {
-            Some(master) if self.admitted && here.is_none() && self.hooks.len() < WAITING_LIMIT => {
-                self.hooks.insert(ticket, Waiting { vm, deadline: now + self.timing.hook_deadline });
-                let wish = Wish { incarnation: self.incarnation(), ticket, vm, incoming };
-                actions.push(Action::Send { to: master, message: Message::Wish(wish) });
+        let hears = self.admitted && self.master.is_some();
+        let refusal = match here {
+            None if hears && self.hooks.len() < WAITING_LIMIT => {
+                let deadline = now + self.timing.hook_deadline;
+                self.hooks.insert(ticket, Waiting { vm, deadline, coming, asked: false });
+                return self.send_wishes(actions);
             }
-            _ => {
-                let refusal = match here {
-                    Some(vm) if vm.is_coming_up() => Refusal::PermitExpired,
-                    Some(_) => Refusal::IdentityClash,
-                    None => Refusal::NotAdmitted,
-                };
-                self.answer_no(ticket, refusal, actions);
+            None => Refusal::NotAdmitted,
+            Some(vm) if vm.is_coming_up() => Refusal::PermitExpired,
+            Some(_) => Refusal::IdentityClash,
+        };
+        self.answer_no(ticket, refusal, actions);
+    }
+
+    /// Asks for permits. As long as the log takes a VM for one that is here, it would refuse another start of it.
+    pub(super) fn send_wishes(&mut self, actions: &mut Vec<Action>) {
+        let Some(master) = self.master else { return };
+        let incarnation = self.incarnation();
+        let is_let_go = |vm: &VmId| self.vms.get(vm).is_none_or(|local| self.reports.has_let_go(local));
+        for (ticket, waiting) in self.hooks.iter_mut().filter(|(_, waiting)| !waiting.asked) {
+            if is_let_go(&waiting.vm) {
+                waiting.asked = true;
+                let wish = Wish { incarnation, ticket: *ticket, vm: waiting.vm, coming: waiting.coming };
+                actions.push(Action::Send { to: master, message: Message::Wish(wish) });
             }
         }
     }
@@ -99,6 +115,18 @@ impl Agent {
         for ticket in late {
             self.wish_refused(ticket, Refusal::NoPermit, actions);
         }
+    }
+
+    /// The start that waits for such a permit, if one does and its question is with the master.
+    pub(super) fn waiting_for(&self, permit: &Permit) -> Option<Ticket> {
+        let moved = match permit.kind {
+            PermitKind::Start => false,
+            PermitKind::Receive => true,
+            PermitKind::Hook(_) => return None,
+        };
+        let fits =
+            |waiting: &Waiting| waiting.asked && waiting.vm == permit.vm && (waiting.coming == Coming::Moved) == moved;
+        self.hooks.iter().find(|(_, waiting)| fits(waiting)).map(|(ticket, _)| *ticket)
     }
 
     /// A permit that answers the hook's question. If nobody waits any more, the epoch is refused for ever, so that

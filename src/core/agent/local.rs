@@ -43,6 +43,7 @@ pub(super) enum LocalPresence {
     Starting,
     Running,
     Incoming,
+    Departed,
     Stopping,
     Unknown,
     Gone { refuses: Epoch, exit: Exit },
@@ -110,6 +111,12 @@ impl LocalVm {
         }
     }
 
+    /// Whether nothing of it can be here but a process that came up long ago.
+    pub(super) fn is_only_a_process(&self) -> bool {
+        let starts = matches!(self.call, Some((_, PlatformCall::Start { .. })));
+        !self.is_gone() && !self.in_flight && !starts && self.expected_until.is_none()
+    }
+
     /// Whether it was ordered, and nothing of it has been seen yet.
     pub(super) fn is_coming_up(&self) -> bool {
         self.in_flight && matches!(self.presence, LocalPresence::Starting | LocalPresence::Unknown)
@@ -146,6 +153,7 @@ impl LocalVm {
             LocalPresence::Starting => Presence::Starting,
             LocalPresence::Running => Presence::Running,
             LocalPresence::Incoming => Presence::Incoming,
+            LocalPresence::Departed => Presence::Departed,
             LocalPresence::Stopping => Presence::Stopping,
             LocalPresence::Unknown => Presence::Unknown,
             LocalPresence::Gone { refuses, exit } => Presence::Gone { refuses, exit },

@@ -16,6 +16,7 @@ mod acts;
 mod definitions;
 mod hook;
 mod lease;
+mod leftovers;
 mod local;
 mod orders;
 mod session;
@@ -84,6 +85,7 @@ pub struct Agent {
     vms: BTreeMap<VmId, local::LocalVm>,
     looks: vms::Looks,
     definitions: definitions::Definitions,
+    leftovers: leftovers::Leftovers,
     hooks: BTreeMap<Ticket, hook::Waiting>,
     remote: BTreeMap<Ticket, (Address, Ticket)>,
     probes: BTreeMap<Ticket, (VmId, Epoch)>,
@@ -112,6 +114,7 @@ impl Agent {
             vms: BTreeMap::new(),
             looks: vms::Looks::starting(now),
             definitions: definitions::Definitions::default(),
+            leftovers: leftovers::Leftovers::default(),
             hooks: BTreeMap::new(),
             remote: BTreeMap::new(),
             probes: BTreeMap::new(),
@@ -172,6 +175,7 @@ impl Agent {
             Event::ShutdownCalledOff => self.shutting_down = false,
             Event::Request { .. } | Event::Pong { .. } => {}
         }
+        self.retell(now);
         self.send_report_if_due(now, actions);
     }
 
@@ -182,7 +186,9 @@ impl Agent {
             PlatformEvent::Changed { .. } => self.look(now, actions),
             PlatformEvent::Defined { vm, shape } => self.defined(now, vm, shape, actions),
             PlatformEvent::Offers(features) => self.offers(now, features),
-            PlatformEvent::Asks { ticket, vm, incoming } => self.hook_asks(now, ticket, vm, incoming, actions),
+            PlatformEvent::Asks { ticket, vm, coming, ended } => {
+                self.hook_asks(now, ticket, (vm, coming, ended), actions);
+            }
         }
     }
 
@@ -296,6 +302,7 @@ impl Agent {
             }
             self.store.authority = authority;
             self.save(actions);
+            self.reports.retell = true;
         }
     }
 

@@ -26,11 +26,19 @@ impl Agent {
             None if self.shutting_down && !matches!(permit.kind, PermitKind::Hook(_)) => {
                 self.settle_gone(now, permit.vm, permit.epoch, Exit::HostShutdown, actions);
             }
-            None => match permit.kind {
+            None => match self.kind_of(&permit) {
                 PermitKind::Start => self.start_vm(now, &permit, actions),
                 PermitKind::Receive => self.expect_arrival(now, &permit, actions),
                 PermitKind::Hook(ticket) => self.permit_for_hook(now, &permit, ticket, actions),
             },
+        }
+    }
+
+    /// What a permit allows. Where a start waits for one it is that start's, also if the master has sent it anew.
+    fn kind_of(&self, permit: &Permit) -> PermitKind {
+        match self.waiting_for(permit) {
+            Some(ticket) => PermitKind::Hook(ticket),
+            None => permit.kind,
         }
     }
 
@@ -70,6 +78,7 @@ impl Agent {
             OrderKind::MoveTo(to) if local.is_some_and(|local| local.epoch == epoch) => {
                 self.move_away(vm, to, actions);
             }
+            OrderKind::Forget => self.forget(now, vm, epoch, actions),
             OrderKind::CallOff => self.call_off(now, vm, epoch, actions),
             OrderKind::ProbeLock => {
                 let ticket = self.call(PlatformCall::ProbeLock { vm }, actions);

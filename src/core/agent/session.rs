@@ -49,6 +49,15 @@ pub(super) struct Reports {
     pub(super) strangers: Vec<VmId>,
     /// What the host has that VMs may need.
     pub(super) features: BTreeSet<FeatureId>,
+    /// Whether the master knows what the log has and nothing else: it is a new one, or this is a new life.
+    pub(super) retell: bool,
+}
+
+impl Reports {
+    /// Whether the log knows that nothing of a VM is left here.
+    pub(super) fn has_let_go(&self, local: &LocalVm) -> bool {
+        local.is_told_gone(self.acknowledged)
+    }
 }
 
 impl Agent {
@@ -98,6 +107,7 @@ impl Agent {
         }
         self.report_acknowledged(now, ack.report);
         self.describe_reported(ack.report, actions);
+        self.send_wishes(actions);
     }
 
     /// A master does not know this life. From the answer on, nothing of the generation before counts any more: what
@@ -158,7 +168,8 @@ impl Agent {
                 *floor = (*floor).max(refused.epoch);
             }
         }
-        self.find_stale(now, welcome.stale, actions);
+        self.find_stale(now, &welcome, actions);
+        self.reports.retell = true;
         self.save(actions);
         // The first lease is an acknowledgement, so the heartbeat that earns it should not wait.
         self.beat(now, actions);
@@ -275,6 +286,16 @@ impl Agent {
         match self.reports.next {
             Some(next) if self.generation.0 > 0 => next,
             _ => Instant::NEVER,
+        }
+    }
+
+    /// Tells what no log has: of which VMs it is in doubt what becomes of them.
+    pub(super) fn retell(&mut self, now: Instant) {
+        if std::mem::take(&mut self.reports.retell) {
+            let unsettled = self.vms.iter().filter(|(_, local)| local.is_unsettled() && !local.accounting);
+            for vm in unsettled.map(|(vm, _)| *vm).collect::<Vec<_>>() {
+                self.touch(now, vm);
+            }
         }
     }
 

@@ -69,9 +69,11 @@ impl Master {
     /// Whether a host that ran a VM by the log may not do so any more: it can not be asked, does not know, or was told
     /// to let it go.
     pub(super) fn is_doubtful(&self, cx: &Context<'_>, id: VmId, host: HostId) -> bool {
-        let told = self.watched(host).and_then(|watched| watched.reports.condition(id));
         matches!(self.host_state(host), HostState::Joining | HostState::Suspect)
-            || matches!(told, Some(Presence::Unknown | Presence::Stopping))
+            || matches!(
+                self.told(host, id),
+                Some(Presence::Unknown | Presence::Stopping | Presence::Departed | Presence::Gone { .. })
+            )
             || self.is_to_let_go(cx, host)
     }
 
@@ -94,8 +96,7 @@ impl Master {
         }
         match vm.holders.iter().find(|(_, holder)| matches!(holder.role, Role::Starting | Role::Incoming)) {
             Some((host, holder)) => {
-                let told = self.watched(*host).and_then(|watched| watched.reports.condition(id));
-                if told == Some(Presence::Unknown) {
+                if self.told(*host, id) == Some(Presence::Unknown) {
                     Wait::Unknown { host: *host }
                 } else {
                     Wait::Starting { host: *host, epoch: holder.epoch }
@@ -182,7 +183,7 @@ impl Master {
                 chase.noted = Some(shape);
                 out.note(Note::Waits(vm, wait.clone()));
             }
-            let matters = !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected | Wait::Moving { .. });
+            let matters = !source_is_well && !matches!(wait, Wait::Nothing | Wait::Stopped | Wait::NotProtected);
             // One that comes up and crashes, over and over, never waits for long.
             let keeps_failing = matches!(wait, Wait::Retry { attempts: FAILURES_TO_ALERT, .. });
             if matters && !is_missed && !chase.alerted && (keeps_failing || cx.now.since(chase.since) > late) {

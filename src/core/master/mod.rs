@@ -20,6 +20,8 @@ mod explain;
 mod fencing;
 mod forecast;
 mod judge;
+mod leftovers;
+mod moves;
 mod permits;
 mod reach;
 mod records;
@@ -115,6 +117,7 @@ pub struct Master {
     /// Hosts that were off for a drill: in which boot before, and by which devices that cannot say what they control.
     drills: BTreeMap<HostId, (BootId, Vec<(FenceId, LogIndex)>)>,
     recovery: recovery::Recovery,
+    leftovers: leftovers::Leftovers,
     alerted: BTreeSet<Alert>,
     rearm: requests::Rearm,
     last_ticket: u64,
@@ -153,6 +156,7 @@ impl Master {
             drills: BTreeMap::new(),
             verification: Default::default(),
             recovery: recovery::Recovery::default(),
+            leftovers: leftovers::Leftovers::default(),
             alerted: BTreeSet::new(),
             rearm: requests::Rearm::default(),
             last_ticket: MASTER_TICKETS | (term << 32),
@@ -205,6 +209,7 @@ impl Master {
                 out.propose(Command::LockSeen { vm, epoch });
             }
             Message::MoveFailed { incarnation, vm, epoch } => self.call_off_move(cx, incarnation, (vm, epoch), out),
+            Message::Forgotten { incarnation, vm, epoch } => self.leftovers.forgotten(incarnation.host, vm, epoch),
             Message::Wish(wish) => self.wished(cx, from, &wish, out),
             Message::Definition(said) => self.defined(cx, from, &said, out),
             Message::DisarmGuards(target) => out.propose(Command::DisarmGuards { target }),
@@ -228,6 +233,7 @@ impl Master {
             self.tend_fences(cx, out);
             self.tend_verification(cx, out);
             self.tend_vms(cx, out);
+            self.tend_leftovers(cx, out);
             self.alert_waiting(cx, out);
             self.tend_rearm(cx, out);
         }
@@ -266,6 +272,9 @@ impl Master {
         self.report_settled(&proposal.command);
         for change in &applied.changes {
             self.changed(cx, change, out);
+        }
+        if let (Command::Admit(admission), None) = (&proposal.command, applied.refused) {
+            self.told_at_admission(admission);
         }
         if let Some(refusal) = applied.refused {
             self.hook_refused(cx, &proposal.command, refusal, out);

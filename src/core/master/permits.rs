@@ -4,7 +4,7 @@ use super::{Context, Master, Output};
 use crate::core::action::Note;
 use crate::core::command::Command;
 use crate::core::ids::{Address, Epoch, HostId, Incarnation, VmId};
-use crate::core::message::{Message, Order, OrderKind, Permit, PermitKind, Wish};
+use crate::core::message::{Coming, Message, Order, OrderKind, Permit, PermitKind, Wish};
 use crate::core::reason::Refusal;
 use crate::core::state::{Grant, Holder, Role};
 use std::sync::Arc;
@@ -67,32 +67,14 @@ impl Master {
         cx: &Context<'_>,
         vm: VmId,
         host: HostId,
-        holder: &Holder,
+        epoch: Epoch,
         kind: OrderKind,
         out: &mut Output,
     ) {
         let Some(incarnation) = cx.state.incarnation(host).filter(|life| cx.state.is_admitted(*life)) else { return };
         let Some(address) = self.watched(host).map(|watched| watched.address) else { return };
-        let order = Order { incarnation, authority: self.authority, vm, epoch: holder.epoch, kind };
+        let order = Order { incarnation, authority: self.authority, vm, epoch, kind };
         out.send(address, Message::Order(order));
-    }
-
-    /// A source could not move a VM, which runs on there: whoever expects it is told that it does not come.
-    pub(super) fn call_off_move(
-        &mut self,
-        cx: &Context<'_>,
-        source: Incarnation,
-        (id, epoch): (VmId, Epoch),
-        out: &mut Output,
-    ) {
-        let Some(vm) = cx.state.vms.get(&id).filter(|_| cx.state.is_admitted(source)) else { return };
-        let is_source = |holder: &Holder| holder.role == Role::Outgoing && holder.epoch == epoch;
-        if !vm.holders.get(&source.host).is_some_and(is_source) {
-            return;
-        }
-        for (host, holder) in vm.holders.iter().filter(|(_, holder)| holder.role == Role::Incoming) {
-            self.send_order(cx, id, *host, holder, OrderKind::CallOff, out);
-        }
     }
 
     /// An operator starts, or moves in, a VM with the hypervisor's own tools.
@@ -109,12 +91,13 @@ impl Master {
         }
         let vm = cx.state.vms.get(&wish.vm).filter(|vm| vm.protected).ok_or(Refusal::NoSuchThing)?;
         let (id, version, by_hook) = (wish.vm, vm.version, Some(wish.ticket));
+        let moved = wish.coming == Coming::Moved;
         if let Some(holder) = vm.holders.get(&target.host).copied() {
             // If just that is allowed already, the hook asks because the permit was lost, or is late.
             let is_leaving = vm.holders.values().any(|other| other.role == Role::Outgoing);
             let is_meant = match holder.role {
-                Role::Starting => !wish.incoming,
-                Role::Incoming => wish.incoming && is_leaving,
+                Role::Starting => !moved,
+                Role::Incoming => moved && is_leaving,
                 Role::Running | Role::Outgoing | Role::Unaccounted => false,
             };
             return if is_meant {
@@ -124,7 +107,11 @@ impl Master {
                 Err(Refusal::IdentityClash)
             };
         }
-        if !wish.incoming {
+        if !moved {
+            // Its disks were written to elsewhere since it was saved here.
+            if wish.coming == Coming::Restored && vm.seat.is_some_and(|seat| seat != target.host) {
+                return Err(Refusal::SavedBefore);
+            }
             out.propose(Command::Place { vm: id, version, target, by_hook });
             return Ok(());
         }

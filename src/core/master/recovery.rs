@@ -43,6 +43,8 @@ pub(super) struct Chase {
     /// Where it was withdrawn from, because nothing was heard of its start.
     avoid: Option<HostId>,
     pub(super) alerted: bool,
+    /// Since when a host has no more of it than what a live migration left behind.
+    pub(super) left_behind: Option<Instant>,
     /// The host that was last missed by agreement, and when.
     pub(super) missed: Option<(HostId, Instant)>,
     pub(super) noted: Option<Wait>,
@@ -94,6 +96,9 @@ impl Master {
         while let Some(id) = self.recovery.dirty.pop_first() {
             match cx.state.vms.get(&id).filter(|vm| vm.protected && !self.is_at_rest(cx, vm)) {
                 None => {
+                    if let Some(vm) = cx.state.vms.get(&id).filter(|vm| vm.protected) {
+                        self.note_leftovers(cx, id, vm);
+                    }
                     self.recovery.chases.remove(&id);
                     self.recovery.unplaced.remove(&id);
                     self.alerted.remove(&Alert::GaveUp { vm: id });
@@ -137,6 +142,7 @@ impl Master {
             placing: None,
             avoid: None,
             alerted: false,
+            left_behind: None,
             missed: None,
             noted: None,
         });
@@ -152,7 +158,7 @@ impl Master {
         }
         chase.attempts = vm.attempts;
         let last = vm.proofs.last().filter(|proof| vm.holders.is_empty() && proof.epoch == vm.epoch);
-        let told = last.and_then(|proof| self.watched(proof.host)?.reports.condition(id));
+        let told = last.and_then(|proof| self.told(proof.host, id));
         if let Some(Presence::Gone { exit, refuses }) = told
             && refuses >= vm.epoch
             && let Some(chase) = self.recovery.chases.get_mut(&id)
@@ -183,15 +189,16 @@ impl Master {
         chase.sent = Some(cx.now);
         let lasts = cx.now.since(chase.since);
         self.settle_clash(cx, id, vm, out);
+        self.settle_move(cx, id, vm, out);
         for (host, holder) in vm.holders.clone() {
             if vm.intent.want == Want::Running {
                 self.pursue_holder(cx, id, vm, host, &holder, out);
             } else if holder.role == Role::Unaccounted || vm.unspoken {
                 // Nobody has said that it should not run: first it is to be known where it does.
-                self.send_order(cx, id, host, &holder, OrderKind::Account, out);
+                self.send_order(cx, id, host, holder.epoch, OrderKind::Account, out);
             } else {
                 let kind = OrderKind::Stop(vm.intent.want);
-                self.send_order(cx, id, host, &holder, kind, out);
+                self.send_order(cx, id, host, holder.epoch, kind, out);
                 let answers = self.watched(host).is_some_and(|watched| watched.hypervisor);
                 if lasts > self.timing.unanswered && !answers {
                     self.escalate(cx, id, host, out);
@@ -201,7 +208,7 @@ impl Master {
     }
 
     fn pursue_holder(&mut self, cx: &Context<'_>, id: VmId, vm: &Vm, host: HostId, holder: &Holder, out: &mut Output) {
-        let condition = self.watched(host).and_then(|watched| watched.reports.condition(id));
+        let condition = self.told(host, id);
         let lasts = self.recovery.chases.get(&id).map_or(Default::default(), |chase| cx.now.since(chase.epoch_since));
         let has_source = vm.holders.values().any(|other| other.role == Role::Outgoing);
         match holder.role {
@@ -210,25 +217,22 @@ impl Master {
                 self.escalate(cx, id, host, out);
             }
             Role::Starting if !is_under_way(condition) && lasts > self.timing.call_deadline => {
-                self.send_order(cx, id, host, holder, OrderKind::Release, out);
+                self.send_order(cx, id, host, holder.epoch, OrderKind::Release, out);
             }
             Role::Starting if !is_under_way(condition) => {
                 self.send_permit(cx, id, host, holder, PermitKind::Start, out);
             }
             Role::Incoming if !has_source && lasts > self.timing.call_deadline => {
-                self.send_order(cx, id, host, holder, OrderKind::Release, out);
+                self.send_order(cx, id, host, holder.epoch, OrderKind::Release, out);
             }
             Role::Incoming if !is_under_way(condition) => {
                 self.send_permit(cx, id, host, holder, PermitKind::Receive, out);
             }
             Role::Outgoing => {
                 let target = vm.holders.iter().find(|(_, other)| other.role == Role::Incoming).map(|(id, _)| *id);
-                let ready = target.filter(|target| {
-                    let told = self.watched(*target).and_then(|watched| watched.reports.condition(id));
-                    told == Some(Presence::Incoming)
-                });
+                let ready = target.filter(|target| self.told(*target, id) == Some(Presence::Incoming));
                 if let Some(to) = ready {
-                    self.send_order(cx, id, host, holder, OrderKind::MoveTo(to), out);
+                    self.send_order(cx, id, host, holder.epoch, OrderKind::MoveTo(to), out);
                 }
             }
             Role::Running
@@ -240,9 +244,9 @@ impl Master {
             }
             // Two that both say they run it: each is asked again, for one word may be out of date.
             Role::Running if vm.holders.len() > 1 && !has_source => {
-                self.send_order(cx, id, host, holder, OrderKind::Account, out);
+                self.send_order(cx, id, host, holder.epoch, OrderKind::Account, out);
             }
-            Role::Unaccounted => self.send_order(cx, id, host, holder, OrderKind::Account, out),
+            Role::Unaccounted => self.send_order(cx, id, host, holder.epoch, OrderKind::Account, out),
             Role::Starting | Role::Incoming | Role::Running => {}
         }
     }
@@ -350,6 +354,13 @@ impl Master {
 fn is_under_way(condition: Option<Presence>) -> bool {
     matches!(
         condition,
-        Some(Presence::Starting | Presence::Incoming | Presence::Unknown | Presence::Running | Presence::Stopping)
+        Some(
+            Presence::Starting
+                | Presence::Incoming
+                | Presence::Departed
+                | Presence::Unknown
+                | Presence::Running
+                | Presence::Stopping
+        )
     )
 }

@@ -2,11 +2,11 @@
 
 use super::{Context, Master, Output};
 use crate::core::action::Note;
-use crate::core::command::Command;
+use crate::core::command::{Admission, Command};
 use crate::core::ids::{Address, ConfigVersion, FeatureId, Incarnation, VmId};
 use crate::core::message::{Definition, Message, OrderKind, Presence, Report, VmCondition};
 use crate::core::reason::{Alert, HostState, Refusal};
-use crate::core::state::{Holder, Role, Standing, Vm};
+use crate::core::state::{Role, Standing, Vm};
 use crate::core::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -80,6 +80,14 @@ impl Master {
         }
     }
 
+    /// How a host's VMs fare by what it said as it registered: there may be no more for as long as its hypervisor hangs.
+    pub(super) fn told_at_admission(&mut self, admission: &Admission) {
+        if let Some(watched) = self.watched_mut(admission.incarnation.host) {
+            let conditions = admission.inventory.vms.iter().map(|seen| (seen.vm, seen.presence)).collect();
+            watched.reports = Known { session: admission.session, conditions, ..Known::default() };
+        }
+    }
+
     /// What the hypervisor of a host says that a VM is, which may be news to the log.
     pub(super) fn defined(&mut self, cx: &Context<'_>, from: Address, said: &Definition, out: &mut Output) {
         match cx.state.redefined(said.vm, said.incarnation, &said.shape) {
@@ -138,15 +146,13 @@ impl Master {
     /// must.
     pub(super) fn settle_clash(&mut self, cx: &Context<'_>, id: VmId, vm: &Vm, out: &mut Output) {
         let newest = vm.holders.iter().find(|(host, holder)| {
-            let told = self.watched(**host).and_then(|watched| watched.reports.condition(id));
-            let lives = self.host_state(**host) == HostState::Alive && told == Some(Presence::Running);
+            let lives = self.host_state(**host) == HostState::Alive && self.told(**host, id) == Some(Presence::Running);
             holder.role == Role::Running && holder.epoch == vm.epoch && lives
         });
         let Some((keeper, _)) = newest else { return };
         for (host, holder) in &vm.holders {
             if host != keeper && holder.role == Role::Running && holder.epoch < vm.epoch {
-                let newer = Holder { epoch: vm.epoch, ..*holder };
-                self.send_order(cx, id, *host, &newer, OrderKind::KillClash, out);
+                self.send_order(cx, id, *host, vm.epoch, OrderKind::KillClash, out);
             }
         }
     }
@@ -178,7 +184,7 @@ fn is_news(cx: &Context<'_>, source: Incarnation, seen: &VmCondition, config: Co
                     holder.boot == source.boot && is_word
                 })
         }
-        Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {
+        Presence::Starting | Presence::Incoming | Presence::Departed | Presence::Stopping | Presence::Unknown => {
             holder.is_none() && cx.state.is_admitted(source)
         }
     }

@@ -129,6 +129,7 @@ fn vm(id: u32, memory_mib: u64, millicores: u64, priority: u8) -> Waiting {
         locked: false,
         needs: BTreeSet::new(),
         bonds: Vec::new(),
+        is_transient: false,
         payload: Default::default(),
     };
     Waiting {

@@ -330,8 +330,9 @@ pub(super) fn remove_holder(vm: &mut Vm, host: HostId, proof: Proof) {
     if role == Role::Outgoing && breaks(Sabotage::MigrationTargetForgotten) {
         vm.holders.retain(|_, other| other.role != Role::Incoming);
     }
-    // A migration that lost its target leaves the source as it was, also if the target was thought to run it by then.
-    if matches!(role, Role::Incoming | Role::Running) {
+    // A migration that lost its target before it ran there leaves the source as it was. Later, what is left of it at the
+    // source is not the VM any more.
+    if role == Role::Incoming {
         for holder in vm.holders.values_mut().filter(|holder| holder.role == Role::Outgoing) {
             holder.role = Role::Running;
         }

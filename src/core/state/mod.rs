@@ -259,6 +259,8 @@ pub struct VmDefinition {
     pub needs: BTreeSet<String>,
     /// Why only the host that it last ran on can run it; empty: others can.
     pub bonds: Vec<String>,
+    /// Whether its hypervisor has no definition of it that outlives its process.
+    pub is_transient: bool,
     /// What the hypervisor needs to know of it, in its own words.
     pub payload: Arc<[u8]>,
 }
@@ -406,6 +408,7 @@ impl VmDefinition {
             locked: false,
             needs: BTreeSet::new(),
             bonds: Vec::new(),
+            is_transient: false,
             payload: Arc::default(),
         }
     }

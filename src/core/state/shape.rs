@@ -22,6 +22,8 @@ pub struct Shape {
     pub needs: BTreeSet<String>,
     /// Why only the host that it last ran on can run it; empty: others can.
     pub bonds: Vec<String>,
+    /// Whether the hypervisor has no definition of it that outlives its process.
+    pub is_transient: bool,
     /// What the hypervisor needs to know of it, in its own words.
     pub payload: Arc<[u8]>,
 }
@@ -66,12 +68,21 @@ impl ClusterState {
         if !vm.is_defined_by(source.host) {
             return Err(Refusal::NotWanted);
         }
-        let Shape { name, memory_mib, millicores, datastores, needs, bonds, payload } = shape.clone();
+        let Shape { name, memory_mib, millicores, datastores, needs, bonds, is_transient, payload } = shape.clone();
         let is_namesake = |other: &Vm| other.definition.name == name && other.definition.uuid != vm.definition.uuid;
         // Names are for people: that another VM has it is no reason not to know what this one has become.
         let name = if self.vms.values().any(is_namesake) { vm.definition.name.clone() } else { name };
-        let definition =
-            VmDefinition { name, memory_mib, millicores, datastores, needs, bonds, payload, ..vm.definition.clone() };
+        let definition = VmDefinition {
+            name,
+            memory_mib,
+            millicores,
+            datastores,
+            needs,
+            bonds,
+            is_transient,
+            payload,
+            ..vm.definition.clone()
+        };
         Ok(Some(definition).filter(|definition| *definition != vm.definition))
     }
 }
@@ -96,8 +107,8 @@ mod tests {
     }
 
     fn shape(name: &str, memory_mib: u64) -> Shape {
-        let VmDefinition { millicores, datastores, needs, bonds, payload, .. } = VmDefinition::plain(VM);
-        Shape { name: name.to_owned(), memory_mib, millicores, datastores, needs, bonds, payload }
+        let VmDefinition { millicores, datastores, needs, bonds, is_transient, payload, .. } = VmDefinition::plain(VM);
+        Shape { name: name.to_owned(), memory_mib, millicores, datastores, needs, bonds, is_transient, payload }
     }
 
     fn said(state: &mut ClusterState, host: u32, shape: Shape) -> Option<Refusal> {

@@ -127,7 +127,7 @@ impl ClusterState {
         match seen.presence {
             Presence::Running => self.seen_running(source, seen, changes)?,
             Presence::Gone { refuses, exit } => self.seen_gone(source, seen.vm, (refuses, exit), config)?,
-            Presence::Starting | Presence::Incoming | Presence::Stopping | Presence::Unknown => {
+            Presence::Starting | Presence::Incoming | Presence::Departed | Presence::Stopping | Presence::Unknown => {
                 self.seen_halfway(source, seen)?;
             }
         }
@@ -241,6 +241,9 @@ impl ClusterState {
             return Ok(());
         }
         let before = vm.attempts.max(vm.attempts_before);
+        // What a live migration has left behind at its source is not the VM.
+        let mut others = vm.holders.iter().filter(|(host, _)| **host != source.host);
+        let was_all = holder.role == Role::Running && others.all(|(_, other)| other.role == Role::Outgoing);
         remove_holder(vm, source.host, Proof::Released { refuses });
         match exit {
             _ if accounted => {}
@@ -249,7 +252,7 @@ impl ClusterState {
                 vm.failed_on = Some((source.host, exit));
             }
             // While a migration is under way the VM may live at the other end: a person's stop empties both.
-            Exit::ByPerson if vm.holders.is_empty() && vm.intent.want == Want::Running => {
+            Exit::ByPerson if (was_all || vm.holders.is_empty()) && vm.intent.want == Want::Running => {
                 vm.intend(Want::Stopped);
             }
             _ => {}

@@ -2,7 +2,7 @@
 
 use super::described::Described;
 use super::needs::needs;
-use super::obstacles::Obstacle;
+use super::obstacles::{Obstacle, ObstacleKind};
 use crate::core::ids::DatastoreId;
 use crate::core::state::Shape;
 use std::path::PathBuf;
@@ -28,6 +28,7 @@ pub fn shape(described: &Described, obstacles: &[Obstacle], datastores: &[Datast
         datastores: datastores.iter().filter(holds).filter_map(|datastore| datastore.id).collect(),
         needs: needs(described),
         bonds: bonds.map(ToString::to_string).collect(),
+        is_transient: obstacles.iter().any(|obstacle| obstacle.kind == ObstacleKind::Transient),
         payload,
     }
 }

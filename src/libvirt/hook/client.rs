@@ -46,6 +46,7 @@ pub fn judge(call: &HookCall, definition: impl Read) -> Verdict {
     let step = match (call.operation.as_str(), call.step.as_str()) {
         ("prepare", "begin") => Step::Prepare,
         ("migrate", "begin") => Step::Migrate,
+        ("restore", "begin") => Step::Restore,
         _ => return Verdict::Pass,
     };
     match ask(call, step, definition) {

@@ -1,8 +1,8 @@
 //! Libvirt's `qemu` hook: a short-lived program that asks the agent whether a VM may come up (rule 11).
 //!
 //! Libvirt runs it before each process of QEMU, whoever wants that: `prepare begin` comes before a start, a restore and
-//! an incoming migration; `migrate begin` comes before that on the target of a migration. It calls nothing of libvirt,
-//! which waits for it.
+//! an incoming migration; `migrate begin` comes before that on the target of a migration, `restore begin` before a start
+//! from a saved state. It calls nothing of libvirt, which waits for it.
 //!
 //! Where the agent does not answer, a VM in the list of protected ones is refused, and any other passes. The list lies on
 //! disk, so that it also holds between the start of the machine and that of the agent.
@@ -51,6 +51,8 @@ pub(super) enum Step {
     Prepare,
     /// The next one waits for a live migration.
     Migrate,
+    /// The next one goes on from a saved state.
+    Restore,
 }
 
 impl Question {
@@ -58,6 +60,7 @@ impl Question {
         let step = match self.step {
             Step::Prepare => "prepare",
             Step::Migrate => "migrate",
+            Step::Restore => "restore",
         };
         format!("{step} {}\n", self.uuid)
     }
@@ -67,6 +70,7 @@ impl Question {
         let step = match step {
             "prepare" => Step::Prepare,
             "migrate" => Step::Migrate,
+            "restore" => Step::Restore,
             _ => return None,
         };
         Some(Question { step, uuid: Uuid::try_parse(uuid).ok()? })

@@ -4,13 +4,13 @@ use super::{LONGEST, Question, Step, answer_line, list, socket};
 use crate::clock::boottime;
 use crate::core::action::PlatformEvent;
 use crate::core::ids::{Epoch, Ticket, VmId};
+use crate::core::message::Coming;
 use crate::core::reason::Refusal;
 use crate::core::time::Instant;
 use crate::explain::{self, NameList};
-use crate::libvirt::activity::Activity;
-use crate::libvirt::books::Books;
 use crate::libvirt::checkup::Trial;
 use crate::libvirt::keeper;
+use crate::libvirt::look::Looker;
 use crate::platform::Tell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
@@ -30,8 +30,9 @@ use uuid::Uuid;
 const QUESTIONS: usize = 256;
 /// Who connects asks at once.
 const ASKS: Duration = Duration::from_secs(2);
-/// The process of a live migration follows its announcement at once. One that never came is not waited for for ever.
-const MIGRATES: Duration = Duration::from_secs(20);
+/// The process of a live migration, or of a saved state, follows its announcement at once: libvirt does both in one go.
+/// Of one that never came, the next start must not be taken for it.
+const FOLLOWS: Duration = Duration::from_secs(2);
 /// What a question needs of a stack is little.
 const STACK: usize = 256 * 1_024;
 
@@ -52,8 +53,7 @@ pub(in crate::libvirt) struct HookServer {
 }
 
 struct Shared {
-    books: Arc<Books>,
-    activity: Arc<Activity>,
+    looker: Arc<Looker>,
     tell: Tell,
     list: PathBuf,
     /// How long an answer may take.
@@ -65,8 +65,8 @@ struct Shared {
 struct State {
     next: u64,
     waiting: BTreeMap<Ticket, SyncSender<Result<Epoch, Refusal>>>,
-    /// VMs whose next process waits for a live migration, if it comes before this.
-    migrating: BTreeMap<VmId, Instant>,
+    /// How the next processes of VMs come up, if they do before this.
+    announced: BTreeMap<VmId, (Coming, Instant)>,
     connections: usize,
     /// Domains that are only to show whether somebody asks, and whether somebody has.
     trials: BTreeMap<Uuid, bool>,
@@ -80,13 +80,13 @@ impl HookServer {
         run: &Path,
         state: &Path,
         patience: Duration,
-        (books, activity): (Arc<Books>, Arc<Activity>),
+        looker: Arc<Looker>,
         tell: Tell,
     ) -> Result<HookServer, HookError> {
         let path = socket(run);
         let failed = |source| HookError { path: path.clone(), source };
         let listener = bind(&path).map_err(failed)?;
-        let shared = Shared { books, activity, tell, list: list(state), patience, state: Mutex::default() };
+        let shared = Shared { looker, tell, list: list(state), patience, state: Mutex::default() };
         let server = HookServer { shared: Arc::new(shared), trial: Mutex::default() };
         // The listener's thread must not keep the agent's parts alive: it ends with the process.
         let shared = Arc::downgrade(&server.shared);
@@ -127,7 +127,8 @@ impl HookServer {
 
     /// Writes down who is protected, for hooks that find no agent. It waits for a disk.
     pub(in crate::libvirt) fn list(&self) {
-        let protected: BTreeSet<Uuid> = self.shared.books.protected().into_values().map(Uuid::from_u128).collect();
+        let protected: BTreeSet<Uuid> =
+            self.shared.looker.books.protected().into_values().map(Uuid::from_u128).collect();
         let mut state = self.shared.state();
         if state.listed.as_ref() == Some(&protected)
             || (state.listed.is_none() && is_listed(&self.shared.list, &protected))
@@ -203,19 +204,26 @@ impl Shared {
         if trial.is_some() {
             return (&stream).write_all(answer_line(&Err("it was only to show whether it asks".to_owned())).as_bytes());
         }
-        let Some(vm) = self.books.vm(question.uuid.as_u128()) else {
-            if !self.books.is_told() {
+        let Some(vm) = self.looker.books.vm(question.uuid.as_u128()) else {
+            if !self.looker.books.is_told() {
                 let why = "this host has not been told yet which VMs are protected, and this may be one of them";
                 return (&stream).write_all(answer_line(&Err(why.to_owned())).as_bytes());
             }
             return (&stream).write_all(answer_line(&Ok(())).as_bytes());
         };
-        if question.step == Step::Migrate {
-            self.state().migrating.insert(vm, boottime() + MIGRATES);
+        let coming = match question.step {
+            Step::Prepare => None,
+            Step::Migrate => Some(Coming::Moved),
+            // From a file of its own a person may take a VM to any host.
+            Step::Restore if !self.looker.books.may_be_saved(vm) => Some(Coming::Started),
+            Step::Restore => Some(Coming::Restored),
+        };
+        if let Some(coming) = coming {
+            self.state().announced.insert(vm, (coming, boottime() + FOLLOWS));
             return (&stream).write_all(answer_line(&Ok(())).as_bytes());
         }
         // As long as this lasts, the daemon has the start under way; and a look that began before does not count.
-        let _under_way = self.activity.begin(vm);
+        let _under_way = self.looker.activity.begin(vm);
         let answer = self.decide(vm).map_err(|reason| {
             warn!("{vm} is kept from coming up: {reason}");
             reason
@@ -225,14 +233,16 @@ impl Shared {
 
     fn decide(&self, vm: VmId) -> Result<(), String> {
         let (tell, told) = sync_channel(1);
-        let (ticket, incoming) = {
+        let ended = self.looker.ended(vm);
+        let (ticket, coming) = {
             let mut state = self.state();
             state.next += 1;
             let ticket = Ticket(state.next);
             state.waiting.insert(ticket, tell);
-            (ticket, state.migrating.remove(&vm).is_some_and(|until| boottime() < until))
+            let announced = state.announced.remove(&vm).filter(|(_, until)| boottime() < *until);
+            (ticket, announced.map_or(Coming::Started, |(coming, _)| coming))
         };
-        (self.tell)(PlatformEvent::Asks { ticket, vm, incoming });
+        (self.tell)(PlatformEvent::Asks { ticket, vm, coming, ended });
         let answer = told.recv_timeout(self.patience);
         self.state().waiting.remove(&ticket);
         match answer {

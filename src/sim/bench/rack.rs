@@ -101,6 +101,7 @@ fn example_vm(number: u32, host: HostId) -> Vm {
         locked: false,
         needs: BTreeSet::new(),
         bonds: Vec::new(),
+        is_transient: false,
         payload: Default::default(),
     };
     let holder = Holder {

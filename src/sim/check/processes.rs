@@ -57,7 +57,7 @@ impl Processes {
             Some(ProcessState::Executing) => Writes::Maybe,
             // What was under way when it was killed is under way still.
             Some(ProcessState::Dying) => wrote,
-            Some(ProcessState::Incoming) | None => Writes::Not,
+            Some(ProcessState::Incoming | ProcessState::Departed) | None => Writes::Not,
         };
         match state {
             Some(state) => {

@@ -159,6 +159,7 @@ fn vm(
         locked,
         needs: BTreeSet::new(),
         bonds: Vec::new(),
+        is_transient: false,
         payload: Default::default(),
     };
     VmSpec { definition, wanted: !dice.chance(8), protected }

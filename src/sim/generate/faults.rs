@@ -271,6 +271,7 @@ impl Chooser<'_> {
             Kind::HypervisorStart => Fault::HypervisorStart(vm, host),
             Kind::HypervisorStop => Fault::HypervisorStop(vm),
             Kind::HypervisorMove => Fault::HypervisorMove(vm, host),
+            Kind::MoveInDoubt => Fault::MoveInDoubt(vm, host),
             Kind::Edit => Fault::Edit(vm),
             Kind::Move => Fault::Request(Request::Move { vm, to: host }),
             Kind::Intend => {

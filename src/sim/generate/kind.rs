@@ -1,7 +1,7 @@
 //! The kinds of what may befall a random world.
 
 /// The kinds of what may befall, each with how often it is chosen among those that a seed has a taste for.
-pub(super) const KINDS: [(Kind, u64); 50] = [
+pub(super) const KINDS: [(Kind, u64); 51] = [
     (Kind::PowerOff, 10),
     (Kind::PowerOn, 8),
     (Kind::PowerBlip, 8),
@@ -51,6 +51,7 @@ pub(super) const KINDS: [(Kind, u64); 50] = [
     (Kind::HypervisorStart, 6),
     (Kind::HypervisorStop, 4),
     (Kind::HypervisorMove, 6),
+    (Kind::MoveInDoubt, 4),
     (Kind::Edit, 5),
 ];
 
@@ -109,5 +110,6 @@ pub(super) enum Kind {
     HypervisorStart,
     HypervisorStop,
     HypervisorMove,
+    MoveInDoubt,
     Edit,
 }

@@ -124,6 +124,7 @@ impl Fields<'_, '_> {
             "edit" => Fault::Edit(self.vm()?),
             "hypervisor-stop" => Fault::HypervisorStop(self.vm()?),
             "hypervisor-move" => Fault::HypervisorMove(self.vm()?, self.host_at("to")?),
+            "move-in-doubt" => Fault::MoveInDoubt(self.vm()?, self.host_at("to")?),
             "confirm-seen-dead" => Fault::ConfirmDead(self.host()?),
             "recover-seen-dead" => Fault::Recover,
             "heal" => Fault::Heal,

@@ -69,6 +69,7 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
         Fault::HypervisorStop(vm),
         Fault::Edit(vm),
         Fault::HypervisorMove(vm, host),
+        Fault::MoveInDoubt(vm, host),
         Fault::Heal,
     ];
     faults.extend(requests(definition).map(Fault::Request));

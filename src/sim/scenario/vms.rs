@@ -64,6 +64,7 @@ fn add(name: String, world: &mut WorldSpec) -> VmId {
         locked: false,
         needs: BTreeSet::new(),
         bonds: Vec::new(),
+        is_transient: false,
         payload: Default::default(),
     };
     let mut vm = VmSpec { definition, wanted: true, protected: true };

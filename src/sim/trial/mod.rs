@@ -108,6 +108,7 @@ fn vm(id: VmId, stores: &[DatastoreId]) -> VmSpec {
         locked: false,
         needs: BTreeSet::new(),
         bonds: Vec::new(),
+        is_transient: false,
         payload: Default::default(),
     };
     VmSpec { definition, wanted: true, protected: true }

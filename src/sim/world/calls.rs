@@ -5,6 +5,7 @@ use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::node::NodeEvent;
 use crate::sim::world::fact::Fact;
 use crate::sim::world::machine::{Call, CallKind, Daemon};
+use crate::sim::world::migration::End;
 use crate::sim::world::people::Asker;
 use crate::sim::world::queue::Occurrence;
 use crate::sim::world::state::{World, micros};
@@ -34,7 +35,7 @@ impl World {
         }
         match (call, CallKind::of(&call)) {
             (_, Some((vm, kind))) => self.begin_call(machine, vm, kind, answer),
-            (PlatformCall::Move { vm, to }, None) => self.begin_move(machine, vm, to, answer),
+            (PlatformCall::Move { vm, to }, None) => self.begin_move(machine, vm, to, End::Agreed, answer),
             _ => {}
         }
     }

@@ -111,6 +111,7 @@ impl World {
             datastores: definition.datastores,
             needs: definition.needs,
             bonds: definition.bonds,
+            is_transient: definition.is_transient,
             payload: payload(vm, edit),
         })
     }

@@ -6,6 +6,7 @@ use crate::node::NodeEvent;
 use crate::sim::fault::{Fault, LinkFault};
 use crate::sim::timeline::Happening;
 use crate::sim::world::machine::{CallKind, Power};
+use crate::sim::world::migration::End;
 use crate::sim::world::people::Asker;
 use crate::sim::world::queue::Occurrence;
 use crate::sim::world::state::{World, micros};
@@ -120,7 +121,8 @@ impl World {
                 self.begin_call(place, *vm, CallKind::Destroy, None);
             }),
             Fault::Edit(vm) => self.edit(*vm).map_err(|_| Skipped),
-            Fault::HypervisorMove(vm, to) => self.hypervisor_move(*vm, *to),
+            Fault::HypervisorMove(vm, to) => self.hypervisor_move(*vm, *to, End::Agreed),
+            Fault::MoveInDoubt(vm, to) => self.hypervisor_move(*vm, *to, End::InDoubt),
             Fault::Request(request) => {
                 self.ask_cluster(request.clone());
                 Ok(())
@@ -129,12 +131,12 @@ impl World {
         })
     }
 
-    fn hypervisor_move(&mut self, vm: VmId, to: HostId) -> Result<(), Skipped> {
+    fn hypervisor_move(&mut self, vm: VmId, to: HostId, end: End) -> Result<(), Skipped> {
         let from = self.executor(vm).ok_or(Skipped)?;
         if self.up(to)? == from {
             return Err(Skipped);
         }
-        self.begin_move(from, vm, to, None);
+        self.begin_move(from, vm, to, end, None);
         Ok(())
     }
 

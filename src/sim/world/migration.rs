@@ -6,6 +6,8 @@
 //!                  ▼                                                ▼ an end dies, or the way is cut
 //!                failed                                           failed; the source goes on if it lives
 //! ```
+//!
+//! Of one that ends in doubt the source does not hear that it is over, and its process stands still for ever.
 
 use crate::core::action::{Ended, Outcome, ProcessState};
 use crate::core::ids::{Epoch, HostId, Ticket, VmId};
@@ -29,11 +31,20 @@ pub(super) struct Migration {
     /// Whether the destination has let it in.
     arriving: bool,
     answer: Option<(u64, Ticket)>,
+    end: End,
+}
+
+/// How a migration ends, if nothing goes wrong before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    Agreed,
+    /// The source does not hear that it is over.
+    InDoubt,
 }
 
 impl World {
     /// A migration is asked for, at its source. `answer` is the agent's call; none: a person asks.
-    pub(super) fn begin_move(&mut self, from: usize, vm: VmId, to: HostId, answer: Option<(u64, Ticket)>) {
+    pub(super) fn begin_move(&mut self, from: usize, vm: VmId, to: HostId, end: End, answer: Option<(u64, Ticket)>) {
         let destination = self.place(to).filter(|to| *to != from && self.machines[*to].is_up());
         let source = self.machines[from].executes(vm).is_some();
         let moving = self.migrations.iter().any(|migration| migration.vm == vm);
@@ -42,7 +53,7 @@ impl World {
             self.begin_call(from, vm, CallKind::Answer(Outcome::Failed), answer);
             return;
         };
-        self.migrations.push(Migration { id, vm, from, to, arriving: false, answer });
+        self.migrations.push(Migration { id, vm, from, to, arriving: false, answer, end });
         self.begin_call(from, vm, CallKind::Move(id), answer);
         self.ask_hook(to, vm, Asker::Arrival(id));
     }
@@ -65,7 +76,7 @@ impl World {
     /// Everything is copied: the destination's processors run on where the source's stop, at one moment.
     pub(super) fn switch(&mut self, id: u64) {
         let Some(place) = self.migrations.iter().position(|migration| migration.id == id) else { return };
-        let Migration { vm, from, to, answer, .. } = self.migrations[place].clone();
+        let Migration { vm, from, to, answer, end, .. } = self.migrations[place].clone();
         let hangs = |machine: usize| matches!(self.machines[machine].hypervisor.daemon, Daemon::Hangs(_));
         let stands = |machine: usize| self.machines[machine].stands_still();
         if stands(from) || stands(to) || hangs(from) || hangs(to) {
@@ -83,7 +94,10 @@ impl World {
         self.migrations.remove(place);
         self.forget_move(from, id);
         self.definition_moves(vm, from, to);
-        self.end_process(from, vm, Ended::Moved, "moved");
+        match end {
+            End::Agreed => self.end_process(from, vm, Ended::Moved, "moved"),
+            End::InDoubt => self.depart(from, vm),
+        }
         let mut epoch = None;
         if let Some(process) = self.machines[to].hypervisor.processes.get_mut(&vm) {
             process.state = ProcessState::Executing;
@@ -94,7 +108,20 @@ impl World {
         let host = self.machines[to].host;
         self.tell(Happening::VmUp(vm, host, epoch));
         self.say_changed(to, vm);
-        self.answer_call(from, answer, Outcome::Done);
+        let outcome = if end == End::Agreed { Outcome::Done } else { Outcome::ConnectionLost };
+        self.answer_call(from, answer, outcome);
+    }
+
+    /// The processors of the source stop for good, but its process stays.
+    fn depart(&mut self, machine: usize, vm: VmId) {
+        let Some(process) = self.machines[machine].hypervisor.processes.get_mut(&vm) else { return };
+        process.state = ProcessState::Departed;
+        process.since = self.now;
+        let epoch = process.epoch;
+        self.process_changed(machine, vm, Some(ProcessState::Departed), epoch, Cause::Migrated);
+        let host = self.machines[machine].host;
+        self.tell(Happening::VmDown(vm, host, "moved"));
+        self.say_changed(machine, vm);
     }
 
     /// A migration fails: what waits at its destination goes, and its source runs on if it lives.

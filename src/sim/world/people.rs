@@ -1,8 +1,8 @@
 //! People: operators who ask the cluster through a client, and who use the hypervisor's own tools past it.
 
-use crate::core::action::{Event, Note, Outcome, PlatformEvent, Request};
+use crate::core::action::{Ended, Event, Note, Outcome, PlatformEvent, Request};
 use crate::core::ids::{Epoch, HostId, Ticket, VmId};
-use crate::core::message::Protection;
+use crate::core::message::{Coming, Protection};
 use crate::core::reason::Refusal;
 use crate::node::NodeEvent;
 use crate::sim::timeline::Happening;
@@ -177,8 +177,12 @@ impl World {
         } else {
             let ticket = Ticket(self.number());
             self.hooks.insert(ticket, PendingHook { machine, vm, asker });
-            let incoming = matches!(asker, Asker::Arrival(_));
-            self.deliver(machine, NodeEvent::Core(Event::Platform(PlatformEvent::Asks { ticket, vm, incoming })));
+            let coming = if matches!(asker, Asker::Arrival(_)) { Coming::Moved } else { Coming::Started };
+            let hypervisor = &self.machines[machine].hypervisor;
+            let former = hypervisor.definitions.get(&vm).map_or(Ended::Unknown, |domain| domain.ended);
+            let ended = Some(former).filter(|_| !hypervisor.processes.contains_key(&vm));
+            let event = PlatformEvent::Asks { ticket, vm, coming, ended };
+            self.deliver(machine, NodeEvent::Core(Event::Platform(event)));
             self.after(HOOK, Occurrence::HookExpires(ticket));
         }
     }

@@ -83,6 +83,7 @@ pub(super) fn spec() -> WorldSpec {
         locked: false,
         needs: BTreeSet::new(),
         bonds: Vec::new(),
+        is_transient: false,
         payload: Default::default(),
     };
     let fence = |number| FenceSpec {

@@ -11,7 +11,6 @@ use crate::core::ids::{Epoch, Ticket, VmId};
 use crate::core::message::{Exit, Permit};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The looks of this run: one at a time.
@@ -24,13 +23,11 @@ pub(super) struct Looks {
     again: bool,
     next: Instant,
     seen: bool,
-    /// VMs that ran elsewhere since this host last had them: what is left of them here is out of date.
-    stale: BTreeSet<VmId>,
 }
 
 impl Looks {
     pub(super) fn starting(now: Instant) -> Looks {
-        Looks { begun: 0, under_way: None, again: false, next: now, seen: false, stale: BTreeSet::new() }
+        Looks { begun: 0, under_way: None, again: false, next: now, seen: false }
     }
 
     /// Whether one has returned in this run.
@@ -117,6 +114,9 @@ impl Agent {
         let number = self.looks.begun;
         self.note_platform(now, &view);
         for process in &view.processes {
+            if self.vms.get(&process.vm).is_some_and(|local| local.is_gone() && number <= local.settle_after) {
+                continue;
+            }
             self.process_seen(now, process.vm, process.state, actions);
         }
         let absent: Vec<VmId> = self
@@ -135,26 +135,6 @@ impl Agent {
             self.look(now, actions);
         } else if self.vms.values().any(LocalVm::is_unsettled) {
             self.looks.next = self.looks.next.min(now + self.timing.look_again);
-        }
-    }
-
-    /// What ran elsewhere since may still be defined here. The daemon may come up long after the agent: the first look
-    /// that it answers tells. What is defined here later is somebody's wish.
-    pub(super) fn find_stale(&mut self, now: Instant, stale: Vec<VmId>, actions: &mut Vec<Action>) {
-        self.looks.stale = stale.into_iter().collect();
-        if !self.looks.stale.is_empty() {
-            self.look(now, actions);
-        }
-    }
-
-    fn remove_stale(&mut self, view: &View, actions: &mut Vec<Action>) {
-        for vm in std::mem::take(&mut self.looks.stale) {
-            let local = self.vms.get(&vm);
-            if local.is_some_and(LocalVm::is_unsettled) {
-                self.looks.stale.insert(vm);
-            } else if local.is_none_or(LocalVm::is_gone) && view.inactive.iter().any(|(id, _)| *id == vm) {
-                self.call(PlatformCall::Undefine { vm }, actions);
-            }
         }
     }
 
@@ -185,7 +165,8 @@ impl Agent {
             ProcessState::Dying => LocalPresence::Stopping,
             _ if local.killing => LocalPresence::Stopping,
             ProcessState::Incoming => LocalPresence::Incoming,
-            ProcessState::Executing => LocalPresence::Running,
+            ProcessState::Departed if !breaks(Sabotage::DepartedRuns) => LocalPresence::Departed,
+            ProcessState::Departed | ProcessState::Executing => LocalPresence::Running,
         };
         if local.killing && state != ProcessState::Dying {
             actions.push(Action::Kill(vm));
@@ -212,7 +193,7 @@ impl Agent {
     }
 
     fn not_seen(&mut self, now: Instant, vm: VmId, number: u64, view: &View, actions: &mut Vec<Action>) {
-        let (deadline, steady) = (self.timing.call_deadline, self.timing.steady);
+        let deadline = self.timing.call_deadline;
         let Some(local) = self.vms.get_mut(&vm) else { return };
         if !local.is_settled_by(number, view, vm, now) {
             let late = local.presence == LocalPresence::Starting && now.since(local.since) > deadline;
@@ -236,6 +217,24 @@ impl Agent {
                 return;
             }
         }
+        let ended = view.inactive.iter().find(|(id, _)| *id == vm).map_or(Ended::Unknown, |(_, ended)| *ended);
+        self.has_ended(now, vm, ended, actions);
+    }
+
+    /// The hypervisor is about to bring up another process of a VM, and nothing is left of the one before. What was
+    /// looked for before this moment may still show that one.
+    pub(super) fn hypervisor_has_none(&mut self, now: Instant, vm: VmId, ended: Ended, actions: &mut Vec<Action>) {
+        if self.vms.get(&vm).is_some_and(LocalVm::is_only_a_process) {
+            self.has_ended(now, vm, ended, actions);
+            if let Some(local) = self.vms.get_mut(&vm) {
+                local.settle_after = self.looks.begun;
+            }
+        }
+    }
+
+    /// Nothing of a VM is left here, and the hypervisor says how it ended.
+    fn has_ended(&mut self, now: Instant, vm: VmId, ended: Ended, actions: &mut Vec<Action>) {
+        let Some(local) = self.vms.get(&vm) else { return };
         let failed_start = local.in_flight && !local.accounting;
         let asked_lately = local.killing || now.since(local.asked) <= self.timing.resend * 8;
         let told = local.exit.filter(|exit| match exit {
@@ -243,11 +242,10 @@ impl Agent {
             Exit::Ordered => asked_lately,
             _ => !self.shutting_down,
         });
-        let ended = view.inactive.iter().find(|(id, _)| *id == vm).map_or(Ended::Unknown, |(_, ended)| *ended);
         let exit = told.unwrap_or(match ended {
             _ if self.shutting_down => Exit::HostShutdown,
             Ended::GuestPoweroff | Ended::Destroyed => Exit::ByPerson,
-            Ended::Crashed | Ended::Unknown if local.has_just_come_up(now, steady) => Exit::CrashedSoon,
+            Ended::Crashed | Ended::Unknown if local.has_just_come_up(now, self.timing.steady) => Exit::CrashedSoon,
             Ended::Crashed => Exit::Crashed,
             Ended::Moved => Exit::Moved,
             Ended::Unknown if failed_start => Exit::StartFailed,

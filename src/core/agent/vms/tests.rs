@@ -30,6 +30,10 @@ fn agent() -> Agent {
     Agent::start(Instant::ZERO, machine, 1, store, Arc::new(Timing::of(Profile::Lan)), &mut Vec::new())
 }
 
+fn epoch(number: u64) -> Epoch {
+    Epoch { number, ..Epoch::NONE }
+}
+
 /// A look that is begun now returns.
 fn look(agent: &mut Agent, now: Instant, view: View) -> LocalPresence {
     let mut actions = Vec::new();
@@ -82,20 +86,34 @@ fn what_ended_is_gone_soon_whatever_the_daemon_is_at() {
 fn a_definition_is_found_stale_by_a_daemon_that_comes_up_late() {
     let mut agent = agent();
     let at = |milliseconds| Instant::ZERO + Duration::from_millis(milliseconds);
-    agent.find_stale(at(1), vec![VM], &mut Vec::new());
-    let mut removes = |now, view| {
-        let mut actions = Vec::new();
-        agent.look(now, &mut actions);
-        let (ticket, _) = agent.looks.under_way.unwrap();
-        agent.step(now, Event::Platform(PlatformEvent::Looked { ticket, view }), &mut actions);
-        let undefine = PlatformCall::Undefine { vm: VM };
-        let calls =
-            actions.iter().filter(|action| matches!(action, Action::Platform { call, .. } if *call == undefine));
-        calls.count()
-    };
-    assert_eq!(removes(at(2), View::default()), 0);
-    assert_eq!(removes(at(3), gone(&[], &[(VM, Ended::Unknown)])), 1);
-    assert_eq!(removes(at(4), gone(&[], &[(VM, Ended::Unknown)])), 0, "defined again, it is wanted");
+    agent.forget(at(1), VM, epoch(7), &mut Vec::new());
+    assert_eq!(removed(&mut agent, at(2), View::default()), 0);
+    let defined = || gone(&[], &[(VM, Ended::Unknown)]);
+    assert_eq!(removed(&mut agent, at(3), defined()), 1);
+    agent.forget(at(4), VM, epoch(7), &mut Vec::new());
+    assert_eq!(removed(&mut agent, at(5), defined()), 0, "defined again, it is wanted, whoever repeats the order");
+    agent.forget(at(6), VM, epoch(8), &mut Vec::new());
+    assert_eq!(removed(&mut agent, at(7), defined()), 1, "it was here once more, and has left");
+}
+
+#[test]
+fn what_has_come_back_is_not_stale() {
+    let mut agent = agent();
+    let at = |milliseconds| Instant::ZERO + Duration::from_millis(milliseconds);
+    agent.forget(at(1), VM, epoch(7), &mut Vec::new());
+    assert_eq!(removed(&mut agent, at(2), runs()), 0);
+    assert_eq!(removed(&mut agent, at(3), gone(&[], &[(VM, Ended::Destroyed)])), 0);
+}
+
+/// How many definitions are removed after a look that shows this.
+fn removed(agent: &mut Agent, now: Instant, view: View) -> usize {
+    let mut actions = Vec::new();
+    agent.looks.under_way = None;
+    agent.look(now, &mut actions);
+    let (ticket, _) = agent.looks.under_way.unwrap();
+    agent.step(now, Event::Platform(PlatformEvent::Looked { ticket, view }), &mut actions);
+    let undefine = PlatformCall::Undefine { vm: VM };
+    actions.iter().filter(|action| matches!(action, Action::Platform { call, .. } if *call == undefine)).count()
 }
 
 #[test]
