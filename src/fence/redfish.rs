@@ -22,6 +22,8 @@ const LONGEST_BODY: usize = 1024 * 1024;
 const KEEPALIVE: Duration = Duration::from_secs(5);
 /// A BMC may be slow to answer, but not to take a packet. One that died with its host must not hold up the next device.
 const SILENCE: Duration = Duration::from_secs(4);
+/// A connection is made within this, one lost packet included. Several hosts try before a device is given up.
+const CONNECTS: Duration = Duration::from_secs(2);
 pub(super) const SYSTEMS: &str = "/redfish/v1/Systems";
 
 /// Speaks to one BMC.
@@ -83,7 +85,7 @@ impl RedfishClient {
             .redirect(redirect::Policy::none())
             .referer(false)
             .http1_only()
-            .connect_timeout(SILENCE)
+            .connect_timeout(CONNECTS)
             .tcp_user_timeout(SILENCE)
             .tcp_nodelay(true)
             .tcp_keepalive(KEEPALIVE)

@@ -242,6 +242,10 @@ impl Calls {
     fn try_to_move(&self, vm: VmId, to: HostId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         let host = (self.names)(to).ok_or(CallError::NoSuchHost(to))?;
+        if self.with_domain(uuid, boottime() + self.deadline, is_being_moved)? {
+            // A person was quicker. How that ends is seen like all that people do.
+            return Ok(Outcome::TimedOut);
+        }
         let uri = self.migration.replace("{host}", &host);
         let flags = sys::VIR_MIGRATE_LIVE
             | sys::VIR_MIGRATE_PEER2PEER
@@ -358,6 +362,11 @@ fn refused(number: Option<ErrorNumber>, message: &str) -> Outcome {
 fn all_end(processes: &[(ProcessName, Process)], deadline: Instant) -> bool {
     // A wait that fails is no end: a look tells.
     processes.iter().all(|(_, process)| wait::readable(process, deadline).unwrap_or(false))
+}
+
+fn is_being_moved(domain: &Domain) -> Result<bool, LibvirtError> {
+    let moves = sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT.cast_signed();
+    Ok(raw::job(domain)?.is_some_and(|job| job.operation == moves))
 }
 
 #[cfg(test)]

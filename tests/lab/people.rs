@@ -12,6 +12,7 @@ fn virsh_is_understood() {
     starts_of_what_runs_elsewhere_are_refused(&kvm);
     stops_are_kept(&kvm);
     edits_travel(&kvm);
+    old_definitions_are_forgotten(&kvm);
     migrations_are_followed(&kvm);
     removed_definitions_are_no_loss(&kvm);
     people_do_not_wait_for_a_recovery(&kvm);
@@ -61,6 +62,13 @@ fn stops_are_kept(kvm: &Kvm) {
     kvm.holdfast(&["vm", "start", "web"]);
     kvm.holdfast(&["vm", "start", "tiny1"]);
     kvm.until_writing("web");
+    // Off and on in one breath.
+    let host = kvm.until_runs("web", |_| true);
+    let starts = kvm.starts("web");
+    kvm.must(&["exec", &host, "sh", "-c", "virsh destroy web && virsh start web"]);
+    kvm.until("it to be known", |kvm| (kvm.starts("web") > starts).then_some(()));
+    assert_eq!(kvm.until_runs("web", |_| true), host);
+    kvm.until_writing("web");
 }
 
 fn edits_travel(kvm: &Kvm) {
@@ -75,6 +83,20 @@ fn edits_travel(kvm: &Kvm) {
     let xml = kvm.must_virsh(&next, &["dumpxml", "web", "--inactive"]);
     assert!(xml.contains("106496"), "{xml}");
     kvm.until_host(&host, "alive");
+}
+
+fn old_definitions_are_forgotten(kvm: &Kvm) {
+    let from = kvm.until_runs("web", |_| true);
+    let to = kvm.beside(&from);
+    let uri = format!("qemu+tcp://{to}/system");
+    // It takes its definition along, and leaves the old one.
+    kvm.must_virsh(&from, &["migrate", "--live", "--persistent", "web", &uri]);
+    kvm.until_runs("web", |host| host == to);
+    kvm.until("the old definition to be gone", |kvm| (!kvm.domains(&from).contains_key("web")).then_some(()));
+    let uuid = kvm.must_virsh(&to, &["domuuid", "web"]);
+    let copy = format!("grep -q 'name>web<' /var/lib/holdfast/left/{}.xml", uuid.trim());
+    kvm.must(&["exec", &from, "sh", "-c", &copy]);
+    kvm.until_writing("web");
 }
 
 fn migrations_are_followed(kvm: &Kvm) {

@@ -1,9 +1,9 @@
 //! The hook: who asks, who is refused, who passes.
 
 use crate::host::inside;
-use crate::rig::{Adapter, Host, ONE, TWO, fail, pass, process, succeed, until};
+use crate::rig::{Adapter, Answers, Host, ONE, TWO, fail, pass, process, succeed, until};
 use holdfast::clock::boottime;
-use holdfast::core::action::Outcome;
+use holdfast::core::action::{Ended, Outcome};
 use holdfast::core::ids::{Epoch, VmId};
 use holdfast::core::message::Coming;
 use holdfast::core::reason::Refusal;
@@ -118,21 +118,61 @@ fn the_hook_costs_milliseconds() {
 }
 
 #[test]
-fn what_is_moved_in_alive_is_said_to_be_and_the_next_start_is_not() {
-    inside("hooks::what_is_moved_in_alive_is_said_to_be_and_the_next_start_is_not", |folder| {
+fn what_comes_up_is_said_to_be_moved_restored_or_started() {
+    inside("hooks::what_comes_up_is_said_to_be_moved_restored_or_started", |folder| {
         let host = Host::start(folder);
-        let (tell, told) = std::sync::mpsc::channel();
-        let tell = std::sync::Mutex::new(tell);
-        let answers = move |vm, coming| {
-            tell.lock().unwrap().send((vm, coming)).unwrap();
-            Some(Ok(Epoch::NONE))
+        host.define(ONE);
+        let (answers, told) = recording();
+        let adapter = Adapter::new(&host, answers);
+        let bound = |bound: bool| {
+            until("how it is defined", || {
+                adapter.definitions.try_iter().find(|(_, shape)| shape.bonds.is_empty() != bound)
+            })
         };
-        let _adapter = Adapter::new(&host, Arc::new(answers));
+        bound(false);
+        let name = ONE.to_string();
         for operation in ["migrate", "prepare", "prepare", "started"] {
             hook(operation, &host.xml(ONE, ""));
         }
-        assert_eq!(told.try_iter().collect::<Vec<_>>(), [(ONE, Coming::Moved), (ONE, Coming::Started)]);
+        succeed(&["start", &name]);
+        succeed(&["managedsave", &name]);
+        bound(true);
+        succeed(&["start", &name]);
+        let how: Vec<Coming> = told.try_iter().map(|(coming, _)| coming).collect();
+        assert_eq!(how, [Coming::Moved, Coming::Started, Coming::Started, Coming::Restored]);
     });
+}
+
+#[test]
+fn whether_anything_is_left_is_seen_past_the_daemon() {
+    inside("hooks::whether_anything_is_left_is_seen_past_the_daemon", |folder| {
+        let host = Host::start(folder);
+        host.define(ONE);
+        let (answers, told) = recording();
+        let _adapter = Adapter::new(&host, answers);
+        let name = ONE.to_string();
+        succeed(&["start", &name]);
+        assert!(told.recv().unwrap().1.is_some());
+        hook("prepare", &host.xml(ONE, ""));
+        assert_eq!(told.recv().unwrap().1, None, "its process runs");
+        succeed(&["destroy", &name]);
+        succeed(&["start", &name]);
+        assert!(told.recv().unwrap().1.is_some(), "in the same breath");
+    });
+}
+
+/// How VMs come up, and whether anything of the one before is left.
+type Told = std::sync::mpsc::Receiver<(Coming, Option<Ended>)>;
+
+/// Lets all pass, and records what is asked.
+fn recording() -> (Answers, Told) {
+    let (tell, told) = std::sync::mpsc::channel();
+    let tell = std::sync::Mutex::new(tell);
+    let answers = move |_, asked| {
+        tell.lock().unwrap().send(asked).unwrap();
+        Some(Ok(Epoch::NONE))
+    };
+    (Arc::new(answers), told)
 }
 
 /// Calls the hook as libvirt does.

@@ -166,7 +166,7 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// What a hook is answered.
-pub type Answers = Arc<dyn Fn(VmId, Coming) -> Option<Result<Epoch, Refusal>> + Send + Sync>;
+pub type Answers = Arc<dyn Fn(VmId, (Coming, Option<Ended>)) -> Option<Result<Epoch, Refusal>> + Send + Sync>;
 
 /// The adapter, and what it told.
 pub struct Adapter {
@@ -200,7 +200,7 @@ impl Adapter {
             hook_deadline: Duration::from_secs(3),
         };
         let hear = move |event| match event {
-            PlatformEvent::Asks { ticket, vm, coming, .. } => send(&questions, (ticket, vm, coming)),
+            PlatformEvent::Asks { ticket, vm, coming, ended } => send(&questions, (ticket, vm, (coming, ended))),
             PlatformEvent::Defined { vm, shape } => send(&told, (vm, shape)),
             event => send(&tell, event),
         };
@@ -208,8 +208,8 @@ impl Adapter {
         let platform = Arc::new(Mutex::new(platform));
         let mut adapter = Adapter { platform: Arc::clone(&platform), events, definitions, tickets: 0 };
         let answer = move || {
-            for (ticket, vm, coming) in asked {
-                if let Some(answer) = answers(vm, coming) {
+            for (ticket, vm, asked) in asked {
+                if let Some(answer) = answers(vm, asked) {
                     platform.lock().unwrap().answer(ticket, answer);
                 }
             }

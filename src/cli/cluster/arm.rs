@@ -30,7 +30,8 @@ Examples:
 pub const RECOVER_HELP: &str = "\
 Only where a majority of the voters' disks is lost for good. The voters named never count again; one that still lives
 makes two clusters of one. It is asked of a voter that lives: run it there, or name that host with --server. It is
-refused while signs of life of the others are fresh.
+refused while signs of life of the others are fresh, and while any host lives by its records on storage and cannot be
+heard: it may vote by now without this one's knowing. See to the network, or have that host off.
 
 Examples:
   holdfast recover --dead host-2 host-3 --reason \"both burnt\"";
