@@ -298,8 +298,8 @@ pub enum ProcessState {
     Executing,
     /// It waits for a live migration.
     Incoming,
-    /// All that it was has gone to another host by live migration. It stands still, and must never go on: its disks may
-    /// have changed since.
+    /// All that it was has gone to another host by live migration, or nobody knows that it has not. It stands still, and
+    /// must never go on: its disks may have changed since.
     Departed,
     /// It was killed and is not gone yet: it may still have writes under way.
     Dying,

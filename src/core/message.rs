@@ -259,8 +259,6 @@ pub enum Presence {
     Running,
     /// Its process waits for a live migration to arrive.
     Incoming,
-    /// Its process stands still since all that it was has gone to another host by live migration.
-    Departed,
     /// Its process is being stopped, or the stop could not be finished.
     Stopping,
     /// What became of it is not known: the platform does not answer.
@@ -272,6 +270,8 @@ pub enum Presence {
         /// How it ended.
         exit: Exit,
     },
+    /// Its process stands still since all that it was has gone to another host by live migration.
+    Departed,
 }
 
 /// How a VM ended on a host.

@@ -10,6 +10,7 @@ use crate::libvirt::books::Books;
 use crate::libvirt::daemon::{Daemon, Trouble};
 use crate::libvirt::definition::payload::{PayloadError, unpack};
 use crate::libvirt::definition::{Datastore, DescribeError, describe};
+use crate::libvirt::inquiry::is_moving_out;
 use crate::libvirt::left::Left;
 use crate::libvirt::nvram::{self, NvramError};
 use crate::libvirt::processes::Processes;
@@ -22,6 +23,7 @@ use crate::platform::wait;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::Duration;
 use thiserror::Error;
 use tracing::{info, warn};
@@ -35,6 +37,8 @@ use virt::sys;
 const DAEMON_DESTROYS: Duration = Duration::from_secs(2);
 /// A guest that has powered off is gone within this.
 const ENDS: Duration = Duration::from_secs(1);
+/// Whether a live migration that somebody else has begun is over is asked this often.
+const LOOKS_AGAIN: Duration = Duration::from_secs(1);
 /// A live migration that is to give up gets so long for it.
 const GIVES_UP: Duration = Duration::from_secs(10);
 /// What the daemon, QEMU and lock managers say of an image that another process has locked.
@@ -117,7 +121,7 @@ impl Calls {
     }
 
     /// Brings a definition to this host, and tells what the daemon has made of it, if that can be read. It changes nothing
-    /// of a VM that runs, and never what its firmware keeps.
+    /// of a VM that runs, and of what its firmware keeps only what the VM left here when it went elsewhere.
     pub(super) fn define(&self, vm: VmId, payload: &[u8]) -> Result<Option<Read>, CallError> {
         let uuid = self.uuid(vm)?;
         let package = unpack(payload)?;
@@ -232,9 +236,17 @@ impl Calls {
     /// Moves a VM alive. What it is moved from and to are both left whole if that fails.
     pub(super) fn move_to(&self, vm: VmId, to: HostId) -> Result<Outcome, CallError> {
         self.books.not_moved(vm, None);
+        let before = self.definition(self.uuid(vm)?);
         let moved = self.try_to_move(vm, to);
-        if let Err(error) = &moved {
-            self.books.not_moved(vm, Some(error.to_string()));
+        match (&moved, before) {
+            (Err(error), _) => self.books.not_moved(vm, Some(error.to_string())),
+            // Libvirt takes the definition along, but not what the firmware keeps.
+            (Ok(Outcome::Done), Ok(Some(xml))) => {
+                if let Err(error) = self.keep_what_is_left(self.uuid(vm)?, &xml) {
+                    warn!("{vm}: what it left here is not kept: {error}");
+                }
+            }
+            _ => {}
         }
         moved
     }
@@ -242,9 +254,8 @@ impl Calls {
     fn try_to_move(&self, vm: VmId, to: HostId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         let host = (self.names)(to).ok_or(CallError::NoSuchHost(to))?;
-        if self.with_domain(uuid, boottime() + self.deadline, is_being_moved)? {
-            // A person was quicker. How that ends is seen like all that people do.
-            return Ok(Outcome::TimedOut);
+        if self.with_domain(uuid, boottime() + self.deadline, |domain| Ok(is_moving_out(domain)))? {
+            return Ok(self.follow_a_move(uuid));
         }
         let uri = self.migration.replace("{host}", &host);
         let flags = sys::VIR_MIGRATE_LIVE
@@ -266,6 +277,18 @@ impl Calls {
         result.map(|()| Outcome::Done)
     }
 
+    /// A person was quicker to move a VM. That is waited for, and how it ends is seen like all that people do.
+    fn follow_a_move(&self, uuid: u128) -> Outcome {
+        let deadline = boottime() + self.move_deadline;
+        let moves = |domain: &Domain| Ok(is_moving_out(domain));
+        while boottime() < deadline
+            && self.with_domain(uuid, boottime() + self.deadline, moves).is_ok_and(|moves| moves)
+        {
+            thread::park_timeout(LOOKS_AGAIN);
+        }
+        Outcome::TimedOut
+    }
+
     /// Removes a definition, and nothing else: what libvirt would have to delete with it keeps it from being removed. A
     /// copy of it is kept.
     pub(super) fn undefine(&self, vm: VmId) -> Result<Outcome, CallError> {
@@ -273,7 +296,12 @@ impl Calls {
         if !self.processes.of(uuid).map_err(CallError::Processes)?.is_empty() {
             return Err(CallError::HasProcess);
         }
-        self.keep_a_copy(uuid)?;
+        // What was only brought here is the log's.
+        if !self.brought().contains(&vm)
+            && let Some(xml) = self.definition(uuid)?
+        {
+            self.keep_what_is_left(uuid, &xml)?;
+        }
         let work = |domain: &Domain| {
             if domain.is_active()? {
                 return Ok(false);
@@ -295,15 +323,18 @@ impl Calls {
         }
     }
 
-    fn keep_a_copy(&self, uuid: u128) -> Result<(), CallError> {
+    fn definition(&self, uuid: u128) -> Result<Option<String>, CallError> {
         let flags = sys::VIR_DOMAIN_XML_INACTIVE | sys::VIR_DOMAIN_XML_SECURE;
-        let xml = match self.with_domain(uuid, boottime() + self.deadline, move |domain| domain.xml_desc(flags)) {
-            Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => return Ok(()),
-            xml => xml?,
-        };
-        let own = describe(&xml)?.nvram.filter(|path| !is_shared(path, &self.datastores));
+        match self.with_domain(uuid, boottime() + self.deadline, move |domain| domain.xml_desc(flags)) {
+            Err(CallError::Trouble(trouble)) if trouble.is_no_domain() => Ok(None),
+            xml => xml.map(Some),
+        }
+    }
+
+    fn keep_what_is_left(&self, uuid: u128, xml: &str) -> Result<(), CallError> {
+        let own = describe(xml)?.nvram.filter(|path| !is_shared(path, &self.datastores));
         let nvram = own.map(|path| nvram::read(&path)).transpose()?.flatten();
-        self.left.keep(Uuid::from_u128(uuid), &xml, nvram.as_deref()).map_err(CallError::Left)
+        self.left.keep(Uuid::from_u128(uuid), xml, nvram.as_deref()).map_err(CallError::Left)
     }
 
     /// Whether another process has the image of one of the VM's own disks locked for writing.
@@ -362,11 +393,6 @@ fn refused(number: Option<ErrorNumber>, message: &str) -> Outcome {
 fn all_end(processes: &[(ProcessName, Process)], deadline: Instant) -> bool {
     // A wait that fails is no end: a look tells.
     processes.iter().all(|(_, process)| wait::readable(process, deadline).unwrap_or(false))
-}
-
-fn is_being_moved(domain: &Domain) -> Result<bool, LibvirtError> {
-    let moves = sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT.cast_signed();
-    Ok(raw::job(domain)?.is_some_and(|job| job.operation == moves))
 }
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ use std::thread;
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// A daemon that is not there is sought again this often. Whoever ends a VM meanwhile is not told from its guest.
-const AGAIN: Duration = Duration::from_millis(500);
+/// A daemon that is not there is sought again after so long, and then more seldom: one that is started by its socket and
+/// falls is not to be worn out. But whoever ends a VM meanwhile is not told from its guest.
+const FIRST: Duration = Duration::from_millis(250);
+const LAST: Duration = Duration::from_secs(2);
 /// To be told of events is a call like others.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Whether the connection still lives is looked at so often: it is asked of the own end alone.
@@ -49,12 +51,12 @@ struct Thread {
 
 impl Thread {
     fn run(self, ended: &Receiver<()>) {
-        let mut is_told = true;
+        let mut delay = FIRST;
         loop {
             match self.daemon.listen(boottime() + PATIENCE, self.sink()) {
                 Ok(listening) => {
                     info!("libvirt tells what happens");
-                    is_told = true;
+                    delay = FIRST;
                     // What happened before this was told to nobody.
                     self.resync();
                     self.try_hook();
@@ -66,14 +68,15 @@ impl Thread {
                     warn!("the connection to libvirt broke: it is opened anew");
                     self.resync();
                 }
-                Err(trouble) if std::mem::take(&mut is_told) => {
+                Err(trouble) if delay == FIRST => {
                     warn!("libvirt tells nothing of what happens: {trouble}; looks see it a little later");
                 }
                 Err(_) => {}
             }
-            if pause(ended, AGAIN) == Pause::Ended {
+            if pause(ended, delay) == Pause::Ended {
                 return;
             }
+            delay = (delay * 2).min(LAST);
         }
     }
 

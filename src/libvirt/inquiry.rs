@@ -33,7 +33,7 @@ pub(super) enum Stage {
     Arrives,
     /// It is the VM.
     Here,
-    /// It has sent all of its state away by live migration.
+    /// It was stopped to be moved away, and nobody knows whether it was.
     Departed,
 }
 
@@ -135,11 +135,22 @@ fn said(domain: &Domain, State { state, reason }: State) -> Said {
     match state {
         sys::VIR_DOMAIN_SHUTOFF => Said::Inactive(ended(reason)),
         sys::VIR_DOMAIN_PAUSED if is_arriving(domain) => Said::Active(Stage::Arrives),
-        _ => Said::Active(stage(state, reason)),
+        _ => Said::Active(match stage(state, reason) {
+            // As long as libvirt is at it, it may let it go on here.
+            Stage::Departed if is_moving_out(domain) => Stage::Here,
+            stage => stage,
+        }),
     }
 }
 
-/// Where one is that has a process and does not wait for all of its state.
+/// Whether the daemon is moving it away. One that says nothing is.
+pub(super) fn is_moving_out(domain: &Domain) -> bool {
+    let operation = sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT.cast_signed();
+    raw::job(domain).map_or(true, |job| job.is_some_and(|job| job.operation == operation))
+}
+
+/// Where one is that has a process and does not wait for all of its state. What a move has stopped and nobody moves any
+/// more was sent away, for all that libvirt knows.
 fn stage(state: u32, reason: u32) -> Stage {
     match (state, reason) {
         (sys::VIR_DOMAIN_PAUSED, sys::VIR_DOMAIN_PAUSED_MIGRATION) => Stage::Departed,

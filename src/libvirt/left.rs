@@ -1,4 +1,4 @@
-//! What VMs left on this host when they went elsewhere, kept for as long as nothing newer of them is left here.
+//! What VMs left on this host when they went elsewhere last.
 //!
 //! A definition is removed then, and somebody may have edited it in the last moment. What the firmware keeps stays where
 //! it is, for other hosts may use that file; but if the VM comes back and finds it just as it was left, it is out of date.

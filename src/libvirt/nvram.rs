@@ -24,6 +24,9 @@ pub(super) struct NvramError {
 /// Writes the file, if there is none, or only what the VM once `left`. It appears whole, or not at all.
 pub(super) fn bring(path: &Path, content: &[u8], left: Option<&[u8]>) -> Result<(), NvramError> {
     let failed = |source| NvramError { path: path.to_owned(), done: "written", source };
+    if left.is_none() && path.exists() {
+        return Ok(());
+    }
     let found = read(path)?;
     if found.as_deref().is_some_and(|found| Some(found) != left || found == content) {
         return Ok(());

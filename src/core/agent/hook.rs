@@ -64,6 +64,13 @@ impl Agent {
         self.answer_no(ticket, refusal, actions);
     }
 
+    /// What a former master was asked may have been lost with it.
+    pub(super) fn ask_anew(&mut self) {
+        for waiting in self.hooks.values_mut() {
+            waiting.asked = false;
+        }
+    }
+
     /// Asks for permits. As long as the log takes a VM for one that is here, it would refuse another start of it.
     pub(super) fn send_wishes(&mut self, actions: &mut Vec<Action>) {
         let Some(master) = self.master else { return };
@@ -119,13 +126,13 @@ impl Agent {
 
     /// The start that waits for such a permit, if one does and its question is with the master.
     pub(super) fn waiting_for(&self, permit: &Permit) -> Option<Ticket> {
-        let moved = match permit.kind {
-            PermitKind::Start => false,
-            PermitKind::Receive => true,
+        // Only the master knows whether a saved state is still good, so what goes on from one waits for its own permit.
+        let coming = match permit.kind {
+            PermitKind::Start => Coming::Started,
+            PermitKind::Receive => Coming::Moved,
             PermitKind::Hook(_) => return None,
         };
-        let fits =
-            |waiting: &Waiting| waiting.asked && waiting.vm == permit.vm && (waiting.coming == Coming::Moved) == moved;
+        let fits = |waiting: &Waiting| waiting.asked && waiting.vm == permit.vm && waiting.coming == coming;
         self.hooks.iter().find(|(_, waiting)| fits(waiting)).map(|(ticket, _)| *ticket)
     }
 

@@ -175,7 +175,6 @@ impl Agent {
             Event::ShutdownCalledOff => self.shutting_down = false,
             Event::Request { .. } | Event::Pong { .. } => {}
         }
-        self.retell(now);
         self.send_report_if_due(now, actions);
     }
 
@@ -302,7 +301,7 @@ impl Agent {
             }
             self.store.authority = authority;
             self.save(actions);
-            self.reports.retell = true;
+            self.ask_anew();
         }
     }
 

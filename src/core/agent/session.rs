@@ -49,8 +49,6 @@ pub(super) struct Reports {
     pub(super) strangers: Vec<VmId>,
     /// What the host has that VMs may need.
     pub(super) features: BTreeSet<FeatureId>,
-    /// Whether the master knows what the log has and nothing else: it is a new one, or this is a new life.
-    pub(super) retell: bool,
 }
 
 impl Reports {
@@ -169,7 +167,6 @@ impl Agent {
             }
         }
         self.find_stale(now, &welcome, actions);
-        self.reports.retell = true;
         self.save(actions);
         // The first lease is an acknowledgement, so the heartbeat that earns it should not wait.
         self.beat(now, actions);
@@ -271,7 +268,8 @@ impl Agent {
         self.reports.acknowledged = version;
         if version >= self.reports.version {
             self.reports.next = None;
-            self.vms.retain(|_, vm| !vm.is_told_gone(version));
+            let looks = &self.looks;
+            self.vms.retain(|_, vm| !vm.is_told_gone(version) || looks.may_show_what_was(vm));
         } else if self.reports.next.is_none() {
             self.reports.next = Some(now);
         }
@@ -286,16 +284,6 @@ impl Agent {
         match self.reports.next {
             Some(next) if self.generation.0 > 0 => next,
             _ => Instant::NEVER,
-        }
-    }
-
-    /// Tells what no log has: of which VMs it is in doubt what becomes of them.
-    pub(super) fn retell(&mut self, now: Instant) {
-        if std::mem::take(&mut self.reports.retell) {
-            let unsettled = self.vms.iter().filter(|(_, local)| local.is_unsettled() && !local.accounting);
-            for vm in unsettled.map(|(vm, _)| *vm).collect::<Vec<_>>() {
-                self.touch(now, vm);
-            }
         }
     }
 

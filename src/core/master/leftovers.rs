@@ -15,22 +15,32 @@ use std::collections::BTreeMap;
 const AT_ONCE: usize = 16;
 
 /// Which hosts are to forget which VMs.
-#[derive(Debug, Default)]
-pub(super) struct Leftovers(BTreeMap<(HostId, VmId), Leftover>);
-
 #[derive(Debug)]
+pub(super) struct Leftovers {
+    all: BTreeMap<(HostId, VmId), Leftover>,
+    /// No host is told before.
+    next: Instant,
+}
+
+impl Default for Leftovers {
+    fn default() -> Leftovers {
+        Leftovers { all: BTreeMap::new(), next: Instant::NEVER }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
 struct Leftover {
     /// The newest right under which the VM was there.
     epoch: Epoch,
-    /// Not before: where the VM is now, its definition is to be known first.
+    /// When the host is told; never: it knows. Where the VM is now, its definition is to be known first.
     due: Instant,
 }
 
 impl Leftovers {
     /// A host has forgotten what it had under this right.
     pub(super) fn forgotten(&mut self, host: HostId, vm: VmId, epoch: Epoch) {
-        if self.0.get(&(host, vm)).is_some_and(|leftover| leftover.epoch <= epoch) {
-            self.0.remove(&(host, vm));
+        if let Some(leftover) = self.all.get_mut(&(host, vm)).filter(|leftover| leftover.epoch <= epoch) {
+            leftover.due = Instant::NEVER;
         }
     }
 }
@@ -43,26 +53,34 @@ impl Master {
             let lives = cx.state.incarnation(proof.host).is_some_and(|life| cx.state.is_admitted(life));
             if is_former && lives {
                 let due = cx.now + self.timing.agent_patience;
-                let leftover = self.leftovers.0.entry((proof.host, id)).or_insert(Leftover { epoch: proof.epoch, due });
-                leftover.epoch = leftover.epoch.max(proof.epoch);
+                let fresh = Leftover { epoch: proof.epoch, due };
+                let known = self.leftovers.all.entry((proof.host, id)).or_insert(fresh);
+                if known.epoch < proof.epoch {
+                    *known = fresh;
+                }
+                self.leftovers.next = self.leftovers.next.min(known.due);
             }
         }
     }
 
     /// Tells whom it is time to tell.
     pub(super) fn tend_leftovers(&mut self, cx: &Context<'_>, out: &mut Output) {
-        let state = cx.state;
-        self.leftovers.0.retain(|(host, vm), _| {
-            let lives = state.incarnation(*host).is_some_and(|life| state.is_admitted(life));
-            lives && state.vms.get(vm).is_some_and(|entry| entry.protected && !entry.holders.contains_key(host))
-        });
-        let is_settled = |vm: &VmId| state.vms.get(vm).is_some_and(is_settled);
-        let due = self.leftovers.0.iter_mut().filter(|((_, vm), leftover)| cx.now >= leftover.due && is_settled(vm));
-        let mut told = Vec::new();
-        for ((host, vm), leftover) in due.take(AT_ONCE) {
-            leftover.due = cx.now + self.timing.call_deadline;
-            told.push((*host, *vm, leftover.epoch));
+        if cx.now < self.leftovers.next {
+            return;
         }
+        let (state, later, again) = (cx.state, self.timing.agent_patience, self.timing.call_deadline);
+        let mut told = Vec::new();
+        self.leftovers.all.retain(|(host, vm), leftover| {
+            let lives = state.incarnation(*host).is_some_and(|life| state.is_admitted(life));
+            let entry = state.vms.get(vm).filter(|entry| entry.protected && !entry.holders.contains_key(host));
+            let Some(entry) = entry.filter(|_| lives) else { return false };
+            if cx.now >= leftover.due && told.len() < AT_ONCE {
+                leftover.due = cx.now + if is_settled(entry) { again } else { later };
+                told.extend(is_settled(entry).then_some((*host, *vm, leftover.epoch)));
+            }
+            true
+        });
+        self.leftovers.next = self.leftovers.all.values().map(|leftover| leftover.due).min().unwrap_or(Instant::NEVER);
         for (host, vm, epoch) in told {
             self.send_order(cx, vm, host, epoch, OrderKind::Forget, out);
         }

@@ -6,8 +6,8 @@
 
 use super::{Context, Master, Output};
 use crate::core::ids::{Epoch, HostId, Incarnation, VmId};
-use crate::core::message::{OrderKind, Presence};
-use crate::core::reason::HostState;
+use crate::core::message::{Exit, OrderKind, Presence};
+use crate::core::reason::{Alert, HostState};
 use crate::core::state::{Holder, Role, Vm};
 use std::time::Duration;
 
@@ -30,6 +30,15 @@ impl Master {
         }
     }
 
+    /// Whether what is expected by live migration will not come any more. If its source said that it was moved, it is there,
+    /// and only its host's hypervisor does not say so.
+    pub(super) fn has_waited_alone(&self, cx: &Context<'_>, id: VmId, vm: &Vm) -> bool {
+        let source = vm.proofs.last().and_then(|proof| self.told(proof.host, id));
+        let was_moved = matches!(source, Some(Presence::Gone { exit: Exit::Moved, .. }));
+        let since = self.recovery.chases.get(&id).and_then(|chase| chase.sourceless);
+        !was_moved && since.is_some_and(|since| cx.now.since(since) > self.timing.call_deadline)
+    }
+
     /// Has what a live migration left behind killed, when its ends have had time to do so themselves.
     pub(super) fn settle_move(&mut self, cx: &Context<'_>, id: VmId, vm: &Vm, out: &mut Output) {
         let is_left = |(host, holder): &(&HostId, &Holder)| self.is_left_behind(id, vm, **host, holder);
@@ -47,8 +56,8 @@ impl Master {
             return;
         }
         for (host, holder) in left {
-            if let Some(life) = cx.state.incarnation(host).filter(|_| self.told(host, id) == Some(Presence::Running)) {
-                self.clash(id, life, out);
+            if self.host_state(host) == HostState::Alive && self.told(host, id) == Some(Presence::Running) {
+                self.alert(Alert::Clash { vm: id, host }, out);
             }
             self.send_order(cx, id, host, holder.epoch, OrderKind::Release, out);
         }

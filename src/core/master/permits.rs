@@ -92,6 +92,10 @@ impl Master {
         let vm = cx.state.vms.get(&wish.vm).filter(|vm| vm.protected).ok_or(Refusal::NoSuchThing)?;
         let (id, version, by_hook) = (wish.vm, vm.version, Some(wish.ticket));
         let moved = wish.coming == Coming::Moved;
+        // Its disks were written to elsewhere since it was saved here.
+        if wish.coming == Coming::Restored && vm.seat.is_some_and(|seat| seat != target.host) {
+            return Err(Refusal::SavedBefore);
+        }
         if let Some(holder) = vm.holders.get(&target.host).copied() {
             // If just that is allowed already, the hook asks because the permit was lost, or is late.
             let is_leaving = vm.holders.values().any(|other| other.role == Role::Outgoing);
@@ -108,10 +112,6 @@ impl Master {
             };
         }
         if !moved {
-            // Its disks were written to elsewhere since it was saved here.
-            if wish.coming == Coming::Restored && vm.seat.is_some_and(|seat| seat != target.host) {
-                return Err(Refusal::SavedBefore);
-            }
             out.propose(Command::Place { vm: id, version, target, by_hook });
             return Ok(());
         }

@@ -43,6 +43,8 @@ pub(super) struct Chase {
     /// Where it was withdrawn from, because nothing was heard of its start.
     avoid: Option<HostId>,
     pub(super) alerted: bool,
+    /// Since when a live migration is expected that has no source any more.
+    pub(super) sourceless: Option<Instant>,
     /// Since when a host has no more of it than what a live migration left behind.
     pub(super) left_behind: Option<Instant>,
     /// The host that was last missed by agreement, and when.
@@ -142,6 +144,7 @@ impl Master {
             placing: None,
             avoid: None,
             alerted: false,
+            sourceless: None,
             left_behind: None,
             missed: None,
             noted: None,
@@ -188,6 +191,9 @@ impl Master {
         }
         chase.sent = Some(cx.now);
         let lasts = cx.now.since(chase.since);
+        let is = |role: Role| vm.holders.values().any(|holder| holder.role == role);
+        let waits_alone = is(Role::Incoming) && !is(Role::Outgoing);
+        chase.sourceless = waits_alone.then(|| chase.sourceless.unwrap_or(cx.now));
         self.settle_clash(cx, id, vm, out);
         self.settle_move(cx, id, vm, out);
         for (host, holder) in vm.holders.clone() {
@@ -222,7 +228,7 @@ impl Master {
             Role::Starting if !is_under_way(condition) => {
                 self.send_permit(cx, id, host, holder, PermitKind::Start, out);
             }
-            Role::Incoming if !has_source && lasts > self.timing.call_deadline => {
+            Role::Incoming if !has_source && self.has_waited_alone(cx, id, vm) => {
                 self.send_order(cx, id, host, holder.epoch, OrderKind::Release, out);
             }
             Role::Incoming if !is_under_way(condition) => {

@@ -197,6 +197,12 @@ impl ClusterState {
                     self.lock_proves(seen.vm, host);
                 }
             }
+            // A forced recovery has lost that it went away and came back.
+            Some(holder) if holder.role == Role::Outgoing && holder.epoch < seen.epoch => {
+                *holder = Holder { boot, generation, epoch: seen.epoch, role: Role::Running, config };
+                vm.epoch = vm.epoch.max(seen.epoch);
+                vm.version += 1;
+            }
             // It runs under an older right than the newest one that the log gave this host: the newest is still due.
             Some(_) => {}
             None => {

@@ -30,9 +30,11 @@ use uuid::Uuid;
 const QUESTIONS: usize = 256;
 /// Who connects asks at once.
 const ASKS: Duration = Duration::from_secs(2);
-/// The process of a live migration, or of a saved state, follows its announcement at once: libvirt does both in one go.
-/// Of one that never came, the next start must not be taken for it.
-const FOLLOWS: Duration = Duration::from_secs(2);
+/// The process of a live migration follows its announcement at once: libvirt does both in one go, if slowly on a host that
+/// has much to do. Of one that never came, the next start must not be taken for it.
+const MIGRATES: Duration = Duration::from_secs(10);
+/// So does that of a saved state. To take a plain start for one costs a refusal at worst; not to, the VM's disks.
+const RESTORES: Duration = Duration::from_secs(60);
 /// What a question needs of a stack is little.
 const STACK: usize = 256 * 1_024;
 
@@ -64,7 +66,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     next: u64,
-    waiting: BTreeMap<Ticket, SyncSender<Result<Epoch, Refusal>>>,
+    waiting: BTreeMap<Ticket, (VmId, SyncSender<Result<Epoch, Refusal>>)>,
     /// How the next processes of VMs come up, if they do before this.
     announced: BTreeMap<VmId, (Coming, Instant)>,
     connections: usize,
@@ -103,9 +105,12 @@ impl HookServer {
         Ok(server)
     }
 
-    /// The node has decided.
+    /// The node has decided. What it lets pass is a new process: whoever was to be killed until now is another one.
     pub(in crate::libvirt) fn answer(&self, ticket: Ticket, answer: Result<Epoch, Refusal>) {
-        if let Some(waiting) = self.shared.state().waiting.remove(&ticket) {
+        if let Some((vm, waiting)) = self.shared.state().waiting.remove(&ticket) {
+            if answer.is_ok() {
+                self.shared.looker.watcher.spare(vm);
+            }
             // Who does not wait any more has been refused.
             let _ = waiting.try_send(answer);
         }
@@ -219,7 +224,8 @@ impl Shared {
             Step::Restore => Some(Coming::Restored),
         };
         if let Some(coming) = coming {
-            self.state().announced.insert(vm, (coming, boottime() + FOLLOWS));
+            let follows = if coming == Coming::Moved { MIGRATES } else { RESTORES };
+            self.state().announced.insert(vm, (coming, boottime() + follows));
             return (&stream).write_all(answer_line(&Ok(())).as_bytes());
         }
         // As long as this lasts, the daemon has the start under way; and a look that began before does not count.
@@ -238,7 +244,7 @@ impl Shared {
             let mut state = self.state();
             state.next += 1;
             let ticket = Ticket(state.next);
-            state.waiting.insert(ticket, tell);
+            state.waiting.insert(ticket, (vm, tell));
             let announced = state.announced.remove(&vm).filter(|(_, until)| boottime() < *until);
             (ticket, announced.map_or(Coming::Started, |(coming, _)| coming))
         };

@@ -30,6 +30,11 @@ impl Looks {
         Looks { begun: 0, under_way: None, again: false, next: now, seen: false }
     }
 
+    /// Whether one is under way that began when a VM was still here, which is gone by now.
+    pub(super) fn may_show_what_was(&self, local: &LocalVm) -> bool {
+        self.under_way.is_some() && self.begun <= local.settle_after
+    }
+
     /// Whether one has returned in this run.
     pub(super) fn has_seen(&self) -> bool {
         self.seen
