@@ -38,7 +38,7 @@ const DAEMON_DESTROYS: Duration = Duration::from_secs(2);
 /// A guest that has powered off is gone within this.
 const ENDS: Duration = Duration::from_secs(1);
 /// Whether a live migration that somebody else has begun is over is asked this often.
-const LOOKS_AGAIN: Duration = Duration::from_secs(1);
+const LOOKS_AGAIN: Duration = Duration::from_millis(250);
 /// A live migration that is to give up gets so long for it.
 const GIVES_UP: Duration = Duration::from_secs(10);
 /// What the daemon, QEMU and lock managers say of an image that another process has locked.
@@ -254,7 +254,7 @@ impl Calls {
     fn try_to_move(&self, vm: VmId, to: HostId) -> Result<Outcome, CallError> {
         let uuid = self.uuid(vm)?;
         let host = (self.names)(to).ok_or(CallError::NoSuchHost(to))?;
-        if self.with_domain(uuid, boottime() + self.deadline, |domain| Ok(is_moving_out(domain)))? {
+        if self.with_domain(uuid, boottime() + self.deadline, is_moving_out)? {
             return Ok(self.follow_a_move(uuid));
         }
         let uri = self.migration.replace("{host}", &host);
@@ -280,10 +280,9 @@ impl Calls {
     /// A person was quicker to move a VM. That is waited for, and how it ends is seen like all that people do.
     fn follow_a_move(&self, uuid: u128) -> Outcome {
         let deadline = boottime() + self.move_deadline;
-        let moves = |domain: &Domain| Ok(is_moving_out(domain));
-        while boottime() < deadline
-            && self.with_domain(uuid, boottime() + self.deadline, moves).is_ok_and(|moves| moves)
-        {
+        // Of one that was moved away there is nothing left to ask.
+        let moves = || self.with_domain(uuid, boottime() + self.deadline, is_moving_out).is_ok_and(|moves| moves);
+        while boottime() < deadline && moves() {
             thread::park_timeout(LOOKS_AGAIN);
         }
         Outcome::TimedOut

@@ -137,16 +137,16 @@ fn said(domain: &Domain, State { state, reason }: State) -> Said {
         sys::VIR_DOMAIN_PAUSED if is_arriving(domain) => Said::Active(Stage::Arrives),
         _ => Said::Active(match stage(state, reason) {
             // As long as libvirt is at it, it may let it go on here.
-            Stage::Departed if is_moving_out(domain) => Stage::Here,
+            Stage::Departed if is_moving_out(domain).unwrap_or(true) => Stage::Here,
             stage => stage,
         }),
     }
 }
 
-/// Whether the daemon is moving it away. One that says nothing is.
-pub(super) fn is_moving_out(domain: &Domain) -> bool {
+/// Whether the daemon is moving it away.
+pub(super) fn is_moving_out(domain: &Domain) -> Result<bool, Error> {
     let operation = sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT.cast_signed();
-    raw::job(domain).map_or(true, |job| job.is_some_and(|job| job.operation == operation))
+    Ok(raw::job(domain)?.is_some_and(|job| job.operation == operation))
 }
 
 /// Where one is that has a process and does not wait for all of its state. What a move has stopped and nobody moves any

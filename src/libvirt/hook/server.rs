@@ -66,7 +66,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     next: u64,
-    waiting: BTreeMap<Ticket, (VmId, SyncSender<Result<Epoch, Refusal>>)>,
+    waiting: BTreeMap<Ticket, SyncSender<Result<Epoch, Refusal>>>,
     /// How the next processes of VMs come up, if they do before this.
     announced: BTreeMap<VmId, (Coming, Instant)>,
     connections: usize,
@@ -105,12 +105,9 @@ impl HookServer {
         Ok(server)
     }
 
-    /// The node has decided. What it lets pass is a new process: whoever was to be killed until now is another one.
+    /// The node has decided.
     pub(in crate::libvirt) fn answer(&self, ticket: Ticket, answer: Result<Epoch, Refusal>) {
-        if let Some((vm, waiting)) = self.shared.state().waiting.remove(&ticket) {
-            if answer.is_ok() {
-                self.shared.looker.watcher.spare(vm);
-            }
+        if let Some(waiting) = self.shared.state().waiting.remove(&ticket) {
             // Who does not wait any more has been refused.
             let _ = waiting.try_send(answer);
         }
@@ -244,7 +241,7 @@ impl Shared {
             let mut state = self.state();
             state.next += 1;
             let ticket = Ticket(state.next);
-            state.waiting.insert(ticket, (vm, tell));
+            state.waiting.insert(ticket, tell);
             let announced = state.announced.remove(&vm).filter(|(_, until)| boottime() < *until);
             (ticket, announced.map_or(Coming::Started, |(coming, _)| coming))
         };
