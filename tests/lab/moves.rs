@@ -57,7 +57,6 @@ fn left_in_doubt(kvm: &Kvm, from: &str, to: &str) {
     if kvm.vm("web").host.as_deref() != Some(from) {
         kvm.holdfast(&["vm", "move", "web", from]);
     }
-    let is = |kvm: &Kvm, host: &str, state: &str| kvm.domains(host).get("web").map(String::as_str) == Some(state);
     kvm.must_virsh(from, &["migrate-setspeed", "web", SLOW]);
     let migrate =
         format!("virsh migrate --live --persistent web qemu+tcp://{to}/system > /dev/null 2>&1 < /dev/null & echo $!");
@@ -68,7 +67,10 @@ fn left_in_doubt(kvm: &Kvm, from: &str, to: &str) {
     });
     kvm.must(&["exec", from, "kill", "-STOP", tool.trim()]);
     kvm.must_virsh(from, &["migrate-setspeed", "web", "1000"]);
-    kvm.until("all to be sent", |kvm| is(kvm, from, "paused").then_some(()));
+    kvm.until("all to be sent", |kvm| {
+        let asked = kvm.virsh(from, &["qemu-monitor-command", "web", "--hmp", "info migrate"]).stdout;
+        String::from_utf8(asked).expect("words").contains("Migration status: completed").then_some(())
+    });
     let starts = kvm.starts("web");
     kvm.must(&["exec", from, "kill", "-KILL", tool.trim()]);
     kvm.until("it to be started anew", |kvm| (kvm.starts("web") > starts).then_some(()));
