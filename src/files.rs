@@ -1,7 +1,9 @@
-//! Reading files that people name: a wrong name, a device say, must not take all the memory there is.
+//! Reading files that people name: a wrong name, a device say, must not take all the memory there is. And writing such as
+//! must be whole whatever happens.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 /// Nothing that a person writes for this program is longer: a configuration, a scenario, a secret.
@@ -21,6 +23,18 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {most} bytes")));
     }
     Ok(bytes)
+}
+
+/// Replaces a file that only its owner reads, and that one process at a time writes. After a power cut either the old
+/// content is there or the new.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(".new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
 }
 
 #[cfg(test)]

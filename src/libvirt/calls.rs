@@ -23,7 +23,6 @@ use crate::platform::wait;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 use thiserror::Error;
 use tracing::{info, warn};
@@ -283,7 +282,7 @@ impl Calls {
         // Of one that was moved away there is nothing left to ask.
         let moves = || self.with_domain(uuid, boottime() + self.deadline, is_moving_out).is_ok_and(|moves| moves);
         while boottime() < deadline && moves() {
-            thread::park_timeout(LOOKS_AGAIN);
+            wait::pause(LOOKS_AGAIN);
         }
         Outcome::TimedOut
     }

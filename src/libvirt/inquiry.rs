@@ -145,8 +145,7 @@ fn said(domain: &Domain, State { state, reason }: State) -> Said {
 
 /// Whether the daemon is moving it away.
 pub(super) fn is_moving_out(domain: &Domain) -> Result<bool, Error> {
-    let operation = sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT.cast_signed();
-    Ok(raw::job(domain)?.is_some_and(|job| job.operation == operation))
+    Ok(raw::job(domain)?.is_some_and(|job| job.leaves()))
 }
 
 /// Where one is that has a process and does not wait for all of its state. What a move has stopped and nobody moves any
@@ -166,7 +165,7 @@ fn stage(state: u32, reason: u32) -> Stage {
 /// has none to tell.
 fn is_arriving(domain: &Domain) -> bool {
     match raw::job(domain) {
-        Ok(job) => job.is_some_and(|job| job.operation == sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN.cast_signed()),
+        Ok(job) => job.is_some_and(|job| job.arrives()),
         Err(error) => error.code().known() == Some(virt::error::ErrorNumber::OperationUnsupported),
     }
 }

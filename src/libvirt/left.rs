@@ -3,9 +3,10 @@
 //! A definition is removed then, and somebody may have edited it in the last moment. What the firmware keeps stays where
 //! it is, for other hosts may use that file; but if the VM comes back and finds it just as it was left, it is out of date.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use crate::files::replace;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -22,25 +23,16 @@ impl Left {
     /// Keeps a definition, and what the firmware keeps if that is this host's alone.
     pub(super) fn keep(&self, uuid: Uuid, xml: &str, nvram: Option<&[u8]>) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
-        self.write(&self.xml(uuid), xml.as_bytes())?;
+        replace(&self.xml(uuid), xml.as_bytes())?;
         match nvram {
-            Some(content) => self.write(&self.nvram_file(uuid), content)?,
-            None => unless_missing(fs::remove_file(self.nvram_file(uuid)))?.unwrap_or_default(),
+            Some(content) => replace(&self.nvram_file(uuid), content),
+            None => unless_missing(fs::remove_file(self.nvram_file(uuid))).map(|_| ()),
         }
-        File::open(&self.0)?.sync_all()
     }
 
     /// What the firmware kept when the VM left.
     pub(super) fn nvram(&self, uuid: Uuid) -> io::Result<Option<Vec<u8>>> {
         unless_missing(fs::read(self.nvram_file(uuid)))
-    }
-
-    fn write(&self, path: &Path, content: &[u8]) -> io::Result<()> {
-        let new = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(content)?;
-        file.sync_all()?;
-        fs::rename(&new, path)
     }
 
     fn xml(&self, uuid: Uuid) -> PathBuf {

@@ -95,8 +95,7 @@ impl Gauge {
             job
         };
         let job = self.daemon.ask(deadline.min(boottime() + PROGRESS), work).ok()??;
-        let leaves = job.operation == sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT.cast_signed();
-        let (total_bytes, remaining_bytes) = job.memory.filter(|_| leaves)?;
+        let (total_bytes, remaining_bytes) = job.memory.filter(|_| job.leaves())?;
         Some(MoveProgress { total_bytes, remaining_bytes })
     }
 }

@@ -119,6 +119,18 @@ pub(super) struct Job {
     pub(super) memory: Option<(u64, u64)>,
 }
 
+impl Job {
+    /// Whether the domain is being moved away alive.
+    pub(super) fn leaves(&self) -> bool {
+        self.operation == sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT.cast_signed()
+    }
+
+    /// Whether it is being moved in alive.
+    pub(super) fn arrives(&self) -> bool {
+        self.operation == sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_IN.cast_signed()
+    }
+}
+
 /// The long operation that is under way on a domain, if any.
 pub(super) fn job(domain: &Domain) -> Result<Option<Job>, Error> {
     let (mut kind, mut found): (c_int, _) = (0, Parameters::default());

@@ -15,11 +15,11 @@ pub use found::{Founded, found};
 pub use joining::{JoinError, join};
 
 use crate::core::timing::Profile;
-use crate::files::read_text;
+use crate::files::{read_text, replace};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use uuid::Uuid;
@@ -146,14 +146,9 @@ impl Membership {
     /// Writes who the host is: the last step of becoming a member.
     pub fn save(&self, places: &Places) -> Result<(), MemberError> {
         let path = places.member();
-        let fresh = path.with_extension("new");
         let failed = file(&path);
         let text = serde_json::to_string_pretty(self).map_err(|error| failed(io::Error::other(error)))?;
-        let mut options = fs::OpenOptions::new();
-        let mut target = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh).map_err(&failed)?;
-        target.write_all(text.as_bytes()).and_then(|()| target.sync_all()).map_err(&failed)?;
-        fs::rename(&fresh, &path).map_err(&failed)?;
-        fs::File::open(places.state()).and_then(|folder| folder.sync_all()).map_err(&failed)
+        replace(&path, text.as_bytes()).map_err(failed)
     }
 }
 

@@ -92,3 +92,59 @@ fn is_settled(vm: &Vm) -> bool {
     let runs = |holder: &Holder| holder.role == Role::Running;
     !vm.definition.is_transient && vm.holders.len() == 1 && vm.holders.values().all(runs)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::action::Action;
+    use crate::core::master::tests::{VM, master, state};
+    use crate::core::message::{Message, Order};
+    use crate::core::state::ClusterState;
+    use std::time::Duration;
+
+    const FORMER: HostId = HostId(1);
+
+    /// Whether the former host is told to forget, so long after the VM came to rest elsewhere.
+    fn is_told(master: &mut Master, state: &ClusterState, seconds: u64) -> bool {
+        let (ears, mut out) = (Default::default(), Output::default());
+        let now = Instant::ZERO + Duration::from_secs(seconds);
+        master.tend_leftovers(&Context { now, state, ears: &ears, quorum: None }, &mut out);
+        let forgets = |action: &Action| {
+            let Action::Send { message: Message::Order(Order { incarnation, vm, kind, .. }), .. } = action else {
+                return false;
+            };
+            (incarnation.host, *vm, *kind) == (FORMER, VM, OrderKind::Forget)
+        };
+        out.actions.iter().any(forgets)
+    }
+
+    fn noted(state: &ClusterState) -> Master {
+        let ears = Default::default();
+        let cx = Context { now: Instant::ZERO, state, ears: &ears, quorum: None };
+        let mut master = master(&cx);
+        master.note_leftovers(&cx, VM, &state.vms[&VM]);
+        master
+    }
+
+    #[test]
+    fn a_host_that_a_vm_has_left_is_told_until_it_knows() {
+        let state = state();
+        let mut master = noted(&state);
+        assert!(!is_told(&mut master, &state, 1), "its definition is to be known first");
+        assert!(
+            is_told(&mut master, &state, 11) && !is_told(&mut master, &state, 12) && is_told(&mut master, &state, 30)
+        );
+        master.leftovers.forgotten(FORMER, VM, state.vms[&VM].proofs[0].epoch);
+        assert!(!is_told(&mut master, &state, 99));
+    }
+
+    #[test]
+    fn who_has_the_only_definition_keeps_it() {
+        let mut state = state();
+        state.vms.get_mut(&VM).unwrap().definition.is_transient = true;
+        let mut master = noted(&state);
+        assert!(!is_told(&mut master, &state, 11));
+        state.vms.get_mut(&VM).unwrap().definition.is_transient = false;
+        assert!(is_told(&mut master, &state, 30));
+    }
+}

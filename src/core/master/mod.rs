@@ -358,3 +358,6 @@ impl Master {
         cx.state.held_on(host)
     }
 }
+
+#[cfg(test)]
+mod tests;

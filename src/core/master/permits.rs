@@ -135,3 +135,39 @@ impl Master {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::core::action::Action;
+    use crate::core::command::Command;
+    use crate::core::ids::{HostId, Ticket};
+    use crate::core::master::tests::{VM, master, state};
+    use crate::core::master::{Context, Output};
+    use crate::core::message::{Coming, Message, Wish};
+    use crate::core::reason::Refusal;
+    use crate::core::time::Instant;
+
+    /// What comes of a start by hand on this host, of a VM that ran on host 2 last.
+    fn wished(host: u32, coming: Coming) -> Result<(), Refusal> {
+        let mut state = state();
+        state.vms.get_mut(&VM).unwrap().holders.clear();
+        let ears = Default::default();
+        let cx = Context { now: Instant::ZERO, state: &state, ears: &ears, quorum: None };
+        let (mut master, mut out) = (master(&cx), Output::default());
+        let incarnation = state.incarnation(HostId(host)).unwrap();
+        let wish = Wish { incarnation, ticket: Ticket(1), vm: VM, coming };
+        master.wished(&cx, state.hosts[&HostId(host)].address, &wish, &mut out);
+        match (&out.actions[..], &out.proposals[..]) {
+            ([], [proposal]) if matches!(proposal.command, Command::Place { by_hook: Some(_), .. }) => Ok(()),
+            ([Action::Send { message: Message::WishRefused { refusal, .. }, .. }], []) => Err(*refusal),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_old_memory_is_gone_on_with_only_where_the_vm_ran_last() {
+        assert_eq!(wished(1, Coming::Restored), Err(Refusal::SavedBefore));
+        assert_eq!(wished(1, Coming::Started), Ok(()));
+        assert_eq!(wished(2, Coming::Restored), Ok(()));
+    }
+}

@@ -104,6 +104,7 @@ impl Master {
                     self.recovery.chases.remove(&id);
                     self.recovery.unplaced.remove(&id);
                     self.alerted.remove(&Alert::GaveUp { vm: id });
+                    self.alerted.retain(|alert| !matches!(alert, Alert::Clash { vm, .. } if *vm == id));
                 }
                 Some(vm) => {
                     self.follow(cx, id, vm);

@@ -332,7 +332,7 @@ pub(super) fn remove_holder(vm: &mut Vm, host: HostId, proof: Proof) {
     }
     // A migration that lost its target before it ran there leaves the source as it was. Later, what is left of it at the
     // source is not the VM any more.
-    if role != Role::Running {
+    if role == Role::Incoming {
         for holder in vm.holders.values_mut().filter(|holder| holder.role == Role::Outgoing) {
             holder.role = Role::Running;
         }

@@ -226,7 +226,7 @@ impl Leases {
         let host = self.runs.get(&machine).map(|run| run.host).filter(|host| self.guarded.contains(host));
         processes.on(machine).filter(move |(vm, process)| {
             let leased = shadow.vms.get(vm).is_some_and(|known| known.leased);
-            let counts = !matches!(process.state, ProcessState::Incoming | ProcessState::Departed);
+            let counts = process.state != ProcessState::Incoming;
             counts && leased && host.is_some_and(|host| shadow.is_guarded(*vm, host))
         })
     }
