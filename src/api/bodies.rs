@@ -1,5 +1,6 @@
 //! What people send, read into types that say what they mean.
 
+use super::load::{Grouping, Measure};
 use crate::core::state::{Response, Right};
 use crate::core::timing::Profile;
 use serde::{Deserialize, Serialize};
@@ -239,6 +240,28 @@ pub(super) struct Window {
     pub(super) from: Option<i64>,
     /// In milliseconds since 1970; now if missing.
     pub(super) to: Option<i64>,
+}
+
+/// Of what the use is asked for, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Loaded {
+    /// What was used.
+    pub(super) of: Measure,
+    /// By what the rows are made; by VM if missing.
+    pub(super) by: Option<Grouping>,
+    /// Only this one, by name or UUID.
+    pub(super) name: Option<String>,
+    /// In milliseconds since 1970; a day before the end if missing.
+    pub(super) from: Option<i64>,
+    /// In milliseconds since 1970; now if missing.
+    pub(super) to: Option<i64>,
+    /// Into so many points, at most; none if missing.
+    pub(super) points: Option<usize>,
+    /// Those after this one, by name.
+    pub(super) after: Option<String>,
+    /// At most so many rows; by default, as many as an answer holds.
+    pub(super) limit: Option<usize>,
 }
 
 /// Which part of a long list.

@@ -22,6 +22,7 @@ mod join;
 #[cfg(any(test, fuzzing))]
 mod law;
 mod live;
+mod load;
 mod openapi;
 mod places;
 mod protect;
@@ -44,6 +45,9 @@ pub use handle::{Api, Handle};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
 pub use live::{HostLive, MoveView, VmLive, VmLoad};
+pub use load::{
+    CapacityView, Grouping, HostCapacity, HostNow, Left, LoadRow, LoadView, Measure, NowView, Point, Use, VmNow,
+};
 pub use openapi::description;
 pub use protect::{MOST_MEMORY, MOST_MILLICORES};
 pub use queries::{AvailabilityRow, AvailabilityView, EventView, RecoveryView};

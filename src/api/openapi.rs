@@ -22,7 +22,7 @@ const fn act(method: &'static str, path: &'static str, summary: &'static str, bo
 }
 
 /// All of them.
-pub(super) const OPERATIONS: [Operation; 50] = [
+pub(super) const OPERATIONS: &[Operation] = &[
     look("/v1/status", "The cluster at a glance"),
     look("/v1/hosts", "All hosts, or at most `?limit=` of them, `?after=` one"),
     look("/v1/hosts/{host}", "One host, with why it stands as it does"),
@@ -41,6 +41,16 @@ pub(super) const OPERATIONS: [Operation; 50] = [
     look("/v1/events", "What happened, after a key; waits for more if asked to"),
     look("/v1/ledger", "The facts behind the events, as they are kept"),
     look("/v1/report/availability", "How VMs and hosts fared, and each recovery with its stages"),
+    look(
+        "/v1/report/load",
+        "What was used over a time: `?of=cpu` or `memory`, `&by=vm`, `host`, `guest-os`, `tag` or `cluster`, `&name=` one, \
+        `&points=` so many, at most `&limit=` rows `&after=` one",
+    ),
+    look(
+        "/v1/report/capacity",
+        "What hosts have, what of it is reserved and used, and what is left if some of them die",
+    ),
+    look("/v1/load/now", "What each host and its VMs use just now; at most `?limit=` hosts, `?after=` one"),
     look("/v1/datastores", "The shared datastores"),
     look("/v1/networks", "The networks of guests"),
     look("/v1/fences", "The fence devices, without their passwords"),
@@ -120,7 +130,7 @@ pub(super) async fn document() -> Json<Value> {
 /// The description of this interface.
 pub fn description() -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for operation in &OPERATIONS {
+    for operation in OPERATIONS {
         let entry = paths.entry(operation.path).or_insert_with(|| json!({}));
         entry[operation.method] = described(operation);
     }
