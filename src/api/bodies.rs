@@ -1,8 +1,9 @@
 //! What people send, read into types that say what they mean.
 
-use super::load::{Grouping, Measure};
+use super::load::Measure;
 use crate::core::state::{Response, Right};
 use crate::core::timing::Profile;
+use crate::ledger::Grouping;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -230,6 +231,44 @@ pub struct JoinAnswer {
     pub roster: String,
     /// Where the voters are.
     pub voters: Vec<u32>,
+}
+
+/// Which figures are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Figuring {
+    /// Of what each row is.
+    #[serde(default)]
+    pub(super) by: Grouping,
+    /// In milliseconds since 1970; the beginning if missing.
+    pub(super) from: Option<i64>,
+    /// In milliseconds since 1970; now if missing.
+    pub(super) to: Option<i64>,
+    /// Only the row of this name.
+    pub(super) name: Option<String>,
+    /// Whether each row has its spans, for a drawing.
+    #[serde(default)]
+    pub(super) spans: bool,
+    /// The rows after this one: `next` of the answer before.
+    pub(super) after: Option<String>,
+    /// At most so many rows; by default, all.
+    pub(super) limit: Option<usize>,
+}
+
+/// Which recoveries and moves are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recovering {
+    /// Those that were over since then, in milliseconds since 1970; since the beginning if missing.
+    pub(super) from: Option<i64>,
+    /// Those that were over by then; by now if missing.
+    pub(super) to: Option<i64>,
+    /// Only those of this VM.
+    pub(super) name: Option<String>,
+    /// Those after this one: `next` of the answer before.
+    pub(super) after: Option<String>,
+    /// At most so many; by default, all.
+    pub(super) limit: Option<usize>,
 }
 
 /// Which part of the past is asked for.

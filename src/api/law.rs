@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken law is told by a panic")]
 
 use super::bodies::{
-    Adopt, Disarm, EventsAfter, Fence, Fences, Invite, Invited, JoinAnswer, JoinBody, Loaded, Move, Name, NewAccess,
-    NewVm, Plan, Recover, Stop, Window,
+    Adopt, Disarm, EventsAfter, Fence, Fences, Figuring, Invite, Invited, JoinAnswer, JoinBody, Loaded, Move, Name,
+    NewAccess, NewVm, Plan, Recover, Recovering, Stop, Window,
 };
 use super::forward::{Answered, BODY_LIMIT, Passed, request};
 use super::queries::key;
@@ -47,8 +47,10 @@ fn passed_on(bytes: &[u8]) -> bool {
 
 fn asked(bytes: &[u8]) -> bool {
     let Ok(uri) = format!("/v1/events?{}", String::from_utf8_lossy(bytes)).parse::<Uri>() else { return false };
-    let window = Query::<Window>::try_from_uri(&uri).is_ok() | Query::<Loaded>::try_from_uri(&uri).is_ok();
-    Query::<EventsAfter>::try_from_uri(&uri).is_ok() || window
+    let events = Query::<EventsAfter>::try_from_uri(&uri).is_ok();
+    let figures = Query::<Figuring>::try_from_uri(&uri).is_ok() | Query::<Recovering>::try_from_uri(&uri).is_ok();
+    let load = Query::<Window>::try_from_uri(&uri).is_ok() | Query::<Loaded>::try_from_uri(&uri).is_ok();
+    figures || events || load
 }
 
 fn place(bytes: &[u8]) -> bool {

@@ -9,6 +9,7 @@ use super::errors::Failure;
 use super::extract::{Json, Query};
 use super::handle::Api;
 use crate::clock;
+pub use crate::ledger::Grouping;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 
@@ -20,22 +21,6 @@ pub enum Measure {
     Cpu,
     /// The memory of the host that is in use, in MiB. Of a VM it is what its process has in its host's memory.
     Memory,
-}
-
-/// Of what there is a row each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Grouping {
-    /// Of each VM.
-    Vm,
-    /// Of each host, with all that runs on it.
-    Host,
-    /// Of all VMs with the same operating system.
-    GuestOs,
-    /// Of all VMs with the same tag. A VM with two tags is in two rows.
-    Tag,
-    /// Of all hosts together.
-    Cluster,
 }
 
 /// What was used over a time.

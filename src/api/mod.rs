@@ -15,6 +15,7 @@ mod doctor;
 mod errors;
 mod extract;
 mod fences;
+mod figures;
 mod forward;
 mod found;
 mod handle;
@@ -39,6 +40,7 @@ pub use bodies::{Adopt, GivenAccess, Invited, JoinAnswer, JoinBody, NewVm, Token
 pub use doctor::{CheckView, DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
 pub use fences::{FenceReading, FenceTest};
+pub use figures::{CauseRow, FailoversView, FigureRow, FiguresView, RecoveryView, SpanView, StageRow};
 pub(crate) use forward::{AS_KNOWN_BY, fetch_facts};
 pub use found::{Adopted, FoundView, FoundVm, Unheard};
 pub use handle::{Api, Handle};
@@ -50,6 +52,6 @@ pub use load::{
 };
 pub use openapi::description;
 pub use protect::{MOST_MEMORY, MOST_MILLICORES};
-pub use queries::{AvailabilityRow, AvailabilityView, EventView, RecoveryView};
+pub use queries::EventView;
 pub use server::{ApiError, Listeners, serve};
 pub use views::{ClusterView, ForecastView, HolderView, HostView, ProofView, Share, Viewer, VmView};

@@ -40,7 +40,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     look("/v1/doctor", "Which guards there really are, and which failures are survived unattended"),
     look("/v1/events", "What happened, after a key; waits for more if asked to"),
     look("/v1/ledger", "The facts behind the events, as they are kept"),
-    look("/v1/report/availability", "How VMs and hosts fared, and each recovery with its stages"),
+    look(
+        "/v1/report/availability",
+        "How available each was from `?from=` to `?to=`, in milliseconds since 1970, `?by=` vm, host, guest-os, tag or \
+        cluster; one row with `?name=`, what is to be drawn with `?spans=true`, `?limit=` rows `?after=` the last one",
+    ),
+    look("/v1/report/failovers", "Each VM that was brought back or moved, with the length of each stage"),
     look(
         "/v1/report/load",
         "What was used over a time: `?of=cpu` or `memory`, `&by=vm`, `host`, `guest-os`, `tag` or `cluster`, `&name=` one, \

@@ -1,14 +1,13 @@
-//! Questions to the ledger: events, availability, recoveries.
+//! Questions to the ledger: what happened.
 
 use super::actions::Looking;
-use super::bodies::{EventsAfter, Window};
+use super::bodies::EventsAfter;
 use super::errors::Failure;
 use super::extract::{Json, Query};
 use super::handle::Api;
-use crate::clock;
 use crate::core::ids::{HostId, VmId};
 use crate::explain::{NameList, Names};
-use crate::ledger::{Availability, Entry, History, Recovery, What};
+use crate::ledger::{Entry, What};
 use crate::runtime::fact;
 use crate::store::{LedgerKey, LedgerReader, QueryError};
 use axum::extract::State;
@@ -17,8 +16,6 @@ use std::time::Duration;
 
 /// So many events are given at once, at most.
 const EVENTS: usize = 1_000;
-/// So many rows are read at once.
-const PORTION: usize = 10_000;
 /// Nobody waits longer for an event in one request.
 const WAIT: u64 = 30;
 
@@ -41,62 +38,6 @@ pub struct EventView {
     pub reason: Option<String>,
     /// The whole of it, in a sentence.
     pub text: String,
-}
-
-/// How VMs and hosts fared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AvailabilityView {
-    /// Since when, in milliseconds since 1970.
-    pub from: i64,
-    /// Until when.
-    pub to: i64,
-    /// All VMs.
-    pub vms: Vec<AvailabilityRow>,
-    /// All hosts.
-    pub hosts: Vec<AvailabilityRow>,
-    /// All recoveries.
-    pub recoveries: Vec<RecoveryView>,
-}
-
-/// How one of them fared.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct AvailabilityRow {
-    /// Its name.
-    pub name: String,
-    /// For how long how, in milliseconds.
-    #[serde(flatten)]
-    pub availability: Availability,
-    /// In percent of the time in which it should have been up and was seen.
-    pub percent: Option<f64>,
-    /// In nines; none if it was never down.
-    pub nines: Option<f64>,
-}
-
-/// A VM that was brought back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecoveryView {
-    /// Which.
-    pub vm: String,
-    /// From where.
-    pub from: Option<String>,
-    /// To where.
-    pub to: String,
-    /// The kind of the proof.
-    pub proof: Option<String>,
-    /// The proof in words.
-    pub because: Option<String>,
-    /// Since when it was down, in milliseconds since 1970.
-    pub down_at: i64,
-    /// Since when it is up again.
-    pub up_at: i64,
-    /// From the last sign to the judgement, in milliseconds.
-    pub detect_ms: i64,
-    /// From there to the proof.
-    pub prove_ms: i64,
-    /// From there to the placement.
-    pub queue_ms: i64,
-    /// From there until it ran.
-    pub start_ms: i64,
 }
 
 /// `GET /v1/events`
@@ -137,19 +78,8 @@ pub(super) async fn ledger(
     Ok(Json(rows.iter().filter_map(fact).collect()))
 }
 
-/// `GET /v1/report/availability`
-pub(super) async fn availability(
-    State(api): State<Api>,
-    _: Looking,
-    Query(window): Query<Window>,
-) -> Result<Json<AvailabilityView>, Failure> {
-    let names = names(&api).await;
-    let now = clock::wall_milliseconds();
-    read(&api, move |ledger| report(ledger, window, now, &names)).await.map(Json)
-}
-
 /// Asks the ledger, which then has all that whoever asks may have seen before.
-async fn read<T: Send + 'static>(
+pub(super) async fn read<T: Send + 'static>(
     api: &Api,
     query: impl FnOnce(&LedgerReader) -> Result<T, QueryError> + Send + 'static,
 ) -> Result<T, Failure> {
@@ -161,60 +91,8 @@ async fn read<T: Send + 'static>(
     rows.map_err(|error| Failure::internal(error.to_string()))?.map_err(|error| Failure::internal(error.to_string()))
 }
 
-async fn names(api: &Api) -> NameList {
+pub(super) async fn names(api: &Api) -> NameList {
     api.handle.look(|node, _| node.state().map(NameList::of)).await.flatten().unwrap_or_default()
-}
-
-fn report(ledger: &LedgerReader, window: Window, now: i64, names: &dyn Names) -> Result<AvailabilityView, QueryError> {
-    let mut history = History::default();
-    let mut first = None;
-    let mut after = None;
-    loop {
-        let rows = ledger.after(after, PORTION)?;
-        let Some(last) = rows.last() else { break };
-        after = Some(last.key);
-        for entry in rows.iter().filter_map(fact) {
-            first.get_or_insert(entry.at_milliseconds);
-            history.add(&entry);
-        }
-    }
-    let from = window.from.or(first).unwrap_or(now);
-    let to = window.to.unwrap_or(now).min(now);
-    let row = |name: String, availability: Availability| AvailabilityRow {
-        name,
-        availability,
-        percent: availability.percent(),
-        nines: availability.nines(),
-    };
-    Ok(AvailabilityView {
-        from,
-        to,
-        vms: history.vms().map(|(id, name)| row(name.to_owned(), history.vm(id, from, to))).collect(),
-        hosts: history.hosts().map(|id| row(names.host(id), history.host(id, from, to))).collect(),
-        recoveries: history
-            .recoveries()
-            .iter()
-            .filter(|recovery| recovery.up_at >= from && recovery.up_at <= to)
-            .map(|recovery| recovered(recovery, names))
-            .collect(),
-    })
-}
-
-fn recovered(recovery: &Recovery, names: &dyn Names) -> RecoveryView {
-    let exit = recovery.exit.map(|exit| format!("it ended there: {}", crate::explain::exit(exit)));
-    RecoveryView {
-        vm: names.vm(recovery.vm),
-        from: recovery.from.map(|host| names.host(host)),
-        to: names.host(recovery.to),
-        proof: recovery.proof.map(|proof| proof.kind().to_owned()),
-        because: exit.or_else(|| recovery.proof.map(|proof| crate::explain::proof(&proof, names))),
-        down_at: recovery.down_at,
-        up_at: recovery.up_at,
-        detect_ms: recovery.detect,
-        prove_ms: recovery.prove,
-        queue_ms: recovery.queue,
-        start_ms: recovery.start,
-    }
 }
 
 pub(super) fn key(text: &str) -> Result<LedgerKey, Failure> {

@@ -2,7 +2,7 @@
 
 use super::errors::Failure;
 use super::handle::Api;
-use super::{actions, doctor, fences, found, join, live, load, openapi, protect, queries, registry, tokens};
+use super::{actions, doctor, fences, figures, found, join, live, load, openapi, protect, queries, registry, tokens};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
@@ -52,7 +52,8 @@ fn all() -> Router<Api> {
         .route("/v1/doctor", get(doctor::doctor))
         .route("/v1/events", get(queries::events))
         .route("/v1/ledger", get(queries::ledger))
-        .route("/v1/report/availability", get(queries::availability))
+        .route("/v1/report/availability", get(figures::availability))
+        .route("/v1/report/failovers", get(figures::failovers))
         .route("/v1/report/load", get(load::load))
         .route("/v1/report/capacity", get(load::capacity))
         .route("/v1/load/now", get(load::now))

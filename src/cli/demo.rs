@@ -3,7 +3,7 @@
 use super::agent::{ProfileArg, runtime};
 use super::output::Output;
 use super::{Exit, Format};
-use crate::api::AvailabilityView;
+use crate::api::FiguresView;
 use crate::clock;
 use crate::demo::{Cluster, Told, Victim, Wanted, all_run, tell};
 use crate::member::Places;
@@ -124,7 +124,7 @@ async fn played(args: &DemoArgs, cluster: &Cluster, output: &mut Output) -> anyh
 fn report(told: &Told, output: &mut Output) -> anyhow::Result<()> {
     output.line("")?;
     for vm in &told.vms {
-        let recovery = told.availability.recoveries.iter().rev().find(|recovery| recovery.vm == vm.name);
+        let recovery = told.recoveries.iter().rev().find(|recovery| recovery.vm == vm.name);
         let because = recovery.and_then(|recovery| recovery.because.clone()).unwrap_or_default();
         output.line(&format!("{}: {} -> {}, proven: {} ({because})", vm.name, vm.from, vm.to, vm.proof))?;
         if let Some(recovery) = recovery {
@@ -141,20 +141,19 @@ fn report(told: &Told, output: &mut Output) -> anyhow::Result<()> {
     output.line(&format!("disks ever written by two at once: {}", told.clashes))
 }
 
-fn availability(view: &AvailabilityView, output: &mut Output) -> anyhow::Result<()> {
+fn availability(view: &FiguresView, output: &mut Output) -> anyhow::Result<()> {
     output.line(&format!(
         "{:<10} {:>12} {:>12} {:>12} {:>10} {:>7}",
         "VM", "up", "planned", "unplanned", "percent", "nines"
     ))?;
-    for row in &view.vms {
+    for row in &view.rows {
         let time = |milliseconds: i64| format_duration(Duration::from_millis(u64::try_from(milliseconds).unwrap_or(0)));
-        let a = &row.availability;
         output.line(&format!(
             "{:<10} {:>12} {:>12} {:>12} {:>10} {:>7}",
             row.name,
-            time(a.up),
-            time(a.planned),
-            time(a.unplanned),
+            time(row.up_ms),
+            time(row.planned_ms),
+            time(row.unplanned_ms),
             row.percent.map_or("-".to_owned(), |percent| format!("{percent:.3}")),
             row.nines.map_or("-".to_owned(), |nines| format!("{nines:.1}")),
         ))?;

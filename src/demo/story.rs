@@ -2,7 +2,7 @@
 
 use super::cluster::Cluster;
 use super::host::Machine;
-use crate::api::{AvailabilityView, EventView, VmView};
+use crate::api::{EventView, FailoversView, FiguresView, RecoveryView, VmView};
 use crate::client::Client;
 use crate::core::time::Instant;
 use crate::process::disk::examine;
@@ -33,8 +33,10 @@ pub struct Told {
     pub median_ms: f64,
     /// How many disks were ever written by two at once.
     pub clashes: usize,
-    /// How all VMs and hosts fared.
-    pub availability: AvailabilityView,
+    /// How available all VMs were.
+    pub availability: FiguresView,
+    /// The VMs that were brought back.
+    pub recoveries: Vec<RecoveryView>,
 }
 
 /// What became of one VM.
@@ -64,9 +66,10 @@ pub async fn tell(cluster: &Cluster, victim: Victim, mut say: impl FnMut(&str)) 
     say(&format!("kill -9: everything on {} ends now, {} VMs among it", victim.name, hit.len()));
     let killed = victim.kill()?;
     follow(cluster, &client, &hit, &before, &mut after, &mut say).await?;
-    let availability: AvailabilityView = client.get("/v1/report/availability").await?;
+    let availability: FiguresView = client.get("/v1/report/availability").await?;
+    let FailoversView { failovers: recoveries, .. } = client.get("/v1/report/failovers").await?;
     let vms =
-        hit.iter().map(|vm| told(cluster, vm, &before, killed, &availability)).collect::<anyhow::Result<Vec<_>>>()?;
+        hit.iter().map(|vm| told(cluster, vm, &before, killed, &recoveries)).collect::<anyhow::Result<Vec<_>>>()?;
     let mut times: Vec<f64> = vms.iter().map(|vm| vm.kill_to_running_ms).collect();
     Ok(Told {
         was_master: victim.name == master,
@@ -75,6 +78,7 @@ pub async fn tell(cluster: &Cluster, victim: Victim, mut say: impl FnMut(&str)) 
         vms,
         clashes: clashes(cluster).await?,
         availability,
+        recoveries,
     })
 }
 
@@ -153,12 +157,12 @@ fn told(
     vm: &VmView,
     before: &BTreeMap<String, usize>,
     killed: Instant,
-    availability: &AvailabilityView,
+    recoveries: &[RecoveryView],
 ) -> anyhow::Result<ToldVm> {
     let examination = examine(&cluster.disk(&vm.name))?;
     let place = before.get(&vm.name).copied().unwrap_or(0);
     let start = examination.starts.get(place).with_context(|| format!("{} was not started again", vm.name))?;
-    let recovery = availability.recoveries.iter().rev().find(|recovery| recovery.vm == vm.name);
+    let recovery = recoveries.iter().rev().find(|recovery| recovery.vm == vm.name);
     let recovery = recovery.with_context(|| format!("the ledger knows of no recovery of {}", vm.name))?;
     let proof = recovery.proof.clone().with_context(|| format!("no proof is stored for {}", vm.name))?;
     let took = Instant::from_micros(start.boottime_micros).since(killed);

@@ -382,6 +382,14 @@ fn signed(milliseconds: u64) -> i64 {
     i64::try_from(milliseconds).unwrap_or(i64::MAX)
 }
 
+impl From<Availability> for crate::ledger::Figures {
+    fn from(sum: Availability) -> Self {
+        let Availability { up, planned, unplanned, unseen, failures } = sum;
+        let failures = u64::from(failures);
+        crate::ledger::Figures { up, planned, unplanned, unseen, failures, outages: failures, ..Self::default() }
+    }
+}
+
 /// How long something fared how, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Availability {

@@ -6,13 +6,17 @@
 //!
 //! Times are those of the proposing master's wall clock: good for people, and for the length of what one master saw.
 
+mod cause;
 mod decision;
+mod figures;
 mod history;
 mod scribe;
 #[cfg(test)]
 mod tests;
 
+pub use cause::{Cause, Grouping, Kind, Stage};
 pub use decision::Decision;
+pub use figures::{Figures, Outage, Share};
 pub use history::{Availability, Condition, History, Recovery, Span};
 pub use scribe::Scribe;
 

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Every command that people see, without its options.
-const COMMANDS: [&str; 60] = [
+const COMMANDS: [&str; 61] = [
     "status",
     "host",
     "host list",
@@ -32,6 +32,7 @@ const COMMANDS: [&str; 60] = [
     "vm remove",
     "events",
     "report availability",
+    "report failovers",
     "plan",
     "arm",
     "disarm",

@@ -45,6 +45,6 @@ async fn loss_and_delay_restart_nothing() {
     for vm in rig.vms().await {
         assert_eq!(rig.starts(&vm.name), 1, "{}", vm.name);
     }
-    assert!(rig.report().await.recoveries.is_empty());
+    assert!(rig.recoveries().await.is_empty());
     rig.end().await;
 }

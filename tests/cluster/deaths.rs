@@ -4,16 +4,17 @@ use crate::rig::Rig;
 
 /// What became of the VMs of a host that died, by the ledger: each has one recovery, from there, by this proof.
 async fn recovered(rig: &Rig, vms: &[String], from: &str, proof: &str) {
-    let report = rig.report().await;
+    let figures = rig.figures().await;
+    let recoveries = rig.recoveries().await;
     for vm in vms {
-        let recovery = report.recoveries.iter().rev().find(|recovery| recovery.vm == *vm);
+        let recovery = recoveries.iter().rev().find(|recovery| recovery.vm == *vm);
         let recovery = recovery.unwrap_or_else(|| panic!("the ledger knows of no recovery of {vm}"));
         assert_eq!((recovery.from.as_deref(), recovery.proof.as_deref()), (Some(from), Some(proof)), "{vm}");
-        let row = report.vms.iter().find(|row| row.name == *vm).unwrap();
-        assert!(row.availability.unplanned > 0 && row.availability.failures == 1, "{vm}: {row:?}");
+        let row = figures.iter().find(|row| row.name == *vm).unwrap();
+        assert!(row.unplanned_ms > 0 && row.failures == 1, "{vm}: {row:?}");
     }
-    for row in report.vms.iter().filter(|row| !vms.contains(&row.name)) {
-        assert_eq!((row.availability.unplanned, row.availability.failures), (0, 0), "{row:?}");
+    for row in figures.iter().filter(|row| !vms.contains(&row.name)) {
+        assert_eq!((row.unplanned_ms, row.failures), (0, 0), "{row:?}");
     }
 }
 
@@ -73,8 +74,8 @@ async fn a_slow_fence_is_waited_for() {
     let vms = rig.on(&victim).await;
     rig.machine(&victim).kill().unwrap();
     rig.until_moved(&vms, &victim).await;
-    let report = rig.report().await;
-    let recovery = report.recoveries.iter().rev().find(|recovery| vms.contains(&recovery.vm)).unwrap();
+    let recoveries = rig.recoveries().await;
+    let recovery = recoveries.iter().rev().find(|recovery| vms.contains(&recovery.vm)).unwrap();
     // By whichever proof came first: the watchdog's lease may overtake a device that takes three seconds.
     assert!(["fenced", "lease-expired"].contains(&recovery.proof.as_deref().unwrap()), "{recovery:?}");
     rig.end().await;

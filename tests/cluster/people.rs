@@ -40,9 +40,9 @@ async fn a_stop_is_planned_and_a_crash_is_not() {
     rig.must(rig.cluster.until("vm-1 to be stopped", stopped).await);
     rig.post("/v1/vms/vm-1/start", nothing()).await.unwrap();
     rig.must(holdfast::demo::all_run(&rig.cluster, 2).await);
-    let report = rig.report().await;
-    let row = report.vms.iter().find(|row| row.name == "vm-1").unwrap();
-    assert!(row.availability.planned > 0 && row.availability.unplanned == 0, "{row:?}");
+    let figures = rig.figures().await;
+    let row = figures.iter().find(|row| row.name == "vm-1").unwrap();
+    assert!(row.planned_ms > 0 && row.unplanned_ms == 0, "{row:?}");
     rig.end().await;
 }
 
@@ -59,9 +59,9 @@ async fn what_a_plan_says_is_what_happens() {
     };
     rig.machine(&victim).kill().unwrap();
     rig.until_moved(&vms, &victim).await;
-    let report = rig.report().await;
+    let recoveries = rig.recoveries().await;
     for vm in &vms {
-        let recovery = report.recoveries.iter().rev().find(|recovery| recovery.vm == *vm).unwrap();
+        let recovery = recoveries.iter().rev().find(|recovery| recovery.vm == *vm).unwrap();
         assert_eq!((recovery.to.clone(), recovery.proof.clone().unwrap()), planned(vm), "{vm}");
     }
     rig.end().await;

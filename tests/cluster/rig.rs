@@ -1,7 +1,7 @@
 //! A cluster for one test, which is gone when the test ends, however it ends.
 
 use crate::mounts::Mount;
-use holdfast::api::{AvailabilityView, DoctorView, EventView, VmView};
+use holdfast::api::{DoctorView, EventView, FailoversView, FigureRow, FiguresView, RecoveryView, VmView};
 use holdfast::client::{Client, ClientError, Note};
 use holdfast::core::ids::{HostId, VoterId};
 use holdfast::demo::{Cluster, Machine, Network, Wanted, all_run};
@@ -122,8 +122,8 @@ impl Rig {
 
     /// How the last recovery of each of these VMs was proven.
     pub async fn proofs(&self, vms: &[String]) -> Vec<String> {
-        let report = self.report().await;
-        let last = |vm: &String| report.recoveries.iter().rev().find(|recovery| recovery.vm == *vm);
+        let recoveries = self.recoveries().await;
+        let last = |vm: &String| recoveries.iter().rev().find(|recovery| recovery.vm == *vm);
         vms.iter().map(|vm| last(vm).and_then(|recovery| recovery.proof.clone()).unwrap_or_default()).collect()
     }
 
@@ -229,8 +229,14 @@ impl Rig {
         examine(&self.cluster.disk(vm)).expect("the disk can be examined")
     }
 
-    pub async fn report(&self) -> AvailabilityView {
-        self.get("/v1/report/availability").await
+    /// How available each VM was, by the ledger.
+    pub async fn figures(&self) -> Vec<FigureRow> {
+        self.get::<FiguresView>("/v1/report/availability?by=vm").await.rows
+    }
+
+    /// The VMs that were brought back, by the ledger.
+    pub async fn recoveries(&self) -> Vec<RecoveryView> {
+        self.get::<FailoversView>("/v1/report/failovers").await.failovers
     }
 
     /// Has something done by the master, under one name however often it is asked.

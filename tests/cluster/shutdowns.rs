@@ -11,10 +11,10 @@ async fn leaves_in_order(rig: &Rig, host: &str) {
     let machine = rig.machine(host);
     machine.shut_down().unwrap();
     rig.until_moved(&vms, host).await;
-    let report = rig.report().await;
+    let figures = rig.figures().await;
     for vm in &vms {
-        let row = report.vms.iter().find(|row| row.name == *vm).unwrap();
-        assert!(row.availability.planned > 0 && row.availability.unplanned == 0, "{vm}: {row:?}");
+        let row = figures.iter().find(|row| row.name == *vm).unwrap();
+        assert!(row.planned_ms > 0 && row.unplanned_ms == 0, "{vm}: {row:?}");
         let view = rig.vms().await.into_iter().find(|view| view.name == *vm).unwrap();
         let last = view.proofs.last().map(|proof| (proof.host.as_str(), proof.proof.as_str()));
         assert_eq!(last, Some((host, "released")), "{vm}");

@@ -17,7 +17,7 @@ async fn untouched(rig: &Rig) {
     for vm in rig.vms().await {
         assert_eq!((rig.starts(&vm.name), vm.state.as_str()), (1, "running"), "{}", vm.name);
     }
-    assert!(rig.report().await.recoveries.is_empty());
+    assert!(rig.recoveries().await.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]

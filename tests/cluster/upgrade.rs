@@ -72,11 +72,11 @@ async fn undisturbed(rig: &Rig, but: &[String]) {
         Ok(!vms.iter().any(|vm| doubtful(&vm)))
     };
     rig.must(rig.cluster.until("no VM to be in doubt", settled).await);
-    let report = rig.report().await;
+    let figures = rig.figures().await;
     for vm in rig.vms().await.iter().filter(|vm| !but.contains(&vm.name)) {
         assert_eq!(rig.starts(&vm.name), 1, "{}", vm.name);
-        let row = report.vms.iter().find(|row| row.name == vm.name).unwrap();
-        assert_eq!((row.availability.unplanned, row.availability.failures), (0, 0), "{row:?}");
+        let row = figures.iter().find(|row| row.name == vm.name).unwrap();
+        assert_eq!((row.unplanned_ms, row.failures), (0, 0), "{row:?}");
     }
     for machine in rig.cluster.machines() {
         let status = machine.status().unwrap();

@@ -1,7 +1,7 @@
 //! A cluster of KVM hosts on the lab, with VMs of libvirt that are protected, and what people ask of it.
 
 use crate::rig::Lab;
-use holdfast::api::{AvailabilityView, ClusterView, EventView, HostView, RecoveryView, VmView};
+use holdfast::api::{ClusterView, EventView, FailoversView, HostView, RecoveryView, VmView};
 use holdfast::core::command::Want;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -182,8 +182,8 @@ impl Kvm {
 
     /// The last recovery of a VM, by the ledger.
     pub fn recovery(&self, name: &str) -> Option<RecoveryView> {
-        let report: AvailabilityView = self.view(&["report", "availability"]);
-        report.recoveries.into_iter().rfind(|recovery| recovery.vm == name)
+        let report: FailoversView = self.view(&["report", "failovers"]);
+        report.failovers.into_iter().rfind(|recovery| recovery.vm == name)
     }
 
     /// Waits until a VM was restarted elsewhere, by a proof of this kind and no other, and its guest writes again.

@@ -2,14 +2,17 @@
 
 use super::flags::{Flags, Form};
 use super::moment::{ago, moment, parse_moment, parse_span};
-use super::session::{Session, ended};
+use super::session::{Session, ended, segment};
 use super::show::{Mood, Sheet, json, or_dash, span};
-use crate::api::{AvailabilityRow, AvailabilityView, RecoveryView};
+use crate::api::{FailoversView, FigureRow, FiguresView, RecoveryView};
 use crate::cli::Exit;
 use crate::cli::output::Output;
 use crate::clock::wall_milliseconds;
 use clap::{Args, Subcommand, ValueEnum};
 use std::time::Duration;
+
+/// So many rows are asked for at once.
+const PART: usize = 200;
 
 const HELP: &str = "\
 What nobody could see is neither up nor down, but unseen. The percentage is of the time in which something should have
@@ -18,8 +21,8 @@ been up and was seen; planned stops do not count. Moments are in UTC. In CSV tim
 Examples:
   holdfast report availability
   holdfast report availability --since 30d
-  holdfast report availability --from 2026-10-01 --to 2026-11-01 -o json
-  holdfast report availability --since 30d --part recoveries -o csv";
+  holdfast report availability --by host --from 2026-10-01 --to 2026-11-01 -o json
+  holdfast report failovers --since 30d -o csv";
 
 #[derive(Debug, Args)]
 pub struct ReportArgs {
@@ -31,13 +34,25 @@ pub struct ReportArgs {
 
 #[derive(Debug, Subcommand)]
 enum ReportVerb {
-    /// Shows for how long VMs and hosts were up and down, and each recovery with its stages
+    /// Shows for how long each was up and down
     #[command(after_help = HELP)]
-    Availability(AvailabilityArgs),
+    Availability {
+        /// Of what each row is
+        #[arg(long, value_enum, default_value = "vm")]
+        by: Each,
+        #[command(flatten)]
+        window: WindowArgs,
+    },
+    /// Shows each VM that was brought back or moved, and how long each stage took
+    #[command(after_help = HELP)]
+    Failovers {
+        #[command(flatten)]
+        window: WindowArgs,
+    },
 }
 
 #[derive(Debug, Args)]
-struct AvailabilityArgs {
+struct WindowArgs {
     /// Only this time up to now
     #[arg(long, value_name = "DURATION", value_parser = parse_span, conflicts_with_all = ["from", "to"])]
     since: Option<Duration>,
@@ -47,83 +62,125 @@ struct AvailabilityArgs {
     /// Up to this moment
     #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
     to: Option<i64>,
-    /// Only this part of it; in CSV the VMs are shown if nothing is said
-    #[arg(long, value_enum)]
-    part: Option<Part>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// The VMs
-    Vms,
-    /// The hosts
-    Hosts,
-    /// The recoveries
-    Recoveries,
+enum Each {
+    /// A VM
+    Vm,
+    /// A host
+    Host,
+    /// All VMs with one guest operating system
+    GuestOs,
+    /// All VMs with one tag
+    Tag,
+    /// All VMs
+    Cluster,
+}
+
+impl Each {
+    fn name(self) -> &'static str {
+        match self {
+            Each::Vm => "vm",
+            Each::Host => "host",
+            Each::GuestOs => "guest-os",
+            Each::Tag => "tag",
+            Each::Cluster => "cluster",
+        }
+    }
 }
 
 /// Reports.
 pub fn report(args: &ReportArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
-    let ReportVerb::Availability(args) = &args.verb;
+    match &args.verb {
+        ReportVerb::Availability { by, window } => {
+            let view = availability(*by, &query(window)?, session)?;
+            match session.flags.output {
+                Form::Json => json(&view, output)?,
+                Form::Csv => raw(&view).show(Form::Csv, &view, output)?,
+                Form::Table => {
+                    period(view.from, view.to, output)?;
+                    fared(by.name(), &view.rows).table(output)?;
+                }
+            }
+        }
+        ReportVerb::Failovers { window } => {
+            let view = failovers(&query(window)?, session)?;
+            match session.flags.output {
+                Form::Json => json(&view, output)?,
+                Form::Csv => raw_recoveries(&view.failovers).show(Form::Csv, &view, output)?,
+                Form::Table => {
+                    period(view.from, view.to, output)?;
+                    match view.failovers.is_empty() {
+                        true => output.line("no VM had to be brought back")?,
+                        false => recoveries(&view.failovers).table(output)?,
+                    }
+                }
+            }
+        }
+    }
+    Ok(Exit::Good)
+}
+
+fn query(window: &WindowArgs) -> anyhow::Result<String> {
     let now = wall_milliseconds();
-    if let Some(from) = args.from.filter(|from| *from > now) {
+    if let Some(from) = window.from.filter(|from| *from > now) {
         return Err(ended(
             Exit::BadUsage,
             format!("--from {} lies in the future: it is {}", moment(from), moment(now)),
         ));
     }
-    if let (Some(from), Some(to)) = (args.from, args.to) {
+    if let (Some(from), Some(to)) = (window.from, window.to) {
         anyhow::ensure!(from < to, "--from {} lies behind --to {}", moment(from), moment(to));
     }
-    let from = args.since.map(ago).or(args.from);
-    let bounds = [from.map(|from| format!("from={from}")), args.to.map(|to| format!("to={to}"))];
-    let query = bounds.into_iter().flatten().collect::<Vec<String>>().join("&");
-    let mut view: AvailabilityView = session.look(&format!("/v1/report/availability?{query}"))?;
-    view.vms.sort_by(|left, right| left.name.cmp(&right.name));
-    view.hosts.sort_by(|left, right| left.name.cmp(&right.name));
-    match session.flags.output {
-        Form::Json => json(&view, output)?,
-        Form::Csv => raw(&view, args.part.unwrap_or(Part::Vms)).show(Form::Csv, &view, output)?,
-        Form::Table => tables(&view, args.part, output)?,
-    }
-    Ok(Exit::Good)
+    let from = window.since.map(ago).or(window.from);
+    let bounds = [from.map(|from| format!("&from={from}")), window.to.map(|to| format!("&to={to}"))];
+    Ok(bounds.into_iter().flatten().collect())
 }
 
-fn tables(view: &AvailabilityView, part: Option<Part>, output: &mut Output) -> anyhow::Result<()> {
-    let length = span(view.to.saturating_sub(view.from));
-    output.line(&format!("from {} to {}: {length}", moment(view.from), moment(view.to)))?;
-    let is_wanted = |wanted: Part| part.is_none_or(|part| part == wanted);
-    if is_wanted(Part::Vms) {
-        output.line("")?;
-        fared("vm", &view.vms).table(output)?;
+/// All rows, in parts: what a host passes on for the master must not be too long.
+fn availability(by: Each, query: &str, session: &mut Session<'_>) -> anyhow::Result<FiguresView> {
+    let path = format!("/v1/report/availability?by={}&limit={PART}", by.name());
+    let mut view: FiguresView = session.look(&format!("{path}{query}"))?;
+    while let Some(next) = view.next.take() {
+        // The later parts are of the very same time.
+        let bounds = format!("&from={}&to={}&after={}", view.from, view.to, segment(&next));
+        let more: FiguresView = session.look(&format!("{path}{bounds}"))?;
+        view.rows.extend(more.rows);
+        view.next = more.next;
     }
-    if is_wanted(Part::Hosts) {
-        output.line("")?;
-        fared("host", &view.hosts).table(output)?;
-    }
-    if is_wanted(Part::Recoveries) {
-        output.line("")?;
-        match view.recoveries.is_empty() {
-            true => output.line("no VM had to be brought back")?,
-            false => recoveries(&view.recoveries).table(output)?,
-        }
-    }
-    Ok(())
+    Ok(view)
 }
 
-fn fared(what: &'static str, rows: &[AvailabilityRow]) -> Sheet {
+fn failovers(query: &str, session: &mut Session<'_>) -> anyhow::Result<FailoversView> {
+    let path = format!("/v1/report/failovers?limit={PART}");
+    let mut view: FailoversView = session.look(&format!("{path}{query}"))?;
+    while let Some(next) = view.next.take() {
+        let bounds = format!("&from={}&to={}&after={}", view.from, view.to, segment(&next));
+        let more: FailoversView = session.look(&format!("{path}{bounds}"))?;
+        view.failovers.extend(more.failovers);
+        view.next = more.next;
+    }
+    Ok(view)
+}
+
+fn period(from: i64, to: i64, output: &mut Output) -> anyhow::Result<()> {
+    output.line(&format!("from {} to {}: {}", moment(from), moment(to), span(to.saturating_sub(from))))?;
+    output.line("")
+}
+
+fn fared(what: &'static str, rows: &[FigureRow]) -> Sheet {
     let mut sheet = Sheet::new(&[what, "up", "planned", "unplanned", "unseen", "failures", "percent", "nines"]);
     for row in rows {
-        let fared = row.availability;
         let plain = |text: String| (text, Mood::Plain);
-        let down = if fared.unplanned > 0 { Mood::Bad } else { Mood::Plain };
+        let down = if row.unplanned_ms > 0 { Mood::Bad } else { Mood::Plain };
         sheet.moody([
             plain(row.name.clone()),
-            plain(span(fared.up)),
-            plain(span(fared.planned)),
-            (span(fared.unplanned), down),
-            plain(span(fared.unseen)),
-            plain(fared.failures.to_string()),
+            plain(span(row.up_ms)),
+            plain(span(row.planned_ms)),
+            (span(row.unplanned_ms), down),
+            plain(span(row.unseen_ms)),
+            plain(row.failures.to_string()),
             plain(or_dash(row.percent.map(|percent| cut(percent, 5)).as_deref())),
             plain(or_dash(row.nines.map(|nines| cut(nines, 2)).as_deref())),
         ]);
@@ -157,19 +214,14 @@ fn recoveries(rows: &[RecoveryView]) -> Sheet {
 }
 
 /// The same for spreadsheets, which want numbers.
-fn raw(view: &AvailabilityView, part: Part) -> Sheet {
+fn raw(view: &FiguresView) -> Sheet {
     let seconds = |milliseconds: i64| format!("{:.3}", milliseconds as f64 / 1_000.0);
     let number = |number: Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
-    let rows = match part {
-        Part::Vms => &view.vms,
-        Part::Hosts => &view.hosts,
-        Part::Recoveries => return raw_recoveries(&view.recoveries),
-    };
     let mut sheet = Sheet::new(&["name", "up", "planned", "unplanned", "unseen", "failures", "percent", "nines"]);
-    for row in rows {
-        let fared = row.availability;
-        let [up, planned, unplanned, unseen] = [fared.up, fared.planned, fared.unplanned, fared.unseen].map(seconds);
-        let failures = fared.failures.to_string();
+    for row in &view.rows {
+        let [up, planned, unplanned, unseen] =
+            [row.up_ms, row.planned_ms, row.unplanned_ms, row.unseen_ms].map(seconds);
+        let failures = row.failures.to_string();
         sheet.row([row.name.clone(), up, planned, unplanned, unseen, failures, number(row.percent), number(row.nines)]);
     }
     sheet
