@@ -10,6 +10,7 @@ mod cause;
 mod decision;
 mod figures;
 mod history;
+mod period;
 mod scribe;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use cause::{Cause, Grouping, Kind, Stage};
 pub use decision::Decision;
 pub use figures::{Figures, Outage, Share};
 pub use history::{Availability, Condition, History, Recovery, Span};
+pub use period::{Period, PeriodError, Zone};
 pub use scribe::Scribe;
 
 use crate::core::command::{Said, Want};
