@@ -37,6 +37,7 @@ pub mod ping;
 pub mod platform;
 pub mod process;
 pub mod reader;
+pub mod report;
 pub mod runtime;
 pub mod sim;
 pub mod store;

@@ -112,6 +112,24 @@ fn distance(left: &str, right: &str) -> usize {
     row.last().copied().unwrap_or(usize::MAX)
 }
 
+/// A length of time at a glance: its two greatest units.
+pub fn span(milliseconds: i64) -> String {
+    let seconds = milliseconds / 1_000;
+    let two = |great: i64, great_unit: &str, small: i64, small_unit: &str| match small {
+        0 => format!("{great}{great_unit}"),
+        _ => format!("{great}{great_unit} {small}{small_unit}"),
+    };
+    match seconds {
+        _ if milliseconds == 0 => "0s".to_owned(),
+        _ if milliseconds < 0 => format!("-{}", span(milliseconds.saturating_neg())),
+        0 => format!("{milliseconds}ms"),
+        1..60 => format!("{:.2}s", milliseconds as f64 / 1_000.0),
+        60..3_600 => two(seconds / 60, "m", seconds % 60, "s"),
+        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
+        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
 /// A list as people read it: `a, b and c`.
 pub fn listed<T: AsRef<str>>(words: &[T], last: &str) -> String {
     match words {
@@ -178,5 +196,11 @@ mod tests {
         assert_eq!(nearest("zebra", ["power-on", "heal"]), None);
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
+    }
+
+    #[test]
+    fn lengths_of_time_are_read_at_a_glance() {
+        let shown = [0, 350, 3_410, 60_000, 252_000, 11_220_000, 1_051_200_000, -5_000].map(span);
+        assert_eq!(shown, ["0s", "350ms", "3.41s", "1m", "4m 12s", "3h 7m", "12d 4h", "-5.00s"]);
     }
 }

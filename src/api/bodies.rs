@@ -249,10 +249,35 @@ pub(super) struct Figuring {
     /// Whether each row has its spans, for a drawing.
     #[serde(default)]
     pub(super) spans: bool,
+    /// Only so many rows, those that fared worst first; the sums are of all.
+    pub(super) worst: Option<usize>,
     /// The rows after this one: `next` of the answer before.
     pub(super) after: Option<String>,
     /// At most so many rows; by default, all.
     pub(super) limit: Option<usize>,
+}
+
+/// Of which month a signed report is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MonthAsked {
+    /// Such as `2026-10`.
+    pub(super) month: String,
+    /// In which time zone it begins and ends; UTC if missing.
+    pub(super) zone: Option<String>,
+    /// Though the month is not over yet.
+    #[serde(default)]
+    pub(super) provisional: bool,
+}
+
+/// Which part of a signed report is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MonthPartAsked {
+    /// The SHA-256 of the whole, as its first part tells it.
+    pub(super) print: String,
+    /// Where the part begins.
+    pub(super) offset: usize,
 }
 
 /// Which recoveries and moves are asked for.

@@ -220,7 +220,12 @@ fn history(ledger: &LedgerReader) -> Result<(History, Option<i64>), QueryError> 
     }
 }
 
-fn figures(ledger: &LedgerReader, asked: &Figuring, now: i64, names: &dyn Names) -> Result<FiguresView, QueryError> {
+pub(super) fn figures(
+    ledger: &LedgerReader,
+    asked: &Figuring,
+    now: i64,
+    names: &dyn Names,
+) -> Result<FiguresView, QueryError> {
     let (history, first) = history(ledger)?;
     let from = asked.from.or(first).unwrap_or(now);
     let to = asked.to.unwrap_or(now).min(now);
@@ -247,8 +252,13 @@ fn figures(ledger: &LedgerReader, asked: &Figuring, now: i64, names: &dyn Names)
         total.1.merge(sum);
     }
     let wanted = rows.into_iter().filter(|(name, _)| asked.name.as_ref().is_none_or(|wanted| wanted == name));
-    let rows: Vec<FigureRow> = wanted.map(|(name, (members, figures))| row(name, members, &figures)).collect();
-    let (count, rows, next) = part(rows, asked.after.as_deref(), asked.limit, |row| row.name.clone());
+    let mut rows: Vec<FigureRow> = wanted.map(|(name, (members, figures))| row(name, members, &figures)).collect();
+    let count = rows.len();
+    if let Some(worst) = asked.worst {
+        rows.sort_by(crate::report::worse);
+        rows.truncate(worst);
+    }
+    let (_, rows, next) = part(rows, asked.after.as_deref(), asked.limit, |row| row.name.clone());
     let total = row("total".to_owned(), total.0, &total.1);
     Ok(FiguresView { from, to, by: asked.by, count, rows, total, unwatched: Vec::new(), next })
 }
@@ -298,7 +308,7 @@ fn row(name: String, members: usize, figures: &Figures) -> FigureRow {
     }
 }
 
-fn recoveries(
+pub(super) fn recoveries(
     ledger: &LedgerReader,
     asked: &Recovering,
     now: i64,

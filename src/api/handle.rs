@@ -63,6 +63,8 @@ pub struct Api {
     pub survey: Option<Arc<dyn Survey>>,
     /// What goes on there.
     pub live: Arc<dyn Live>,
+    /// The signed reports that were made last.
+    pub reports: super::MadeReports,
 }
 
 impl Handle {

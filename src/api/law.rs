@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken law is told by a panic")]
 
 use super::bodies::{
-    Adopt, Disarm, EventsAfter, Fence, Fences, Figuring, Invite, Invited, JoinAnswer, JoinBody, Loaded, Move, Name,
-    NewAccess, NewVm, Plan, Recover, Recovering, Stop, Window,
+    Adopt, Disarm, EventsAfter, Fence, Fences, Figuring, Invite, Invited, JoinAnswer, JoinBody, Loaded, MonthAsked,
+    MonthPartAsked, Move, Name, NewAccess, NewVm, Plan, Recover, Recovering, Stop, Window,
 };
 use super::forward::{Answered, BODY_LIMIT, Passed, request};
 use super::queries::key;
@@ -50,7 +50,8 @@ fn asked(bytes: &[u8]) -> bool {
     let events = Query::<EventsAfter>::try_from_uri(&uri).is_ok();
     let figures = Query::<Figuring>::try_from_uri(&uri).is_ok() | Query::<Recovering>::try_from_uri(&uri).is_ok();
     let load = Query::<Window>::try_from_uri(&uri).is_ok() | Query::<Loaded>::try_from_uri(&uri).is_ok();
-    figures || events || load
+    let month = Query::<MonthAsked>::try_from_uri(&uri).is_ok() | Query::<MonthPartAsked>::try_from_uri(&uri).is_ok();
+    figures || events || load || month
 }
 
 fn place(bytes: &[u8]) -> bool {

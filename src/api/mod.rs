@@ -24,6 +24,7 @@ mod join;
 mod law;
 mod live;
 mod load;
+mod month;
 mod openapi;
 mod places;
 mod protect;
@@ -50,6 +51,7 @@ pub use live::{HostLive, MoveView, VmLive, VmLoad};
 pub use load::{
     CapacityView, Grouping, HostCapacity, HostNow, Left, LoadRow, LoadView, Measure, NowView, Point, Use, VmNow,
 };
+pub use month::{MadeReports, MonthPart};
 pub use openapi::description;
 pub use protect::{MOST_MEMORY, MOST_MILLICORES};
 pub use queries::EventView;

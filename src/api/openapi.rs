@@ -56,6 +56,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "What hosts have, what of it is reserved and used, and what is left if some of them die",
     ),
     look("/v1/load/now", "What each host and its VMs use just now; at most `?limit=` hosts, `?after=` one"),
+    look(
+        "/v1/report/month",
+        "The report of a month, such as `?month=2026-10`, in a `?zone=`, signed by the cluster's authority; its first part",
+    ),
+    look("/v1/report/month/part", "The part of a signed report with this `?print=` that begins at `?offset=`"),
     look("/v1/datastores", "The shared datastores"),
     look("/v1/networks", "The networks of guests"),
     look("/v1/fences", "The fence devices, without their passwords"),

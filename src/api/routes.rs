@@ -2,7 +2,9 @@
 
 use super::errors::Failure;
 use super::handle::Api;
-use super::{actions, doctor, fences, figures, found, join, live, load, openapi, protect, queries, registry, tokens};
+use super::{
+    actions, doctor, fences, figures, found, join, live, load, month, openapi, protect, queries, registry, tokens,
+};
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Method, StatusCode, Uri};
@@ -57,6 +59,8 @@ fn all() -> Router<Api> {
         .route("/v1/report/load", get(load::load))
         .route("/v1/report/capacity", get(load::capacity))
         .route("/v1/load/now", get(load::now))
+        .route("/v1/report/month", get(month::made))
+        .route("/v1/report/month/part", get(month::more))
         .route("/v1/datastores", get(registry::datastores).post(registry::add_datastore))
         .route("/v1/networks", get(registry::networks).post(registry::add_network))
         .route("/v1/fences", get(registry::fences).post(registry::add_fence))

@@ -10,7 +10,7 @@ use super::pings::Pings;
 use super::roster::{self, Keeper, ROSTER};
 use super::shutdown::{ShutdownMark, telling};
 use super::storage::{Storage, attach};
-use crate::api::{self, Api, ApiError, Handle, Listeners};
+use crate::api::{self, Api, ApiError, Handle, Listeners, MadeReports};
 use crate::clock;
 use crate::config::{Config, PlatformConfig, WatchdogConfig};
 use crate::core::action::Event;
@@ -156,6 +156,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         begun: clock::boottime(),
         survey: platform.survey(),
         live: platform.live(),
+        reports: MadeReports::default(),
     };
     let pings = pings(&config, &answers);
     let mut hands = Hands {

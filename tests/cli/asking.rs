@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Every command that people see, without its options.
-const COMMANDS: [&str; 61] = [
+const COMMANDS: [&str; 67] = [
     "status",
     "host",
     "host list",
@@ -33,6 +33,12 @@ const COMMANDS: [&str; 61] = [
     "events",
     "report availability",
     "report failovers",
+    "report cpu",
+    "report memory",
+    "report capacity",
+    "report month",
+    "report verify",
+    "report definitions",
     "plan",
     "arm",
     "disarm",
@@ -102,7 +108,7 @@ fn the_exit_codes_stand_in_the_help() {
 fn a_wrong_command_is_refused_before_anybody_is_asked() {
     let socket = ["--socket", "/nowhere/api.sock"];
     let long = "x".repeat(100_000);
-    let wrong: [&[&str]; 24] = [
+    let wrong: [&[&str]; 32] = [
         &["vm", "show", "."],
         &["vm", "show", ".."],
         &["vm", "show", &long],
@@ -123,6 +129,14 @@ fn a_wrong_command_is_refused_before_anybody_is_asked() {
         &["vm", "protect", "a", "--memory", "1GiB", "--cores", "0", "--definition", "a.toml"],
         &["plan"],
         &["report", "availability", "--from", "yesterday"],
+        &["report", "availability", "--since", "2026-02-01", "--until", "2026-01-01"],
+        &["report", "availability", "--last", "1d", "--until", "2026-01-01"],
+        &["report", "availability", "--part", "recoveries"],
+        &["report", "cpu", "--worst", "0"],
+        &["report", "month", "2026-10", "--zone", "Mars/Olympus"],
+        &["report", "month", "2026-10", "-o", "csv"],
+        &["report", "verify", "/nowhere/report.html", "--ca", "/nowhere/ca.pem"],
+        &["status", "-o", "html"],
         &["report", "availability", "--since", "1d", "--from", "2026-01-01"],
         &["policy", "set", "voters"],
         &["fence", "add", "bmc-1", "--redfish", "https://10.0.0.1", "--user", "a", "--password-file", "pw"],

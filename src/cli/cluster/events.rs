@@ -134,7 +134,7 @@ fn print(events: &[EventView], form: Form, output: &mut Output) -> anyhow::Resul
     for event in events {
         match form {
             Form::Json => output.line(&serde_json::to_string(event)?)?,
-            Form::Csv | Form::Table => {
+            _ => {
                 let by = event.by.as_ref().map(|by| format!(" [{by}]")).unwrap_or_default();
                 output.line(&tame(&format!("{}  {}{by}", moment(event.at_milliseconds), text(event))))?;
             }

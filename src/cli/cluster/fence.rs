@@ -162,7 +162,7 @@ fn add_device(args: &AddArgs, session: &mut Session<'_>, output: &mut Output) ->
     }
     match session.flags.output {
         Form::Json => json(&value!({ "name": args.name, "device": device.to_string() }), output)?,
-        Form::Table | Form::Csv => {
+        _ => {
             output.line(&format!("{} is {device}; next: `holdfast host fence HOST {}`", args.name, args.name))?;
         }
     }

@@ -68,6 +68,10 @@ pub enum Form {
     Json,
     /// For spreadsheets: the columns of the table
     Csv,
+    /// For tickets and wikis; reports only
+    Markdown,
+    /// One file to be read, printed and kept; reports only
+    Html,
 }
 
 impl Flags {
@@ -93,6 +97,19 @@ impl Flags {
     /// The configuration of this host.
     pub(super) fn configuration(&self) -> anyhow::Result<Config> {
         Ok(Config::load(&self.config)?)
+    }
+
+    /// The certificate of the cluster's authority, in DER: what is named for it, or that of this host.
+    pub(super) fn authority(&self) -> anyhow::Result<Vec<u8>> {
+        let path = match (&self.ca, &self.identity) {
+            (Some(ca), _) => ca.clone(),
+            (None, Some(folder)) => folder.join("ca.pem"),
+            (None, None) => {
+                let here = self.configuration().map(|config| Places::of(&config.state).trust().join("ca.pem"));
+                here.context("it is not said which authority is meant: name its ca.pem with --ca")?
+            }
+        };
+        Ok(load_certificate(&path)?)
     }
 
     fn remote(&self, server: &str) -> anyhow::Result<Client> {

@@ -294,7 +294,7 @@ fn deed(
 pub(super) fn say(text: &str, session: &Session<'_>, output: &mut Output) -> anyhow::Result<()> {
     match session.flags.output {
         Form::Json => output.line(&value!({ "done": true, "text": text }).to_string()),
-        Form::Table | Form::Csv => output.line(&tame(text)),
+        _ => output.line(&tame(text)),
     }
 }
 

@@ -10,10 +10,13 @@ mod host;
 mod live;
 mod local;
 mod moment;
+mod month;
 mod names;
+mod period;
 mod policy;
 mod power;
 mod protect;
+mod render;
 mod report;
 mod session;
 mod show;
@@ -87,7 +90,7 @@ pub fn cluster(command: &ClusterCommand, output: &mut Output) -> anyhow::Result<
         Host(args) => host::host(args, &mut asked(&args.flags)?, output),
         Vm(args) => vm::vm(args, &mut asked(&args.flags)?, output),
         Events(args) => events::events(args, &mut asked(&args.flags)?, output),
-        Report(args) => report::report(args, &mut asked(&args.flags)?, output),
+        Report(args) => report::report(args, output),
         Plan(args) => status::plan(args, &mut asked(&args.flags)?, output),
         Arm(args) => arm::arm(&mut asked(&args.flags)?, output),
         Disarm(args) => arm::disarm(args, &mut asked(&args.flags)?, output),

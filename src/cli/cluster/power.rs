@@ -302,7 +302,7 @@ pub(super) fn on(host: &HostName, session: &mut Session<'_>, output: &mut Output
     })?;
     match session.flags.output {
         Form::Json => json(&value!({ "done": true, "host": host.name }), output)?,
-        Form::Table | Form::Csv => say(&format!("{} is up", host.name), session, output)?,
+        _ => say(&format!("{} is up", host.name), session, output)?,
     }
     Ok(Exit::Good)
 }

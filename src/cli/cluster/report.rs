@@ -1,30 +1,72 @@
 //! `holdfast report`: how VMs and hosts fared, for those who must account for it.
 
 use super::flags::{Flags, Form};
-use super::moment::{ago, moment, parse_moment, parse_span};
+use super::month::{self, MonthArgs, VerifyArgs};
+use super::period::PeriodArgs;
+use super::render::render;
 use super::session::{Session, ended, segment};
-use super::show::{Mood, Sheet, json, or_dash, span};
-use crate::api::{FailoversView, FigureRow, FiguresView, RecoveryView};
+use crate::api::{CapacityView, ClusterView, FailoversView, FiguresView, LoadView};
 use crate::cli::Exit;
 use crate::cli::output::Output;
 use crate::clock::wall_milliseconds;
+use crate::report::{DEFINITIONS, Document, Frame, Order, availability, capacity, failovers, load, take_spans};
 use clap::{Args, Subcommand, ValueEnum};
-use std::time::Duration;
-
-/// So many rows are asked for at once.
-const PART: usize = 200;
+use jiff::tz::TimeZone;
 
 const HELP: &str = "\
+Reports are about the time since --since, up to --until, or about the --last so much; all that the ledger has if nothing
+is said. What the figures mean: `holdfast report definitions`.
+
+In CSV times are in seconds, moments in UTC, CPU in thousandths of a core and memory in MiB, and one table is printed:
+the main one, or that of --part. HTML is one file that needs nothing else: `-o html > report.html`.";
+
+const AVAILABILITY_HELP: &str = "\
 What nobody could see is neither up nor down, but unseen. The percentage is of the time in which something should have
-been up and was seen; planned stops do not count. Moments are in UTC. In CSV times are in seconds.
+been up and was seen; planned stops do not count. `holdfast report definitions` has it exactly.
 
 Examples:
   holdfast report availability
-  holdfast report availability --since 30d
-  holdfast report availability --by host --from 2026-10-01 --to 2026-11-01 -o json
-  holdfast report failovers --since 30d -o csv";
+  holdfast report availability --last 30d --by tag
+  holdfast report availability --since 2026-10-01 --until 2026-11-01 --worst 20
+  holdfast report availability --last 30d --part causes -o csv
+  holdfast report availability --last 30d --zone Europe/Berlin -o html > availability.html";
+
+const FAILOVERS_HELP: &str = "\
+Each VM that was brought back or moved, with the length of each stage: detect, prove, queue, start, guest ready.
+
+Examples:
+  holdfast report failovers
+  holdfast report failovers --last 7d --worst 10
+  holdfast report failovers --vm db-1 -o json
+  holdfast report failovers --last 30d --part stages -o csv";
+
+const LOAD_HELP: &str = "\
+The heaviest first. Without a time it is about the last day.
+
+Examples:
+  holdfast report cpu
+  holdfast report memory --by vm --last 7d --worst 20
+  holdfast report cpu --by tag -o markdown
+  holdfast report cpu --name db-1 --last 30d -o html > db-1.html";
+
+const CAPACITY_HELP: &str = "\
+What hosts have, what is promised of it, what is used of it, and what would be left if hosts died.
+
+Examples:
+  holdfast report capacity
+  holdfast report capacity --last 30d -o csv";
+
+/// So many rows are asked for at once: what a host passes on for the master must not be too long.
+const PART: usize = 400;
+/// So many rows with their spans, which are longer.
+const DRAWN: usize = 48;
+/// More rows than this help nobody who reads: the rest stands in the data.
+const READABLE: usize = 100;
+/// So many points a course has.
+const POINTS: usize = 240;
 
 #[derive(Debug, Args)]
+#[command(after_help = HELP)]
 pub struct ReportArgs {
     #[command(subcommand)]
     verb: ReportVerb,
@@ -34,233 +76,236 @@ pub struct ReportArgs {
 
 #[derive(Debug, Subcommand)]
 enum ReportVerb {
-    /// Shows for how long each was up and down
-    #[command(after_help = HELP)]
-    Availability {
-        /// Of what each row is
-        #[arg(long, value_enum, default_value = "vm")]
-        by: Each,
-        #[command(flatten)]
-        window: WindowArgs,
-    },
+    /// Shows for how long VMs, hosts and groups of them were up and down, and why
+    #[command(after_help = AVAILABILITY_HELP)]
+    Availability(AvailabilityArgs),
     /// Shows each VM that was brought back or moved, and how long each stage took
-    #[command(after_help = HELP)]
-    Failovers {
-        #[command(flatten)]
-        window: WindowArgs,
-    },
+    #[command(after_help = FAILOVERS_HELP)]
+    Failovers(FailoversArgs),
+    /// Shows how busy the processors were
+    #[command(after_help = LOAD_HELP)]
+    Cpu(LoadArgs),
+    /// Shows how much memory was in use
+    #[command(after_help = LOAD_HELP)]
+    Memory(LoadArgs),
+    /// Shows what there is, what is used of it, and what would be left if hosts died
+    #[command(after_help = CAPACITY_HELP)]
+    Capacity(CapacityArgs),
+    /// Writes the report of a month, signed by the cluster, into a file
+    #[command(after_help = month::MONTH_HELP)]
+    Month(MonthArgs),
+    /// Checks a report that a cluster has signed; needs no cluster
+    #[command(after_help = month::VERIFY_HELP)]
+    Verify(VerifyArgs),
+    /// Prints what the figures mean
+    #[command(after_help = "Examples:\n  holdfast report definitions")]
+    Definitions,
 }
 
 #[derive(Debug, Args)]
-struct WindowArgs {
-    /// Only this time up to now
-    #[arg(long, value_name = "DURATION", value_parser = parse_span, conflicts_with_all = ["from", "to"])]
-    since: Option<Duration>,
-    /// From this moment on
-    #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
-    from: Option<i64>,
-    /// Up to this moment
-    #[arg(long, value_name = "MOMENT", value_parser = parse_moment)]
-    to: Option<i64>,
+struct AvailabilityArgs {
+    /// Of what each row is
+    #[arg(long, value_enum, default_value = "vm")]
+    by: By,
+    /// Only the row of this name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    period: PeriodArgs,
+    #[command(flatten)]
+    shape: Shape,
 }
 
+#[derive(Debug, Args)]
+struct FailoversArgs {
+    /// Only those of this VM
+    #[arg(long, value_name = "VM")]
+    vm: Option<String>,
+    #[command(flatten)]
+    period: PeriodArgs,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    /// Of what each row is
+    #[arg(long, value_enum, default_value = "host")]
+    by: By,
+    /// Only the row of this name
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    period: PeriodArgs,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+#[derive(Debug, Args)]
+struct CapacityArgs {
+    #[command(flatten)]
+    period: PeriodArgs,
+    #[command(flatten)]
+    shape: Shape,
+}
+
+/// Of what each row is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Each {
-    /// A VM
+enum By {
+    /// Of each VM
     Vm,
-    /// A host
+    /// Of each host
     Host,
-    /// All VMs with one guest operating system
+    /// Of all VMs with one guest operating system
     GuestOs,
-    /// All VMs with one tag
+    /// Of all VMs with one tag
     Tag,
-    /// All VMs
+    /// Of all together
     Cluster,
 }
 
-impl Each {
-    fn name(self) -> &'static str {
+impl By {
+    /// As it is asked for.
+    fn word(self) -> &'static str {
         match self {
-            Each::Vm => "vm",
-            Each::Host => "host",
-            Each::GuestOs => "guest-os",
-            Each::Tag => "tag",
-            Each::Cluster => "cluster",
+            By::Vm => "vm",
+            By::Host => "host",
+            By::GuestOs => "guest-os",
+            By::Tag => "tag",
+            By::Cluster => "cluster",
         }
+    }
+}
+
+/// Which rows of a report, and in which order.
+#[derive(Debug, Args)]
+struct Shape {
+    /// In which order the rows stand
+    #[arg(long, value_enum, default_value = "worst")]
+    sort: Sort,
+    /// Only so many rows, the worst ones
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "sort")]
+    worst: Option<u32>,
+    /// Only this part of the report; a wrong one is answered with those that there are
+    #[arg(long, value_name = "NAME")]
+    part: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sort {
+    /// Those that fared worst, or use most, first
+    Worst,
+    /// By name, or by time
+    Name,
+}
+
+impl Shape {
+    /// How it is shown: forms for programs have all rows, those for readers as many as can be read.
+    fn frame(&self, session: &Session<'_>, zone: &TimeZone) -> anyhow::Result<Frame> {
+        let view: ClusterView = session.look("/v1/status")?;
+        let readable = match session.flags.output {
+            Form::Html | Form::Markdown => READABLE,
+            Form::Table | Form::Csv | Form::Json => usize::MAX,
+        };
+        let order = match self.sort {
+            Sort::Worst => Order::Worst,
+            Sort::Name => Order::Name,
+        };
+        let most = self.worst.map_or(readable, |worst| worst as usize);
+        let made_at = wall_milliseconds();
+        Ok(Frame { cluster: view.name, zone: zone.clone(), made_at, order, most, definitions: DEFINITIONS })
     }
 }
 
 /// Reports.
-pub fn report(args: &ReportArgs, session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
-    match &args.verb {
-        ReportVerb::Availability { by, window } => {
-            let view = availability(*by, &query(window)?, session)?;
-            match session.flags.output {
-                Form::Json => json(&view, output)?,
-                Form::Csv => raw(&view).show(Form::Csv, &view, output)?,
-                Form::Table => {
-                    period(view.from, view.to, output)?;
-                    fared(by.name(), &view.rows).table(output)?;
-                }
-            }
-        }
-        ReportVerb::Failovers { window } => {
-            let view = failovers(&query(window)?, session)?;
-            match session.flags.output {
-                Form::Json => json(&view, output)?,
-                Form::Csv => raw_recoveries(&view.failovers).show(Form::Csv, &view, output)?,
-                Form::Table => {
-                    period(view.from, view.to, output)?;
-                    match view.failovers.is_empty() {
-                        true => output.line("no VM had to be brought back")?,
-                        false => recoveries(&view.failovers).table(output)?,
-                    }
-                }
-            }
-        }
+pub fn report(args: &ReportArgs, output: &mut Output) -> anyhow::Result<Exit> {
+    if let ReportVerb::Definitions = &args.verb {
+        return output.line(DEFINITIONS.trim_end()).map(|()| Exit::Good);
     }
+    if let ReportVerb::Verify(verify) = &args.verb {
+        return month::verify(verify, &args.flags, output);
+    }
+    let session = &mut Session::for_report(&args.flags)?;
+    let (document, shape) = match &args.verb {
+        ReportVerb::Availability(args) => (of_availability(args, session)?, &args.shape),
+        ReportVerb::Failovers(args) => (of_failovers(args, session)?, &args.shape),
+        ReportVerb::Cpu(args) => (of_load("cpu", args, session)?, &args.shape),
+        ReportVerb::Memory(args) => (of_load("memory", args, session)?, &args.shape),
+        ReportVerb::Capacity(args) => (of_capacity(args, session)?, &args.shape),
+        ReportVerb::Month(args) => return month::month(args, session, output),
+        ReportVerb::Verify(_) | ReportVerb::Definitions => return Ok(Exit::Good),
+    };
+    render(&document, args.flags.output, shape.part.as_deref(), output)?;
     Ok(Exit::Good)
 }
 
-fn query(window: &WindowArgs) -> anyhow::Result<String> {
-    let now = wall_milliseconds();
-    if let Some(from) = window.from.filter(|from| *from > now) {
-        return Err(ended(
-            Exit::BadUsage,
-            format!("--from {} lies in the future: it is {}", moment(from), moment(now)),
-        ));
-    }
-    if let (Some(from), Some(to)) = (window.from, window.to) {
-        anyhow::ensure!(from < to, "--from {} lies behind --to {}", moment(from), moment(to));
-    }
-    let from = window.since.map(ago).or(window.from);
-    let bounds = [from.map(|from| format!("&from={from}")), window.to.map(|to| format!("&to={to}"))];
-    Ok(bounds.into_iter().flatten().collect())
-}
-
-/// All rows, in parts: what a host passes on for the master must not be too long.
-fn availability(by: Each, query: &str, session: &mut Session<'_>) -> anyhow::Result<FiguresView> {
-    let path = format!("/v1/report/availability?by={}&limit={PART}", by.name());
-    let mut view: FiguresView = session.look(&format!("{path}{query}"))?;
+fn of_availability(args: &AvailabilityArgs, session: &Session<'_>) -> anyhow::Result<Document> {
+    let by = match args.shape.part.as_deref() {
+        Some("vms") => return Err(moved("--by vm")),
+        Some("hosts") => return Err(moved("--by host")),
+        Some("recoveries") => return Err(moved("holdfast report failovers")),
+        _ => args.by,
+    };
+    let period = args.period.query()?.join("&");
+    let frame = args.shape.frame(session, &args.period.zone)?;
+    let name = named(args.name.as_deref()).map(|name| format!("&{name}")).unwrap_or_default();
+    let path = format!("/v1/report/availability?by={}{name}", by.word());
+    let mut view: FiguresView = session.look(&format!("{path}&limit={PART}&{period}"))?;
+    // The time is for all parts what it was for the first one.
+    let path = format!("{path}&from={}&to={}", view.from, view.to);
     while let Some(next) = view.next.take() {
-        // The later parts are of the very same time.
-        let bounds = format!("&from={}&to={}&after={}", view.from, view.to, segment(&next));
-        let more: FiguresView = session.look(&format!("{path}{bounds}"))?;
-        view.rows.extend(more.rows);
-        view.next = more.next;
+        let part: FiguresView = session.look(&format!("{path}&limit={PART}&after={}", segment(&next)))?;
+        view.rows.extend(part.rows);
+        view.next = part.next;
     }
-    Ok(view)
+    if session.flags.output != Form::Csv {
+        take_spans(&mut view, session.look(&format!("{path}&spans=true&worst={DRAWN}"))?);
+    }
+    Ok(availability(&view, &frame))
 }
 
-fn failovers(query: &str, session: &mut Session<'_>) -> anyhow::Result<FailoversView> {
-    let path = format!("/v1/report/failovers?limit={PART}");
-    let mut view: FailoversView = session.look(&format!("{path}{query}"))?;
+/// What was called otherwise before.
+fn moved(to: &str) -> anyhow::Error {
+    ended(Exit::BadUsage, format!("this part is a report of its own now\n  hint: {to}"))
+}
+
+fn of_failovers(args: &FailoversArgs, session: &Session<'_>) -> anyhow::Result<Document> {
+    let mut query = args.period.query()?;
+    let frame = args.shape.frame(session, &args.period.zone)?;
+    query.extend(named(args.vm.as_deref()));
+    query.push(format!("limit={PART}"));
+    let path = format!("/v1/report/failovers?{}", query.join("&"));
+    let mut view: FailoversView = session.look(&path)?;
     while let Some(next) = view.next.take() {
-        let bounds = format!("&from={}&to={}&after={}", view.from, view.to, segment(&next));
-        let more: FailoversView = session.look(&format!("{path}{bounds}"))?;
-        view.failovers.extend(more.failovers);
-        view.next = more.next;
+        let part: FailoversView = session.look(&format!("{path}&after={}", segment(&next)))?;
+        view.failovers.extend(part.failovers);
+        view.next = part.next;
     }
-    Ok(view)
+    Ok(failovers(&view, &frame))
 }
 
-fn period(from: i64, to: i64, output: &mut Output) -> anyhow::Result<()> {
-    output.line(&format!("from {} to {}: {}", moment(from), moment(to), span(to.saturating_sub(from))))?;
-    output.line("")
-}
-
-fn fared(what: &'static str, rows: &[FigureRow]) -> Sheet {
-    let mut sheet = Sheet::new(&[what, "up", "planned", "unplanned", "unseen", "failures", "percent", "nines"]);
-    for row in rows {
-        let plain = |text: String| (text, Mood::Plain);
-        let down = if row.unplanned_ms > 0 { Mood::Bad } else { Mood::Plain };
-        sheet.moody([
-            plain(row.name.clone()),
-            plain(span(row.up_ms)),
-            plain(span(row.planned_ms)),
-            (span(row.unplanned_ms), down),
-            plain(span(row.unseen_ms)),
-            plain(row.failures.to_string()),
-            plain(or_dash(row.percent.map(|percent| cut(percent, 5)).as_deref())),
-            plain(or_dash(row.nines.map(|nines| cut(nines, 2)).as_deref())),
-        ]);
+fn of_load(what: &str, args: &LoadArgs, session: &Session<'_>) -> anyhow::Result<Document> {
+    let mut query = args.period.query()?;
+    let frame = args.shape.frame(session, &args.period.zone)?;
+    query.push(format!("of={what}&by={}&points={POINTS}", args.by.word()));
+    query.extend(named(args.name.as_deref()));
+    let path = format!("/v1/report/load?{}", query.join("&"));
+    let mut view: LoadView = session.look(&path)?;
+    while let Some(next) = view.next.take() {
+        let part: LoadView = session.look(&format!("{path}&after={}", segment(&next)))?;
+        view.rows.extend(part.rows);
+        view.next = part.next;
     }
-    sheet
+    Ok(load(&view, &frame))
 }
 
-/// A number with so many digits behind the point, never rounded up: 99.9999 percent is not 100.
-fn cut(number: f64, digits: i32) -> String {
-    let factor = 10f64.powi(digits);
-    format!("{:.*}", usize::try_from(digits).unwrap_or(0), (number * factor).floor() / factor)
+fn of_capacity(args: &CapacityArgs, session: &Session<'_>) -> anyhow::Result<Document> {
+    let query = args.period.query()?.join("&");
+    let frame = args.shape.frame(session, &args.period.zone)?;
+    let view: CapacityView = session.look(&format!("/v1/report/capacity?{query}"))?;
+    Ok(capacity(&view, &frame))
 }
 
-fn recoveries(rows: &[RecoveryView]) -> Sheet {
-    let mut sheet = Sheet::new(&["vm", "when", "from", "to", "proof", "down", "detect", "prove", "queue", "start"]);
-    for row in rows {
-        sheet.row([
-            row.vm.clone(),
-            moment(row.down_at),
-            or_dash(row.from.as_deref()),
-            row.to.clone(),
-            or_dash(row.proof.as_deref()),
-            span(row.up_at.saturating_sub(row.down_at)),
-            span(row.detect_ms),
-            span(row.prove_ms),
-            span(row.queue_ms),
-            span(row.start_ms),
-        ]);
-    }
-    sheet
-}
-
-/// The same for spreadsheets, which want numbers.
-fn raw(view: &FiguresView) -> Sheet {
-    let seconds = |milliseconds: i64| format!("{:.3}", milliseconds as f64 / 1_000.0);
-    let number = |number: Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
-    let mut sheet = Sheet::new(&["name", "up", "planned", "unplanned", "unseen", "failures", "percent", "nines"]);
-    for row in &view.rows {
-        let [up, planned, unplanned, unseen] =
-            [row.up_ms, row.planned_ms, row.unplanned_ms, row.unseen_ms].map(seconds);
-        let failures = row.failures.to_string();
-        sheet.row([row.name.clone(), up, planned, unplanned, unseen, failures, number(row.percent), number(row.nines)]);
-    }
-    sheet
-}
-
-fn raw_recoveries(rows: &[RecoveryView]) -> Sheet {
-    let seconds = |milliseconds: i64| format!("{:.3}", milliseconds as f64 / 1_000.0);
-    let mut sheet =
-        Sheet::new(&["vm", "down_at", "up_at", "from", "to", "proof", "down", "detect", "prove", "queue", "start"]);
-    for row in rows {
-        let down = row.up_at.saturating_sub(row.down_at);
-        let [down, detect, prove, queue, start] =
-            [down, row.detect_ms, row.prove_ms, row.queue_ms, row.start_ms].map(seconds);
-        sheet.row([
-            row.vm.clone(),
-            moment(row.down_at),
-            moment(row.up_at),
-            row.from.clone().unwrap_or_default(),
-            row.to.clone(),
-            row.proof.clone().unwrap_or_default(),
-            down,
-            detect,
-            prove,
-            queue,
-            start,
-        ]);
-    }
-    sheet
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_down_is_never_shown_as_always_up() {
-        assert_eq!(cut(99.999_999, 5), "99.99999");
-        assert_eq!(cut(99.999_999_99, 5), "99.99999");
-        assert_eq!(cut(100.0, 5), "100.00000");
-        assert_eq!(cut(2.999, 2), "2.99");
-    }
+fn named(name: Option<&str>) -> Option<String> {
+    name.map(|name| format!("name={}", segment(name)))
 }

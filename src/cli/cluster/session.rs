@@ -117,6 +117,17 @@ pub struct Session<'a> {
 impl<'a> Session<'a> {
     /// Begins it. Nobody is asked yet.
     pub fn begin(flags: &'a Flags) -> anyhow::Result<Session<'a>> {
+        if matches!(flags.output, Form::Markdown | Form::Html) {
+            return Err(ended(
+                Exit::BadUsage,
+                "only reports are written as Markdown or HTML\n  hint: -o table, json or csv",
+            ));
+        }
+        Session::for_report(flags)
+    }
+
+    /// The same, for what can be written in every form.
+    pub fn for_report(flags: &'a Flags) -> anyhow::Result<Session<'a>> {
         let client = flags.client()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.context("no runtime can be made")?;

@@ -5,18 +5,8 @@ use crate::cli::output::Output;
 use comfy_table::{Cell, Color, Table, presets};
 use serde::Serialize;
 
-/// How something fares, at a glance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mood {
-    /// As it should be.
-    Good,
-    /// Not as it should be, and on its way.
-    Unsure,
-    /// Not as it should be.
-    Bad,
-    /// Nothing to be seen in it.
-    Plain,
-}
+pub use crate::report::Mood;
+pub use crate::words::span;
 
 /// A table to be shown.
 #[derive(Debug)]
@@ -28,7 +18,22 @@ pub struct Sheet {
 impl Sheet {
     /// A table with these columns.
     pub fn new(head: &[&'static str]) -> Sheet {
-        Sheet { head: head.to_vec(), rows: Vec::new() }
+        Sheet::of(head.to_vec())
+    }
+
+    /// The same, where the columns are not known before.
+    pub fn of(head: Vec<&'static str>) -> Sheet {
+        Sheet { head, rows: Vec::new() }
+    }
+
+    /// A table without names of columns.
+    pub fn bare() -> Sheet {
+        Sheet::of(Vec::new())
+    }
+
+    /// Whether nothing stands in it.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Adds a row without any colour.
@@ -41,12 +46,17 @@ impl Sheet {
         self.rows.push(cells.to_vec());
     }
 
+    /// Adds a row of as many cells as there are columns.
+    pub fn cells(&mut self, cells: Vec<(String, Mood)>) {
+        self.rows.push(cells);
+    }
+
     /// Shows it in the form that is asked for; `all` is what programs get.
     pub fn show(&self, form: Form, all: &impl Serialize, output: &mut Output) -> anyhow::Result<()> {
         match form {
-            Form::Table => self.table(output),
             Form::Json => json(all, output),
             Form::Csv => self.csv(output),
+            _ => self.table(output),
         }
     }
 
@@ -57,7 +67,9 @@ impl Sheet {
         if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
             table.force_no_tty();
         }
-        table.set_header(self.head.iter().map(|name| Cell::new(name.to_uppercase())));
+        if !self.head.is_empty() {
+            table.set_header(self.head.iter().map(|name| Cell::new(name.to_uppercase())));
+        }
         for row in &self.rows {
             table.add_row(row.iter().map(|(text, mood)| coloured(Cell::new(tame(text)), *mood)));
         }
@@ -67,7 +79,8 @@ impl Sheet {
         output.line(&table.trim_fmt())
     }
 
-    fn csv(&self, output: &mut Output) -> anyhow::Result<()> {
+    /// Shows it to spreadsheets.
+    pub fn csv(&self, output: &mut Output) -> anyhow::Result<()> {
         output.line(&self.head.join(","))?;
         for row in &self.rows {
             let cells: Vec<String> = row.iter().map(|(text, _)| quoted(text)).collect();
@@ -90,24 +103,6 @@ pub fn tame(text: &str) -> String {
 /// What is there, or a dash.
 pub fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
-}
-
-/// A length of time for people: its two greatest units.
-pub fn span(milliseconds: i64) -> String {
-    let seconds = milliseconds / 1_000;
-    let two = |great: i64, great_unit: &str, small: i64, small_unit: &str| match small {
-        0 => format!("{great}{great_unit}"),
-        _ => format!("{great}{great_unit} {small}{small_unit}"),
-    };
-    match seconds {
-        _ if milliseconds == 0 => "0s".to_owned(),
-        _ if milliseconds < 0 => format!("-{}", span(milliseconds.saturating_neg())),
-        0 => format!("{milliseconds}ms"),
-        1..60 => format!("{:.2}s", milliseconds as f64 / 1_000.0),
-        60..3_600 => two(seconds / 60, "m", seconds % 60, "s"),
-        3_600..86_400 => two(seconds / 3_600, "h", seconds % 3_600 / 60, "m"),
-        _ => two(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
-    }
 }
 
 /// So much memory, for people.
@@ -142,12 +137,6 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths_of_time_are_read_at_a_glance() {
-        let shown = [0, 350, 3_410, 60_000, 252_000, 11_220_000, 1_051_200_000, -5_000].map(span);
-        assert_eq!(shown, ["0s", "350ms", "3.41s", "1m", "4m 12s", "3h 7m", "12d 4h", "-5.00s"]);
-    }
 
     #[test]
     fn a_name_is_no_formula_and_breaks_no_row() {

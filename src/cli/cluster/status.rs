@@ -161,10 +161,8 @@ pub fn plan(args: &PlanArgs, session: &mut Session<'_>, output: &mut Output) -> 
     match session.flags.output {
         Form::Json => json(&view, output)?,
         Form::Csv => sheet.show(Form::Csv, &view, output)?,
-        Form::Table if view.is_empty() => {
-            output.line(&format!("no VM would feel it if {} died", args.fail.join(", ")))?
-        }
-        Form::Table => {
+        _ if view.is_empty() => output.line(&format!("no VM would feel it if {} died", args.fail.join(", ")))?,
+        _ => {
             sheet.table(output)?;
             let back = view.iter().filter(|forecast| forecast.to.is_some()).count();
             output.line(&format!(

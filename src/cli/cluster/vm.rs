@@ -267,7 +267,7 @@ pub(super) fn see_running(
 fn done(vm: &VmView, text: &str, session: &Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     match session.flags.output {
         Form::Json => json(vm, output)?,
-        Form::Table | Form::Csv => output.line(&tame(text))?,
+        _ => output.line(&tame(text))?,
     }
     Ok(Exit::Good)
 }

@@ -1,0 +1,45 @@
+//! Reports: what the figures look like to those who must account for them.
+//!
+//! ```text
+//!  views of the interface ─▶ [documents] ─▶ Document ─┬▶ HTML with SVG   (here)
+//!                                                     ├▶ Markdown        (here)
+//!                                                     └▶ terminal, CSV   (the command line)
+//!  month: Document ─▶ HTML ─▶ seal by the cluster's authority ─▶ one file, which `open` checks without the cluster
+//! ```
+//!
+//! A [`Document`] says what is shown and nothing of how: cells are numbers with their kind, and each form writes them in
+//! its own way. All here is pure: the same views make the same bytes. Names come from outside, so each form escapes what it
+//! writes, everywhere.
+
+mod availability;
+mod bars;
+mod document;
+mod failovers;
+mod frame;
+mod html;
+mod lines;
+mod load;
+mod markdown;
+mod month;
+mod seal;
+mod svg;
+mod timeline;
+mod words;
+
+pub use availability::{availability, take_spans, worse};
+pub use document::{
+    Band, Cell, Chart, Column, Document, Fact, Line, Mood, Point, Section, Share, Table, Value, Visible,
+};
+pub use failovers::failovers;
+pub use frame::{Frame, Order};
+pub use html::html;
+pub use load::{capacity, load};
+pub use markdown::markdown;
+pub use month::{Month, month, month_in};
+pub use seal::{SealError, Statement, open, seal};
+pub use words::{blocks, cut, moment, text};
+
+/// What the figures mean.
+pub const DEFINITIONS: &str = "\
+What nobody could see is neither up nor down, but unseen. The percentage is of the time in which something should have \
+been up and was seen; planned stops do not count. An outage begins at the last sign of life.";

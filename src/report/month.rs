@@ -1,0 +1,109 @@
+//! The report of a month: how available all was, why not, and how VMs were brought back, in one document.
+
+use super::availability::{causes, facts, figures, sections, worse};
+use super::document::{Document, Section};
+use super::failovers;
+use super::frame::{Frame, Order};
+use super::seal::Statement;
+use crate::api::{FailoversView, FigureRow, FiguresView};
+use jiff::ToSpan;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde::Serialize;
+
+/// What the report of a month is made of, and what programs find in it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Month {
+    /// Of whom, of which time, and by whom.
+    pub statement: Statement,
+    /// How available VMs were.
+    pub vms: FiguresView,
+    /// How available those with the same tag were.
+    pub tags: FiguresView,
+    /// How available hosts were.
+    pub hosts: FiguresView,
+    /// How VMs were brought back and moved.
+    pub failovers: FailoversView,
+}
+
+/// What the report of a month looks like.
+pub fn month(month: &Month, frame: &Frame) -> Document {
+    let statement = &month.statement;
+    let title = format!("Availability in {}", statement.month);
+    let mut document = frame.document(&title, statement.from, statement.to, month);
+    if statement.provisional {
+        document
+            .warnings
+            .push("This month was not over yet when this was signed: the figures are provisional.".to_owned());
+    }
+    let vms = frame.ordered(&month.vms.rows, worse);
+    if vms.len() < month.vms.count {
+        document.warnings.push(frame.left_out(vms.len(), month.vms.count));
+    }
+    document.facts = facts(&month.vms.total, month.vms.by, frame);
+    document.sections = sections(&month.vms, &vms, frame);
+    document.sections.extend(others(month, frame));
+    let zone = frame.zone.iana_name().unwrap_or("UTC");
+    document.colophon = format!(
+        "Made by Holdfast {} on {}, which was master of {} ({}) then, and signed by the authority of that cluster, whose \
+         certificate has the SHA-256 {}. Moments are in {zone}. `holdfast report verify FILE --ca ca.pem` tells whether a \
+         byte of this file was changed.",
+        env!("CARGO_PKG_VERSION"),
+        statement.signed_on,
+        statement.cluster,
+        statement.uuid,
+        statement.authority
+    );
+    document
+}
+
+/// When a month, such as `2026-10`, begins and ends in a zone, in milliseconds since 1970.
+pub fn month_in(text: &str, zone: &TimeZone) -> Option<(i64, i64)> {
+    let (year, month) = text.split_once('-').filter(|(year, month)| year.len() == 4 && month.len() == 2)?;
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(year) || !is_number(month) {
+        return None;
+    }
+    let first = Date::new(year.parse().ok()?, month.parse().ok()?, 1).ok()?;
+    let begin = |day: Date| Some(day.to_zoned_datetime(zone.clone()).ok()?.timestamp().as_millisecond());
+    Some((begin(first)?, begin(first.checked_add(1.month()).ok()?)?))
+}
+
+fn others(month: &Month, frame: &Frame) -> Vec<Section> {
+    let few = Frame { order: Order::Worst, ..frame.clone() };
+    let listed = |name: &'static str, view: &FiguresView| {
+        let rows: Vec<&FigureRow> = few.ordered(&view.rows, worse);
+        Section { name, ..figures(view.by, &rows) }
+    };
+    let mut sections = vec![listed("hosts", &month.hosts)];
+    // Where no VM has a tag, there is nothing to be said of tags.
+    if month.tags.rows.len() > 1 {
+        sections.insert(0, listed("tags", &month.tags));
+    }
+    let mut why_hosts = causes(&month.hosts.total);
+    why_hosts.name = "host-causes";
+    why_hosts.title = "Why hosts were down".to_owned();
+    sections.push(why_hosts);
+    sections.extend(failovers::parts(&month.failovers, &few));
+    sections
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_begins_and_ends_at_midnight_of_its_zone() {
+        let length =
+            |text, zone| month_in(text, &TimeZone::get(zone).unwrap()).map(|(from, to)| (to - from) / 3_600_000);
+        // Clocks go back in October and forth in March.
+        assert_eq!(length("2026-10", "Europe/Berlin"), Some(31 * 24 + 1));
+        assert_eq!(length("2026-03", "Europe/Berlin"), Some(31 * 24 - 1));
+        assert_eq!(length("2026-10", "UTC"), Some(31 * 24));
+        assert_eq!(length("2024-02", "UTC"), Some(29 * 24));
+        assert_eq!(month_in("2026-12", &TimeZone::UTC), Some((1_796_083_200_000, 1_798_761_600_000)));
+        for text in ["", "2026", "2026-13", "2026-00", "26-10", "2026-1", "2026-10-01", "-026-10", "2026-+1"] {
+            assert_eq!(month_in(text, &TimeZone::UTC), None, "{text}");
+        }
+    }
+}
