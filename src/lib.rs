@@ -6,7 +6,7 @@
 //! What does I/O decides nothing: [`transport`] carries packets in the encoding of [`wire`], with the keys of [`trust`];
 //! [`store`] keeps what a node must not forget, [`datastore`] the liveness records and mail on shared storage;
 //! [`platform`] calls hypervisors, [`ping`] asks kernels, [`fence`] and [`watchdog`] stop hosts. [`runtime`] joins a node with all of these, and
-//! [`api`] lets people in.
+//! [`api`] lets people in, and [`metrics`] tells Prometheus what there is to count and measure.
 //!
 //! [`files`] reads what people name, never more than fits.
 //!
@@ -32,6 +32,7 @@ pub mod ledger;
 pub mod libvirt;
 pub mod machine;
 pub mod member;
+pub mod metrics;
 pub mod node;
 pub mod ping;
 pub mod platform;

@@ -3,6 +3,7 @@
 use super::errors::Failure;
 use super::found::{HERE, here};
 use super::handle::Api;
+use super::metrics::{METRICS, metrics};
 use super::who::Who;
 use crate::clock;
 use crate::core::ids::Address;
@@ -76,6 +77,9 @@ pub(super) async fn dispatch(api: &Api, routes: Router, who: Who, request: Reque
     if who == Who::Nobody && !is_open(request.uri()) {
         return Failure::unknown_person().into_response();
     }
+    if request.uri().path() == METRICS {
+        return metrics(api, &who, request.method()).await;
+    }
     // Who only looks is told at once that there is no master, except by a voter that has just begun: it cannot know yet,
     // and what it had known when it ended is old. Who goes on without a master waits for none.
     let acts = request.method() != Method::GET;
@@ -126,7 +130,13 @@ async fn run(routes: Router, who: Who, mut request: Request) -> Response {
     }
 }
 
-async fn pass_on(api: &Api, master: Address, who: Who, request: Request) -> Result<Response, Failure> {
+/// Has the master answer a request.
+pub(super) async fn pass_on(
+    api: &Api,
+    master: Address,
+    who: Who,
+    request: Request,
+) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let text = |name: &str| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let passed = Passed {

@@ -2,6 +2,7 @@
 
 use super::bodies::Part;
 use super::errors::Failure;
+use super::metrics::KnownPeople;
 use super::who::{Person, Who};
 use crate::core::action::Request;
 use crate::core::command::Said;
@@ -10,6 +11,7 @@ use crate::core::reason::Refusal;
 use crate::core::state::ClusterState;
 use crate::core::time::Instant;
 use crate::explain::NameList;
+use crate::metrics::Exporter;
 use crate::node::Node;
 use crate::platform::{Live, Survey};
 use crate::runtime::{Call, Glance, Leave};
@@ -32,7 +34,7 @@ const REQUEST_PATIENCE: Duration = Duration::from_secs(10);
 const PORTION: usize = 500;
 
 /// A part of a list, and the last of it if there may be more.
-pub(super) type Portion<View, Id> = (Vec<View>, Option<Id>);
+pub(crate) type Portion<View, Id> = (Vec<View>, Option<Id>);
 
 /// The loop of a node, for those who ask.
 #[derive(Debug, Clone)]
@@ -59,6 +61,10 @@ pub struct Api {
     pub host: String,
     /// Since when it takes part in this run.
     pub begun: Instant,
+    /// What Prometheus is told.
+    pub metrics: Exporter,
+    /// Those whom a master knew of late, and may ask for that.
+    pub known: KnownPeople,
     /// What this host's hypervisor has.
     pub survey: Option<Arc<dyn Survey>>,
     /// What goes on there.
@@ -185,7 +191,7 @@ impl Api {
 }
 
 /// A portion of what is kept by number: a loop that has leases to extend cannot look at thousands in one go.
-pub(super) fn portion<Id: Ord + Copy, T, View>(
+pub(crate) fn portion<Id: Ord + Copy, T, View>(
     all: &BTreeMap<Id, T>,
     after: Option<Id>,
     limit: usize,

@@ -25,6 +25,7 @@ mod law;
 mod live;
 mod load;
 mod month;
+mod metrics;
 mod openapi;
 mod places;
 mod protect;
@@ -44,9 +45,11 @@ pub use fences::{FenceReading, FenceTest};
 pub use figures::{CauseRow, FailoversView, FigureRow, FiguresView, RecoveryView, SpanView, StageRow};
 pub(crate) use forward::{AS_KNOWN_BY, fetch_facts};
 pub use found::{Adopted, FoundView, FoundVm, Unheard};
+pub(crate) use handle::portion;
 pub use handle::{Api, Handle};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
+pub use metrics::KnownPeople;
 pub use live::{HostLive, MoveView, VmLive, VmLoad};
 pub use load::{
     CapacityView, Grouping, HostCapacity, HostNow, Left, LoadRow, LoadView, Measure, NowView, Point, Use, VmNow,

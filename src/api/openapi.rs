@@ -70,6 +70,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     look("/v1/fence-agents/{agent}", "One of them, with the options that it takes"),
     look("/v1/tokens", "The invitations that are good still, without their secrets"),
     look("/v1/access", "Who may use this interface"),
+    look("/metrics", "What this very host tells Prometheus, as plain text; it is not passed on to the master"),
     Operation {
         method: "post",
         path: "/v1/plan",

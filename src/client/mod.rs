@@ -143,6 +143,12 @@ impl Client {
         self.send(request, &Note::default()).await
     }
 
+    /// Looks at something that is told as plain text.
+    pub async fn text(&self, path: &str) -> Result<String, ClientError> {
+        let request = self.http.request(Method::GET, format!("{}{path}", self.base));
+        self.told(request, &Note::default()).await
+    }
+
     /// Has something done.
     pub async fn post<T: DeserializeOwned>(
         &self,
@@ -169,6 +175,11 @@ impl Client {
     }
 
     async fn send<T: DeserializeOwned>(&self, request: RequestBuilder, note: &Note) -> Result<T, ClientError> {
+        let text = self.told(request, note).await?;
+        serde_json::from_str(&text).map_err(|error| self.nonsense(error.to_string()))
+    }
+
+    async fn told(&self, request: RequestBuilder, note: &Note) -> Result<String, ClientError> {
         let mut request = request;
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -195,23 +206,26 @@ impl Client {
         self.read(answer).await
     }
 
-    async fn read<T: DeserializeOwned>(&self, answer: Response) -> Result<T, ClientError> {
+    fn nonsense(&self, why: String) -> ClientError {
+        ClientError::Nonsense { place: self.place.clone(), why }
+    }
+
+    async fn read(&self, answer: Response) -> Result<String, ClientError> {
         let status = answer.status();
         let known_by =
             answer.headers().get(AS_KNOWN_BY).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned());
         *self.known_by.lock().unwrap_or_else(PoisonError::into_inner) = known_by;
-        let nonsense = |why: String| ClientError::Nonsense { place: self.place.clone(), why };
         if answer.content_length().is_some_and(|length| length > ANSWER_LIMIT) {
-            return Err(nonsense("it is too long".to_owned()));
+            return Err(self.nonsense("it is too long".to_owned()));
         }
         let text = answer.text().await;
         let text = text.map_err(|error| ClientError::Lost { place: self.place.clone(), why: causes(&error) })?;
         if status.is_success() {
-            return serde_json::from_str(&text).map_err(|error| nonsense(error.to_string()));
+            return Ok(text);
         }
         match serde_json::from_str::<ErrorBody>(&text) {
             Ok(body) => Err(ClientError::Refused { body, status: status.as_u16() }),
-            Err(_) => Err(nonsense(format!("{status}: {text}"))),
+            Err(_) => Err(self.nonsense(format!("{status}: {text}"))),
         }
     }
 }

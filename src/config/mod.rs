@@ -44,6 +44,8 @@ pub struct Config {
     pub advertise: Vec<SocketAddr>,
     /// Where the operators' interface listens.
     pub api: SocketAddr,
+    /// Where metrics are told to anybody who asks; nowhere, if nothing is said.
+    pub metrics: Option<SocketAddr>,
     /// What fails together with this host.
     pub failure_domain: String,
     /// Free words, for rules.

@@ -41,6 +41,7 @@ fn top(reader: &mut Reader<'_>) -> Result<Config, Problem> {
         advertise,
         listen,
         api,
+        metrics: reader.maybe("metrics", address)?,
         failure_domain: reader.maybe("failure_domain", name)?.unwrap_or_default(),
         tags: reader.maybe("tags", names)?.unwrap_or_default(),
         capacity: capacity(reader, &platform)?,

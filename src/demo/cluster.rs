@@ -107,6 +107,9 @@ impl Cluster {
         if self.wanted.relayed {
             text = format!("advertise = [\"{}\"]\n{text}", machine.relayed());
         }
+        if self.wanted.metrics {
+            text = format!("metrics = \"{}\"\n{text}", machine.metrics());
+        }
         if !self.wanted.alert_command.is_empty() {
             text = format!("alert_command = {:?}\n{text}", self.wanted.alert_command);
         }

@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 /// Where peers reach each host.
 pub(super) const PEER_PORT: u16 = 7770;
+/// Where each host tells its metrics.
+const METRICS_PORT: u16 = 7772;
 /// The relay before a host has this much in the last place of its address.
 const RELAYS: u8 = 100;
 /// A BMC answers within this.
@@ -47,6 +49,8 @@ pub struct Wanted {
     pub datastores: usize,
     /// Whether peers reach each other by a relay's addresses, [`Machine::relayed`], which somebody else serves.
     pub relayed: bool,
+    /// Whether its hosts tell their metrics to anybody, at [`Machine::metrics`].
+    pub metrics: bool,
     /// What the agents run for each alert.
     pub alert_command: Vec<String>,
     /// How much the agents log.
@@ -66,6 +70,7 @@ impl Wanted {
             restart_agents: true,
             datastores: 0,
             relayed: false,
+            metrics: false,
             alert_command: Vec::new(),
             log: "info".to_owned(),
         }
@@ -139,6 +144,11 @@ impl Machine {
     pub fn relayed(&self) -> SocketAddr {
         let [a, b, c, d] = self.address.octets();
         SocketAddr::from((Ipv4Addr::new(a, b, c, d + RELAYS), PEER_PORT))
+    }
+
+    /// Where its agent tells its metrics to anybody, if it does.
+    pub fn metrics(&self) -> SocketAddr {
+        SocketAddr::from((self.address, METRICS_PORT))
     }
 
     /// Where its agent listens to its peers.

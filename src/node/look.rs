@@ -2,7 +2,7 @@
 
 use super::Node;
 use crate::core::agent::Agent;
-use crate::core::ids::{Address, Authority, DatastoreId, FenceId, HostId, VmId, VoterId};
+use crate::core::ids::{Address, Authority, DatastoreId, FenceId, HostId, LogIndex, VmId, VoterId};
 use crate::core::master::{Forecast, Master, Verified};
 use crate::core::reason::{HostState, NoProof, StorageTrouble, Wait};
 use crate::core::state::ClusterState;
@@ -20,6 +20,23 @@ pub struct Signs {
     pub record: Option<Duration>,
     /// What stands in the way of a proof of its death, if it is judged.
     pub no_proof: Vec<NoProof>,
+}
+
+/// How the election stands, as one voter knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ElectionStanding {
+    /// The part that this voter plays.
+    pub role: Role,
+    /// The latest term.
+    pub term: u64,
+    /// The last entry of the log that is known to be committed.
+    pub committed: LogIndex,
+    /// The last entry of the log.
+    pub last: LogIndex,
+    /// The entry up to which the latest snapshot reaches.
+    pub snapshot: LogIndex,
+    /// How long ago the newest quorum round that a majority has answered was sent, if this voter leads.
+    pub quorum: Option<Duration>,
 }
 
 impl Node {
@@ -58,6 +75,34 @@ impl Node {
     /// Who votes, as far as this node knows, if it takes part.
     pub fn electorate(&self) -> Option<&Members> {
         self.voter.as_ref().map(|voter| voter.election.members())
+    }
+
+    /// How the election stands, as far as this node knows, if it takes part.
+    pub fn election(&self, now: Instant) -> Option<ElectionStanding> {
+        let election = &self.voter.as_ref()?.election;
+        Some(ElectionStanding {
+            role: election.role(),
+            term: election.term(),
+            committed: election.committed(),
+            last: election.last_index(),
+            snapshot: election.snapshot_index(),
+            quorum: election.quorum_at().map(|at| now.since(at)),
+        })
+    }
+
+    /// How many entries of the log each voter has not acknowledged yet; known to the leader only.
+    pub fn lags(&self) -> BTreeMap<HostId, u64> {
+        let Some(voter) = &self.voter else { return BTreeMap::new() };
+        let lag = |(store, home): (&VoterId, &HostId)| {
+            let progress = voter.election.progress(*store)?;
+            Some((*home, voter.election.last_index().0.saturating_sub(progress.acknowledged.0)))
+        };
+        voter.state.voters.iter().filter_map(lag).collect()
+    }
+
+    /// Whether the brake is on; nothing is known where this is not the master.
+    pub fn is_braked(&self) -> Option<bool> {
+        Some(self.voter.as_ref()?.master.as_ref()?.is_braked())
     }
 
     /// The voter's store that this node takes part with.

@@ -16,7 +16,7 @@ mod recover;
 mod voter;
 
 pub use crate::core::agent::Machine;
-pub use look::Signs;
+pub use look::{ElectionStanding, Signs};
 pub use packet::{NodeAction, NodeEvent, Packet, Setup};
 
 use crate::core::action::{Action, Event, Note, Request};

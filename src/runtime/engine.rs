@@ -23,6 +23,7 @@ use crate::node::{Node, NodeAction, NodeEvent, Setup};
 use crate::store::{Operation, WriteErrorKind};
 use crate::transport::{Inbound, Inbox};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
@@ -136,6 +137,7 @@ impl Engine {
             }
             let deadline = self.node.next_deadline();
             if now >= deadline {
+                self.hands.counts.loop_lag.observe(now.since(deadline));
                 self.step(NodeEvent::Core(Event::Wake))?;
                 continue;
             }
@@ -175,6 +177,7 @@ impl Engine {
     fn step(&mut self, event: NodeEvent) -> Result<(), EngineError> {
         self.node.step(clock::boottime(), event, &mut self.actions);
         self.perform()?;
+        self.hands.counts.held_actions.store(self.gate.len() as u64, Ordering::Relaxed);
         self.hands.follow(&self.node);
         Ok(())
     }

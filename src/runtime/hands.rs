@@ -6,6 +6,7 @@ use super::input::{Answer, Retry};
 use super::ledger::{Facts, row};
 use super::pings::Pings;
 use super::storage::Search;
+use crate::clock;
 use crate::core::action::{Action, AgentStore, Event, Note, WatchdogOp};
 use crate::core::ids::{Address, BootId, ConfigVersion, DatastoreId, FenceId, Ticket, VmId};
 use crate::core::message::{FenceOp, FenceResult, Known};
@@ -18,12 +19,14 @@ use crate::election::StoreBatch;
 use crate::explain::{self, NameList};
 use crate::fence::{FenceClients, FenceDevice};
 use crate::ledger;
+use crate::metrics::{Counts, Outcome, Recoveries};
 use crate::node::{Node, NodeEvent, Packet};
 use crate::platform::Platform;
-use crate::store::{LedgerRow, Operation, Store, WriteError};
+use crate::store::{LedgerRow, Operation, Refused, Store, WriteError};
 use crate::transport::{Inbound, Transport};
 use crate::watchdog::{Watchdog, WatchdogError};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -79,6 +82,10 @@ pub(super) struct Hands {
     pub(super) more_facts: watch::Sender<u64>,
     pub(super) roster: super::roster::Keeper,
     pub(super) glance: watch::Sender<Glance>,
+    /// Where the master was when it was known last.
+    pub(super) last_master: Option<Address>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) recoveries: Recoveries,
 }
 
 impl Hands {
@@ -171,7 +178,7 @@ impl Hands {
         };
         let Some(entry) = settings else { return done(FenceResult::Unreachable) };
         let (fences, deadline) = (Arc::clone(&self.fences), self.fence_timeout);
-        let troubles = Arc::clone(&self.fence_troubles);
+        let (troubles, counts) = (Arc::clone(&self.fence_troubles), Arc::clone(&self.counts));
         tokio::spawn(async move {
             let device = match serde_json::from_slice::<FenceDevice>(&entry.settings.0) {
                 Ok(device) => device,
@@ -180,7 +187,9 @@ impl Hands {
                     return done(FenceResult::Unreachable);
                 }
             };
+            let asked = clock::boottime();
             let answer = fences.perform(&device, op, deadline).await;
+            counts.fence_answered(&entry.name, op, answer.result, clock::boottime().since(asked));
             let mut troubles = troubles.lock().unwrap_or_else(PoisonError::into_inner);
             match &answer.detail {
                 Some(detail) => {
@@ -194,13 +203,26 @@ impl Hands {
         });
     }
 
+    /// Hands something to the writer, and measures how long that takes.
+    fn submit(
+        &self,
+        operation: Operation,
+        done: impl FnOnce(Result<(), WriteError>) + Send + 'static,
+    ) -> Result<(), Box<Refused>> {
+        let under_way = self.counts.store_write(&operation);
+        self.store.submit(operation, move |result| {
+            under_way.end(Outcome::of(&result));
+            done(result);
+        })
+    }
+
     /// Has something written that others wait for.
     pub(super) fn write(&self, barrier: Barrier, operation: Operation) {
         let answers = self.answers.clone();
         let done = move |result| {
             let _ = answers.send(Answer::Written(barrier, result));
         };
-        if self.store.submit(operation, done).is_err() {
+        if self.submit(operation, done).is_err() {
             self.later(Retry::Write(barrier));
         }
     }
@@ -211,13 +233,15 @@ impl Hands {
         let done = move |result: Result<(), WriteError>| {
             let _ = answers.send(Answer::Batch(ticket, result.map_err(|error| error.to_string())));
         };
-        if let Err(refused) = self.store.submit(Operation::Batch(Box::new(batch)), done) {
+        if let Err(refused) = self.submit(Operation::Batch(Box::new(batch)), done) {
             self.answer(Answer::Batch(ticket, Err(refused.why.to_string())));
         }
     }
 
     /// Adds facts to the ledger.
     pub(super) fn write_ledger(&mut self, facts: &[ledger::Entry]) {
+        self.counts.facts.fetch_add(facts.len() as u64, Ordering::Relaxed);
+        self.recoveries.follow(facts);
         self.write_rows(facts.iter().filter_map(row).collect());
     }
 
@@ -227,7 +251,7 @@ impl Hands {
         let done = move |result: Result<(), WriteError>| {
             let _ = answers.send(Answer::Ledger(result.map_err(|error| (error.to_string(), kept))));
         };
-        match self.store.submit(Operation::Ledger(rows.clone()), done) {
+        match self.submit(Operation::Ledger(rows.clone()), done) {
             Ok(()) => self.facts.handed_over(),
             Err(_) => self.refused(rows),
         }
@@ -304,6 +328,7 @@ impl Hands {
     /// Tells others what has changed with a step.
     pub(super) fn follow(&mut self, node: &Node) {
         self.roster.follow(node, &self.store, &self.transport);
+        self.counts.facts_waiting.store(self.facts.waiting() as u64, Ordering::Relaxed);
         let now = Glance {
             master: node.master_address(),
             is_master: node.master().is_some(),
@@ -312,6 +337,9 @@ impl Hands {
         };
         self.glance.send_if_modified(|before| {
             let changed = *before != now;
+            if now.master.is_some_and(|master| self.last_master.replace(master) != Some(master)) {
+                self.counts.master_changes.fetch_add(1, Ordering::Relaxed);
+            }
             *before = now;
             changed
         });
@@ -346,6 +374,7 @@ impl Hands {
             Note::Alert(alert) => {
                 let text = self.in_full(alert, text);
                 tracing::error!(alert = text, "alert");
+                self.counts.alert(alert);
                 self.alerts.raise(alert, &text);
             }
             Note::Refused(_) => tracing::debug!(at = now.as_micros(), "{text}"),

@@ -63,6 +63,11 @@ impl Facts {
         was_empty
     }
 
+    /// How many the disk refused, that wait for another try.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// What is to be tried again, in portions.
     pub(super) fn take(&mut self) -> Vec<Vec<LedgerRow>> {
         std::mem::take(&mut self.waiting).chunks(PORTION).map(<[LedgerRow]>::to_vec).collect()

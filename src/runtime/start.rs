@@ -10,7 +10,7 @@ use super::pings::Pings;
 use super::roster::{self, Keeper, ROSTER};
 use super::shutdown::{ShutdownMark, telling};
 use super::storage::{Storage, attach};
-use crate::api::{self, Api, ApiError, Handle, Listeners, MadeReports};
+use crate::api::{self, Api, ApiError, Handle, KnownPeople, Listeners, MadeReports};
 use crate::clock;
 use crate::config::{Config, PlatformConfig, WatchdogConfig};
 use crate::core::action::Event;
@@ -21,11 +21,12 @@ use crate::fence::FenceClients;
 #[cfg(feature = "libvirt")]
 use crate::libvirt::{LibvirtError, LibvirtPlatform, LibvirtSetup, definition::Datastore};
 use crate::member::{MemberError, Membership, Places};
+use crate::metrics::{Counts, Exporter, MetricsListener, Recoveries, Sources};
 use crate::node::{Machine, NodeEvent, Setup};
 use crate::platform::{NoPlatform, Platform};
 use crate::process::{HostError, HostSetup, ProcessPlatform};
 use crate::store::{Opened, Store, StoreError};
-use crate::transport::{Inbox, Patience, Transport, TransportError, TransportOptions};
+use crate::transport::{Inbound, Inbox, Patience, Transport, TransportError, TransportOptions};
 use crate::trust::{Identity, TrustError, fingerprint};
 use crate::watchdog::{DeviceWatchdog, MachineWatchdog, Watchdog};
 use std::fs;
@@ -75,6 +76,15 @@ pub enum StartError {
     /// People cannot be answered.
     #[error(transparent)]
     Api(#[from] ApiError),
+    /// Metrics cannot be told.
+    #[error("metrics cannot be told on {address}: {source}; correct `metrics` in the configuration")]
+    Metrics {
+        /// Where.
+        address: std::net::SocketAddr,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// The hypervisor cannot be used.
     #[error(transparent)]
     Platform(#[from] HostError),
@@ -133,7 +143,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let mut watchdog = watchdog(&config.watchdog, boot.uuid, &timing);
     let guard = guard(watchdog.as_deref_mut(), &opened, boot.id);
     let (cluster, patience) = (member.cluster.as_u128(), timing.hard_deadline / 4);
-    let storage = attach(&config.datastores, cluster, patience, &answers);
+    let counts = counts(&config);
+    let storage = attach(&config.datastores, cluster, patience, &counts, &answers);
     let searches = storage.search(cluster, patience, &answers);
     let setup = setup(&config, &member, &opened, (boot.id, guard), &storage, &timing);
     let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
@@ -144,9 +155,18 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (glance, glances) = watch::channel(Glance::default());
     let (facts, more_facts) = watch::channel(0);
     let ledger = opened.store.ledger();
-    let listeners = Listeners::bind(config.api, &Identity::load(&places.trust(), "api")?, &places.socket()).await?;
+    let (listeners, plain) = listen(&config, &places).await?;
     let api_address = listeners.address().unwrap_or(config.api);
     let handle = Handle { calls, glance: glances, facts: more_facts };
+    let begun = clock::wall_milliseconds();
+    let metrics = Exporter::new(Sources {
+        handle: handle.clone(),
+        counts: Arc::clone(&counts),
+        transport: Arc::clone(&transport),
+        host: config.name.clone(),
+        timing: timing.clone(),
+        begun,
+    });
     let api = Api {
         handle: handle.clone(),
         ledger,
@@ -154,6 +174,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         me: Address(member.host),
         host: config.name.clone(),
         begun: clock::boottime(),
+        metrics,
+        known: KnownPeople::default(),
         survey: platform.survey(),
         live: platform.live(),
         reports: MadeReports::default(),
@@ -180,11 +202,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         more_facts: facts,
         roster: Keeper::default(),
         glance,
+        last_master: None,
+        recoveries: Recoveries::new(Arc::clone(&counts), begun),
+        counts,
     };
     hands.know(&opened.agent);
     let ended = run(setup, hands, Inputs { answers: answered, inbox, calls: called })?;
-    tokio::spawn(keep_up(api.clone()));
-    tokio::spawn(api::serve(api, listeners, passed_on));
+    attend(api, listeners, plain, passed_on);
     Ok(Running { handle, api: api_address, shutdown, ended })
 }
 
@@ -238,6 +262,30 @@ fn transport(
     };
     let (transport, inbox) = Transport::start(options)?;
     Ok((Arc::new(transport), inbox))
+}
+
+/// What the node counts; nothing yet.
+fn counts(config: &Config) -> Arc<Counts> {
+    let names: Vec<&str> = config.datastores.iter().map(|datastore| datastore.name.as_str()).collect();
+    Counts::new(&names)
+}
+
+/// Where people are listened to, and where metrics are told to anybody, if anywhere.
+async fn listen(config: &Config, places: &Places) -> Result<(Listeners, Option<MetricsListener>), StartError> {
+    let identity = Identity::load(&places.trust(), "api")?;
+    let listeners = Listeners::bind(config.api, &identity, &places.socket()).await?;
+    let Some(address) = config.metrics else { return Ok((listeners, None)) };
+    let plain = MetricsListener::bind(address).await;
+    plain.map(|plain| (listeners, Some(plain))).map_err(|source| StartError::Metrics { address, source })
+}
+
+/// Starts what answers people, peers and Prometheus.
+fn attend(api: Api, listeners: Listeners, plain: Option<MetricsListener>, passed_on: mpsc::Receiver<Inbound>) {
+    if let Some(plain) = plain {
+        tokio::spawn(plain.serve(api.metrics.clone()));
+    }
+    tokio::spawn(keep_up(api.clone()));
+    tokio::spawn(api::serve(api, listeners, passed_on));
 }
 
 /// Starts the loop, on a thread of its own.

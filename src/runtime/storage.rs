@@ -10,6 +10,7 @@ use crate::config::DatastoreConfig;
 use crate::core::action::Event;
 use crate::core::ids::DatastoreId;
 use crate::datastore::{Attached, DatastoreThread, Expected, Header, open};
+use crate::metrics::Counts;
 use crate::node::NodeEvent;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -48,6 +49,7 @@ pub(super) fn attach(
     configs: &[DatastoreConfig],
     cluster: u128,
     patience: Duration,
+    counts: &Counts,
     answers: &mpsc::UnboundedSender<Answer>,
 ) -> Storage {
     let mut storage = Storage::default();
@@ -59,7 +61,7 @@ pub(super) fn attach(
             told.recv_timeout(left).unwrap_or_else(|_| Err(format!("it does not answer within {patience:?}")))
         });
         match found {
-            Ok((header, direct)) => storage.add(config, &header, direct, answers),
+            Ok((header, direct)) => storage.add(config, &header, direct, counts, answers),
             Err(why) => {
                 let (name, path) = (&config.name, config.path.display());
                 tracing::error!(datastore = name, %path, why, "a datastore is left out until it is found");
@@ -124,6 +126,7 @@ impl Storage {
         config: &DatastoreConfig,
         header: &Header,
         direct: bool,
+        counts: &Counts,
         answers: &mpsc::UnboundedSender<Answer>,
     ) {
         let id = header.id;
@@ -139,7 +142,11 @@ impl Storage {
             let _ = answers.send(Answer::Event(NodeEvent::Core(Event::Datastore { ticket, result })));
         };
         let attached = Attached::new(config.path.clone(), expected);
-        match DatastoreThread::start(&config.name, attached, answer) {
+        let started = match counts.datastore(&config.name) {
+            Some(meter) => DatastoreThread::start(&config.name, meter.around(attached), answer),
+            None => DatastoreThread::start(&config.name, attached, answer),
+        };
+        match started {
             Ok(thread) => {
                 self.threads.insert(id, thread);
             }

@@ -9,6 +9,7 @@ mod flags;
 mod host;
 mod live;
 mod local;
+mod metrics;
 mod moment;
 mod month;
 mod names;
@@ -64,6 +65,9 @@ pub enum ClusterCommand {
     Recover(arm::RecoverArgs),
     /// Shows and changes the rules of the cluster
     Policy(policy::PolicyArgs),
+    /// Shows what one host tells Prometheus, or what there is to be told
+    #[command(after_help = metrics::HELP)]
+    Metrics(metrics::MetricsArgs),
     /// Lets new hosts join
     Token(access::TokenArgs),
     /// Says who may use this interface
@@ -98,6 +102,7 @@ pub fn cluster(command: &ClusterCommand, output: &mut Output) -> anyhow::Result<
         Drill(args) => host::drill(&args.host.name, &mut asked(&args.flags)?, output),
         Recover(args) => arm::recover(args, &mut asked(&args.flags)?, output),
         Policy(args) => policy::policy(args, &mut asked(&args.flags)?, output),
+        Metrics(args) => metrics::metrics(args, output),
         Token(args) => access::token(args, &mut asked(&args.flags)?, output),
         Access(args) => access::access(args, &mut asked(&args.flags)?, output),
         Fence(args) => fence::fence(args, &mut asked(&args.flags)?, output),

@@ -157,6 +157,11 @@ impl<'a> Session<'a> {
         Ok(seen)
     }
 
+    /// Looks at something that is told as plain text, once.
+    pub fn text(&self, path: &str) -> anyhow::Result<String> {
+        self.once(self.client.text(path)).map_err(|error| self.advised(error))
+    }
+
     /// Looks at a list that may be long, part by part; `name` says after which one the next part begins.
     pub fn list<T: DeserializeOwned>(&self, path: &str, name: fn(&T) -> Uuid) -> anyhow::Result<Vec<T>> {
         let mut list: Vec<T> = Vec::new();

@@ -8,6 +8,7 @@ use crate::core::reason::Refusal;
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::Armed;
 use crate::core::time::Instant;
+use std::time::Duration;
 
 /// The lease of this run of the agent.
 #[derive(Debug)]
@@ -52,6 +53,14 @@ impl Lease {
     /// Whether it holds now.
     pub(super) fn holds(&self) -> bool {
         self.acknowledged && self.ended.is_none()
+    }
+
+    /// How much is left of one that lasts for `length`, if anything was held under it so far.
+    pub(super) fn remaining(&self, now: Instant, length: Duration) -> Option<Duration> {
+        match self.ended {
+            Some(_) => Some(Duration::ZERO),
+            None => self.renewed.map(|renewed| (renewed + length).since(now)),
+        }
     }
 }
 

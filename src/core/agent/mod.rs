@@ -18,10 +18,13 @@ mod hook;
 mod lease;
 mod leftovers;
 mod local;
+mod look;
 mod orders;
 mod session;
 mod storage;
 mod vms;
+
+pub use look::AgentStanding;
 
 use crate::core::action::{Action, AgentStore, Event, Note, PlatformCall, PlatformEvent};
 use crate::core::ids::{

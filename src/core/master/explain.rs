@@ -24,17 +24,15 @@ impl Master {
         if vm.intent.want != Want::Running {
             return Wait::Stopped;
         }
-        let recovering = cx.state.unsettled_hosts();
         if self.is_running(cx, vm) {
             Wait::Nothing
         } else if cx.state.armed != Armed::Armed {
             Wait::NotArmed
         } else if !vm.holders.is_empty() {
             self.wait_of_held(cx, id, vm)
-        } else if !recovering.is_empty() {
-            Wait::Recovering(recovering)
         } else {
-            self.wait_for_place(cx, id, vm)
+            let recovering = cx.state.unsettled_hosts();
+            if recovering.is_empty() { self.wait_for_place(cx, id, vm) } else { Wait::Recovering(recovering) }
         }
     }
 
@@ -52,6 +50,11 @@ impl Master {
         let mut ways = self.why_no_fence_proof(cx, id);
         ways.extend(self.why_no_lease_proof(cx, id));
         (record, ways)
+    }
+
+    /// Whether so many hosts are silent at once that no power is ordered off.
+    pub fn is_braked(&self) -> bool {
+        self.brake.is_on
     }
 
     /// What is wrong with heartbeat datastores, for those who ask.
