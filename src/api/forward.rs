@@ -131,12 +131,7 @@ async fn run(routes: Router, who: Who, mut request: Request) -> Response {
 }
 
 /// Has the master answer a request.
-pub(super) async fn pass_on(
-    api: &Api,
-    master: Address,
-    who: Who,
-    request: Request,
-) -> Result<Response, Failure> {
+pub(super) async fn pass_on(api: &Api, master: Address, who: Who, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let text = |name: &str| parts.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     let passed = Passed {

@@ -53,7 +53,8 @@ impl KnownPeople {
 /// Answers whoever may look.
 pub(super) async fn metrics(api: &Api, who: &Who, method: &Method) -> Response {
     if method != Method::GET {
-        let failure = Failure::unfit(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is nothing that {METRICS} does"));
+        let failure =
+            Failure::unfit(StatusCode::METHOD_NOT_ALLOWED, format!("{method} is nothing that {METRICS} does"));
         return failure.into_response();
     }
     match may_look(api, who).await {

@@ -49,11 +49,11 @@ pub(crate) use handle::portion;
 pub use handle::{Api, Handle};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
-pub use metrics::KnownPeople;
 pub use live::{HostLive, MoveView, VmLive, VmLoad};
 pub use load::{
     CapacityView, Grouping, HostCapacity, HostNow, Left, LoadRow, LoadView, Measure, NowView, Point, Use, VmNow,
 };
+pub use metrics::KnownPeople;
 pub use month::{MadeReports, MonthPart};
 pub use openapi::description;
 pub use protect::{MOST_MEMORY, MOST_MILLICORES};

@@ -15,6 +15,7 @@ pub mod agent;
 pub mod command;
 pub mod ears;
 pub mod ids;
+pub mod kinds;
 pub mod master;
 pub mod message;
 pub mod permission;

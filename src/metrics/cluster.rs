@@ -7,9 +7,10 @@ use super::table::{
 use super::text::Page;
 use crate::api::{Handle, portion};
 use crate::core::ids::{HostId, VmId};
+use crate::core::kinds::WAIT_KINDS;
 use crate::core::master::Verdict;
 use crate::core::message::Watchdog;
-use crate::core::reason::{HostState, StorageTrouble, WAIT_KINDS, Wait};
+use crate::core::reason::{HostState, StorageTrouble, Wait};
 use crate::core::state::{Host, Vm};
 use crate::core::time::Instant;
 use crate::explain::Names;

@@ -1,8 +1,9 @@
 //! What a node counts while it works. Everything here is written in passing, by many threads, and read when somebody asks.
 
 use super::meter::{Histogram, LATENCIES, Meter, Outcome, STAGES, UnderWay};
+use crate::core::kinds::ALERT_KINDS;
 use crate::core::message::{FenceOp, FenceResult};
-use crate::core::reason::{ALERT_KINDS, Alert};
+use crate::core::reason::Alert;
 use crate::core::record::{DatastoreOp, DatastoreResult};
 use crate::datastore::Perform;
 use crate::store::Operation;

@@ -3,7 +3,7 @@
 use super::cluster;
 use super::counts::Counts;
 use super::node::{Own, tell_counts, tell_own, tell_transport};
-use super::table::{BUILD_INFO, LIMIT, LOOP_ANSWERS, MASTER_KNOWN, IS_MASTER, START_TIME, TIME, VOTES};
+use super::table::{BUILD_INFO, IS_MASTER, LIMIT, LOOP_ANSWERS, MASTER_KNOWN, START_TIME, TIME, VOTES};
 use super::text::Page;
 use crate::api::Handle;
 use crate::clock;
@@ -33,11 +33,14 @@ pub struct Sources {
     pub begun: i64,
 }
 
+/// A page, and when it was begun.
+type Made = (Instant, Arc<str>);
+
 /// Makes the page of one node.
 #[derive(Clone)]
 pub struct Exporter {
     sources: Arc<Sources>,
-    last: Arc<Mutex<Option<(Instant, Arc<str>)>>>,
+    last: Arc<Mutex<Option<Made>>>,
 }
 
 impl Exporter {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 /// The upper bounds of the buckets for what should take milliseconds, in microseconds.
 pub const LATENCIES: &[u64] = &[
-    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000, 10_000_000,
-    30_000_000,
+    1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
+    10_000_000, 30_000_000,
 ];
 /// The same for the stages of recoveries.
 pub const STAGES: &[u64] = &[

@@ -49,7 +49,9 @@ impl Own {
             election,
             applied: state.applied,
             armed: state.armed == Armed::Armed,
-            voters: node.electorate().map_or(0, |members| state.voters.keys().filter(|voter| members.is_voter(**voter)).count()),
+            voters: node
+                .electorate()
+                .map_or(0, |members| state.voters.keys().filter(|voter| members.is_voter(**voter)).count()),
             wanted: state.policy.voters,
         };
         let voter = node.election(now).zip(node.state()).map(of_voter);
@@ -162,7 +164,8 @@ fn tell_datastores(page: &mut Page, counts: &Counts) {
         attached.add(&[name], datastore.is_attached());
     }
     let used = || counts.datastores().filter(|(_, datastore)| datastore.is_attached());
-    let operations = || used().flat_map(|(name, datastore)| datastore.operations().map(|(op, meter)| ([name, op], meter)));
+    let operations =
+        || used().flat_map(|(name, datastore)| datastore.operations().map(|(op, meter)| ([name, op], meter)));
     let mut took = page.family(&DATASTORE_OPERATION);
     for (labels, meter) in operations() {
         took.histogram(&labels, meter.took());

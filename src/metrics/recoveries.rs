@@ -5,8 +5,8 @@
 //! what the reports call so, see [`History`](crate::ledger::History).
 
 use super::counts::{Counts, STAGE_NAMES};
-use crate::core::ids::{HostId, VmId};
 use crate::core::command::Want;
+use crate::core::ids::{HostId, VmId};
 use crate::core::message::Exit;
 use crate::core::reason::JudgeCause;
 use crate::ledger::{Entry, What};
@@ -165,8 +165,10 @@ mod tests {
         What::HostJudged { host: OLD, cause: JudgeCause::Silent, silent_milliseconds: 1_500, planned: false }
     }
 
+    type Counted = Vec<((&'static str, &'static str), u64)>;
+
     /// What is counted of this story, whose moments are in milliseconds, by an agent that began at `begun`.
-    fn counted(begun: i64, story: &[(i64, What)]) -> (Vec<((&'static str, &'static str), u64)>, Vec<u64>) {
+    fn counted(begun: i64, story: &[(i64, What)]) -> (Counted, Vec<u64>) {
         let counts = Counts::new(&[]);
         let mut recoveries = Recoveries::new(Arc::clone(&counts), begun);
         let key = Key { generation: 0, index: LogIndex(1), part: 0 };

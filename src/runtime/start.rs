@@ -154,34 +154,24 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (calls_in, passed_on) = mpsc::channel(PASSED_ON);
     let (glance, glances) = watch::channel(Glance::default());
     let (facts, more_facts) = watch::channel(0);
-    let ledger = opened.store.ledger();
     let (listeners, plain) = listen(&config, &places).await?;
     let api_address = listeners.address().unwrap_or(config.api);
     let handle = Handle { calls, glance: glances, facts: more_facts };
-    let begun = clock::wall_milliseconds();
-    let metrics = Exporter::new(Sources {
-        handle: handle.clone(),
-        counts: Arc::clone(&counts),
-        transport: Arc::clone(&transport),
-        host: config.name.clone(),
-        timing: timing.clone(),
-        begun,
-    });
     let api = Api {
         handle: handle.clone(),
-        ledger,
+        ledger: opened.store.ledger(),
         transport: Arc::clone(&transport),
         me: Address(member.host),
         host: config.name.clone(),
         begun: clock::boottime(),
-        metrics,
+        metrics: exporter(&config, &handle, &counts, &transport, &timing),
         known: KnownPeople::default(),
         survey: platform.survey(),
         live: platform.live(),
         reports: MadeReports::default(),
     };
-    let pings = pings(&config, &answers);
     let mut hands = Hands {
+        pings: pings(&config, &answers),
         me: config.name.clone(),
         boot: boot.id,
         answers,
@@ -196,14 +186,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         fence_timeout: timing.fence_timeout,
         fence_troubles: Arc::default(),
         calls_in,
-        pings,
         alerts: Alerts::start(config.alert_command.clone(), config.name.clone()),
         facts: Facts::default(),
         more_facts: facts,
         roster: Keeper::default(),
         glance,
         last_master: None,
-        recoveries: Recoveries::new(Arc::clone(&counts), begun),
+        recoveries: Recoveries::new(Arc::clone(&counts), clock::wall_milliseconds()),
         counts,
     };
     hands.know(&opened.agent);
@@ -268,6 +257,24 @@ fn transport(
 fn counts(config: &Config) -> Arc<Counts> {
     let names: Vec<&str> = config.datastores.iter().map(|datastore| datastore.name.as_str()).collect();
     Counts::new(&names)
+}
+
+/// What tells Prometheus of all this.
+fn exporter(
+    config: &Config,
+    handle: &Handle,
+    counts: &Arc<Counts>,
+    transport: &Arc<Transport>,
+    timing: &Timing,
+) -> Exporter {
+    Exporter::new(Sources {
+        handle: handle.clone(),
+        counts: Arc::clone(counts),
+        transport: Arc::clone(transport),
+        host: config.name.clone(),
+        timing: timing.clone(),
+        begun: clock::wall_milliseconds(),
+    })
 }
 
 /// Where people are listened to, and where metrics are told to anybody, if anywhere.
