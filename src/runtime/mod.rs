@@ -12,6 +12,7 @@ mod hands;
 mod input;
 mod ledger;
 mod pings;
+mod platforms;
 pub(crate) mod roster;
 mod shutdown;
 mod start;

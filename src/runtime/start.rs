@@ -7,8 +7,9 @@ use super::hands::{Glance, Hands, LED, REFUSED_WATCHDOG};
 use super::input::Answer;
 use super::ledger::Facts;
 use super::pings::Pings;
+use super::platforms::platform;
 use super::roster::{self, Keeper, ROSTER};
-use super::shutdown::{ShutdownMark, telling};
+use super::shutdown::ShutdownMark;
 use super::storage::{Storage, attach};
 use crate::api::{self, Api, ApiError, Handle, KnownPeople, Listeners, MadeReports};
 use crate::clock;
@@ -19,12 +20,11 @@ use crate::core::message::Watchdog as Guard;
 use crate::core::timing::{Timing, UnsafeTiming};
 use crate::fence::FenceClients;
 #[cfg(feature = "libvirt")]
-use crate::libvirt::{LibvirtError, LibvirtPlatform, LibvirtSetup, definition::Datastore};
+use crate::libvirt::LibvirtError;
 use crate::member::{MemberError, Membership, Places};
 use crate::metrics::{Counts, Exporter, MetricsListener, Recoveries, Sources};
 use crate::node::{Machine, NodeEvent, Setup};
-use crate::platform::{NoPlatform, Platform};
-use crate::process::{HostError, HostSetup, ProcessPlatform};
+use crate::process::HostError;
 use crate::store::{Opened, Store, StoreError};
 use crate::transport::{Inbound, Inbox, Patience, Transport, TransportError, TransportOptions};
 use crate::trust::{Identity, TrustError, fingerprint};
@@ -39,9 +39,6 @@ use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
-/// A live migration that takes longer is told to give up.
-#[cfg(feature = "libvirt")]
-const MOVE: Duration = Duration::from_secs(600);
 /// So many requests of people may wait for the loop.
 const CALLS: usize = 256;
 /// So many requests that peers have passed on may wait.
@@ -131,12 +128,7 @@ impl Running {
 /// Starts a node. Its tasks run on the tokio runtime that this is called from.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     let places = Places::of(&config.state);
-    let member = Membership::load(&places)?;
-    if member.name != config.name {
-        return Err(StartError::Renamed { joined: member.name, configured: config.name });
-    }
-    let timing = Timing::of(member.profile);
-    timing.check()?;
+    let (member, timing) = member(&config, &places)?;
     let boot = boot(&config.platform)?;
     let opened = Store::open(places.state())?;
     let (answers, answered) = mpsc::unbounded_channel();
@@ -199,6 +191,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let ended = run(setup, hands, Inputs { answers: answered, inbox, calls: called })?;
     attend(api, listeners, plain, passed_on);
     Ok(Running { handle, api: api_address, shutdown, ended })
+}
+
+/// As which member of which cluster it runs, and the time limits that hold there.
+fn member(config: &Config, places: &Places) -> Result<(Membership, Timing), StartError> {
+    let member = Membership::load(places)?;
+    if member.name != config.name {
+        return Err(StartError::Renamed { joined: member.name, configured: config.name.clone() });
+    }
+    let timing = Timing::of(member.profile);
+    timing.check()?;
+    Ok((member, timing))
 }
 
 /// What the node begins with.
@@ -382,57 +385,5 @@ fn pings(config: &Config, answers: &mpsc::UnboundedSender<Answer>) -> Pings {
     Pings::start(config, move |from| {
         // A loop that has ended waits for nothing.
         let _ = answers.send(Answer::Event(NodeEvent::Core(Event::Pong { from })));
-    })
-}
-
-fn platform(
-    config: &Config,
-    timing: &Timing,
-    (storage, transport): (&Storage, &Arc<Transport>),
-    shutdown: &Arc<ShutdownMark>,
-    answers: &mpsc::UnboundedSender<Answer>,
-) -> Result<Box<dyn Platform>, StartError> {
-    let answers = answers.clone();
-    let tell = telling(Arc::clone(shutdown), move |event| {
-        // A loop that has ended waits for nothing.
-        let _ = answers.send(Answer::Event(NodeEvent::Core(event)));
-    });
-    Ok(match &config.platform {
-        PlatformConfig::None => Box::new(NoPlatform::new(tell)),
-        PlatformConfig::Process { run } => Box::new(ProcessPlatform::new(
-            HostSetup {
-                host: config.name.clone(),
-                run: run.clone(),
-                state: config.state.clone(),
-                program: PathBuf::from("/proc/self/exe"),
-                call_deadline: timing.call_deadline,
-            },
-            tell,
-        )?),
-        #[cfg(not(feature = "libvirt"))]
-        PlatformConfig::Libvirt { .. } => {
-            let _unused = (storage, transport);
-            Box::new(NoPlatform::new(tell))
-        }
-        #[cfg(feature = "libvirt")]
-        PlatformConfig::Libvirt { uri, migration, run } => {
-            let place = |(id, path): &(_, PathBuf)| Datastore { id: *id, path: path.clone() };
-            let transport = Arc::clone(transport);
-            let name = move |host: HostId| transport.roster().member(Address(host.0)).map(|member| member.name.clone());
-            Box::new(LibvirtPlatform::new(
-                LibvirtSetup {
-                    uri: uri.clone(),
-                    migration: migration.clone(),
-                    names: Arc::new(name),
-                    run: run.clone(),
-                    state: config.state.clone(),
-                    datastores: storage.places.iter().map(place).collect(),
-                    call_deadline: timing.call_deadline,
-                    move_deadline: MOVE,
-                    hook_deadline: timing.hook_deadline,
-                },
-                tell,
-            )?)
-        }
     })
 }
