@@ -130,6 +130,12 @@ pub fn span(milliseconds: i64) -> String {
     }
 }
 
+/// Whether a letter is nothing to be seen, but moves others: the cursor of a terminal, or the order in which text is read.
+pub fn is_hidden(letter: char) -> bool {
+    let reorders = matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    letter.is_control() || reorders
+}
+
 /// A list as people read it: `a, b and c`.
 pub fn listed<T: AsRef<str>>(words: &[T], last: &str) -> String {
     match words {

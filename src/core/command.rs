@@ -8,7 +8,7 @@ use crate::core::ids::{
 };
 use crate::core::message::{Inventory, VmCondition};
 use crate::core::reason::{Alert, JudgeCause, Proof};
-use crate::core::state::{Policy, Registration, Shape, VmDefinition};
+use crate::core::state::{AccountChange, GuestWord, Policy, Registration, Shape, VmDefinition};
 use serde::{Deserialize, Serialize};
 
 /// A command with the request of an operator that it answers, if any.
@@ -231,6 +231,24 @@ pub enum Command {
     SwitchOn {
         /// Whom.
         host: HostId,
+    },
+    /// A person says by what a VM's time is accounted for.
+    Account {
+        /// Which VM.
+        vm: VmId,
+        /// What changes.
+        change: Box<AccountChange>,
+    },
+    /// A live host says something of the guest of a VM that it runs.
+    HearGuest {
+        /// Which host.
+        source: Incarnation,
+        /// Which VM.
+        vm: VmId,
+        /// Under which epoch it runs there.
+        epoch: Epoch,
+        /// What.
+        word: GuestWord,
     },
 }
 

@@ -1,10 +1,10 @@
 //! What stands in the ledger, in words.
 
 use crate::core::command::Want;
-use crate::core::ids::{FenceId, HostId, VmId};
+use crate::core::ids::{Epoch, FenceId, HostId, VmId};
 use crate::core::message::Exit;
 use crate::core::reason::JudgeCause;
-use crate::core::state::{Armed, Right};
+use crate::core::state::{Account, Armed, HolderProof, Right, Tag, UpMeans};
 use crate::explain::{Names, alert, cause, proof};
 use crate::ledger::{Decision, What};
 use crate::words::format_duration;
@@ -45,16 +45,7 @@ pub fn fact(what: &What, names: &dyn Names) -> String {
         }
         What::VmUnprotected { vm } => format!("{} is not protected any more", names.vm(*vm)),
         What::VmWanted { vm, want } => format!("{} {}", names.vm(*vm), wanted(*want)),
-        What::VmPlaced { vm, host, epoch, proofs } => {
-            let (vm, host) = (names.vm(*vm), names.host(*host));
-            match proofs.last() {
-                None => format!("{vm} placed on {host}, epoch {epoch}"),
-                Some(last) => {
-                    let by = proof(&last.proof, names);
-                    format!("{vm} placed on {host}, epoch {epoch}, as {} is proven: {by}", names.host(last.host))
-                }
-            }
-        }
+        What::VmPlaced { vm, host, epoch, proofs } => placed(*vm, (*host, *epoch), proofs.last(), names),
         What::VmUp { vm, host, again: false, .. } => format!("{} runs on {}", names.vm(*vm), names.host(*host)),
         What::VmUp { vm, host, again: true, .. } => format!("{} still runs on {}", names.vm(*vm), names.host(*host)),
         What::VmGone { vm, host, proof: by, exit: how, .. } => {
@@ -79,13 +70,45 @@ pub fn fact(what: &What, names: &dyn Names) -> String {
             format!("the voters are {}", homes.join(", "))
         }
         What::Decided { decision: what } => decision(what, names),
+        What::VmAccounted { vm, account } => accounted(*vm, account, names),
+        What::VmAnswers { vm, host, answers, ago_milliseconds, .. } => {
+            let does = if *answers { "answers" } else { "does not answer" };
+            let since = if *answers { String::new() } else { format!(", since {}", millis(*ago_milliseconds)) };
+            format!("the guest of {} on {} {does}{since}", names.vm(*vm), names.host(*host))
+        }
+        What::VmSystem { vm, system } => format!("the guest of {} is {system}", names.vm(*vm)),
         What::Recovered { dead } => format!("{} voters were given up by a person", dead.len()),
+    }
+}
+
+fn placed(vm: VmId, (host, epoch): (HostId, Epoch), last: Option<&HolderProof>, names: &dyn Names) -> String {
+    let (vm, host) = (names.vm(vm), names.host(host));
+    match last {
+        None => format!("{vm} placed on {host}, epoch {epoch}"),
+        Some(last) => {
+            let by = proof(&last.proof, names);
+            format!("{vm} placed on {host}, epoch {epoch}, as {} is proven: {by}", names.host(last.host))
+        }
     }
 }
 
 fn not_moved(vm: VmId, (from, to): (HostId, HostId), names: &dyn Names) -> String {
     let (vm, from, to) = (names.vm(vm), names.host(from), names.host(to));
     format!("{vm} was not moved to {to}, and runs on on {from}: the agent's log on {from} says why")
+}
+
+fn accounted(vm: VmId, account: &Account, names: &dyn Names) -> String {
+    let mut parts = vec![match &account.up {
+        UpMeans::Running => format!("{} counts as up when it runs", names.vm(vm)),
+        UpMeans::Agent => format!("{} counts as up when the agent in its guest answers", names.vm(vm)),
+        UpMeans::Probe(_) => format!("{} counts as up when {} answers", names.vm(vm), account.up),
+    }];
+    parts.extend(account.target.map(|target| format!("{target} % of its time are wanted")));
+    if !account.tags.is_empty() {
+        let tags: Vec<&str> = account.tags.iter().map(Tag::as_str).collect();
+        parts.push(format!("its tags are {}", tags.join(", ")));
+    }
+    parts.join("; ")
 }
 
 /// A decision, as a sentence without its full stop.
@@ -114,6 +137,10 @@ fn decision(what: &Decision, names: &dyn Names) -> String {
         Decision::Invited => "a host was invited to join".to_owned(),
         Decision::Granted { print, name, right: Right::Viewer } => format!("{name} ({print}) may look"),
         Decision::Granted { print, name, right: Right::Operator } => format!("{name} ({print}) may look and act"),
+        Decision::Target { tag, target: Some(target) } => {
+            format!("VMs with the tag {tag} are to be up for {target} % of their time")
+        }
+        Decision::Target { tag, target: None } => format!("VMs with the tag {tag} have no target any more"),
         Decision::Revoked { print } => format!("whoever shows {print} may do nothing any more"),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::core::command::Command;
 use crate::core::ids::{FenceId, Fingerprint, HostId};
-use crate::core::state::{Policy, Registration, Right};
+use crate::core::state::{Policy, Registration, Right, Tag, Target};
 use serde::{Deserialize, Serialize};
 
 /// A person's decision.
@@ -74,6 +74,13 @@ pub enum Decision {
         /// Whoever shows this.
         print: Fingerprint,
     },
+    /// How much of their time VMs with a tag are to be up.
+    Target {
+        /// Which tag.
+        tag: Tag,
+        /// How much; none: that is not said any more.
+        target: Option<Target>,
+    },
 }
 
 impl Decision {
@@ -114,6 +121,7 @@ impl Decision {
                 Decision::Granted { print: *print, name: access.name.clone(), right: access.right }
             }
             Registration::Revoke(print) => Decision::Revoked { print: *print },
+            Registration::Target(tag, target) => Decision::Target { tag: tag.clone(), target: *target },
         })
     }
 }

@@ -10,6 +10,7 @@ mod cause;
 mod decision;
 mod figures;
 mod history;
+mod period;
 mod scribe;
 #[cfg(test)]
 mod tests;
@@ -18,13 +19,14 @@ pub use cause::{Cause, Grouping, Kind, Stage};
 pub use decision::Decision;
 pub use figures::{Figures, Outage, Share};
 pub use history::{Availability, Condition, History, Recovery, Span};
+pub use period::{Period, PeriodError, Zone};
 pub use scribe::Scribe;
 
 use crate::core::command::{Said, Want};
 use crate::core::ids::{BootId, Epoch, FenceId, HostId, LogIndex, VmId, VoterId};
 use crate::core::message::Exit;
 use crate::core::reason::{Alert, JudgeCause, Proof};
-use crate::core::state::{Armed, HolderProof};
+use crate::core::state::{Account, Armed, HolderProof};
 use serde::{Deserialize, Serialize};
 
 /// The place of a fact: its log entry, and its number among those that follow from it.
@@ -237,6 +239,36 @@ pub enum What {
         /// To where it was to be moved.
         to: HostId,
     },
+    /// A person has said by what a VM's time is accounted for. A VM that comes under protection begins with the ordinary
+    /// account, unless this follows at once.
+    VmAccounted {
+        /// Which.
+        vm: VmId,
+        /// By what, from now on. Where `up` changes by it, nothing is known of whether the VM answers.
+        account: Account,
+    },
+    /// A host says that the guest of a VM answers from now on, or does not; told only where more than a process counts.
+    /// One that has come up, other than by a move, does not answer before it is told to. One that comes and goes all the
+    /// time is told to answer when it has stayed for a while, and counts as silent until it did.
+    VmAnswers {
+        /// Which.
+        vm: VmId,
+        /// Where.
+        host: HostId,
+        /// Under which epoch.
+        epoch: Epoch,
+        /// Whether it answers.
+        answers: bool,
+        /// For how long that had been so, in milliseconds, by the host's own clock: since it answered first, or last.
+        ago_milliseconds: u64,
+    },
+    /// The operating system of a VM's guest is known.
+    VmSystem {
+        /// Which.
+        vm: VmId,
+        /// Its name.
+        system: String,
+    },
 }
 
 impl What {
@@ -250,6 +282,9 @@ impl What {
             | What::VmUp { vm, .. }
             | What::VmGone { vm, .. }
             | What::VmNotMoved { vm, .. }
+            | What::VmAccounted { vm, .. }
+            | What::VmAnswers { vm, .. }
+            | What::VmSystem { vm, .. }
             | What::VmGaveUp { vm } => Some(*vm),
             _ => None,
         }
@@ -269,6 +304,7 @@ impl What {
             | What::VmPlaced { host, .. }
             | What::VmUp { host, .. }
             | What::VmGone { host, .. }
+            | What::VmAnswers { host, .. }
             | What::VmNotMoved { to: host, .. }
             | What::MasterBegan { host, .. } => Some(*host),
             What::Decided { decision } => decision.host(),

@@ -4,7 +4,7 @@ use crate::core::command::{Command, LogEntry};
 use crate::core::ids::{Epoch, HostId, VmId};
 use crate::core::message::{Exit, Presence};
 use crate::core::reason::{JudgeCause, Proof};
-use crate::core::state::{Applied, Change, ClusterState, Policy, Registration, Role, Vm};
+use crate::core::state::{Account, Applied, Change, ClusterState, GuestWord, Policy, Registration, Role, Vm};
 use crate::ledger::{Decision, Entry, Key, What};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,6 +104,16 @@ impl Scribe {
                     facts.push(What::HostJoined { host: *host, name: newcomer.name.clone() });
                 }
             }
+            Command::HearGuest { source, vm, epoch, word } => facts.push(match word {
+                GuestWord::Answers { answers, ago_milliseconds } => What::VmAnswers {
+                    vm: *vm,
+                    host: source.host,
+                    epoch: *epoch,
+                    answers: *answers,
+                    ago_milliseconds: *ago_milliseconds,
+                },
+                GuestWord::System(system) => What::VmSystem { vm: *vm, system: system.clone() },
+            }),
             _ => {}
         }
     }
@@ -124,6 +134,7 @@ impl Scribe {
                 false => {}
             },
             Change::Vm(vm) => self.of_vm(state, command, *vm, facts),
+            Change::Account(vm) => facts.extend(accounted(state, *vm)),
             _ => {}
         }
     }
@@ -156,6 +167,7 @@ impl Scribe {
             (false, true) => {
                 let (name, want) = (vm.definition.name.clone(), vm.intent.want);
                 facts.push(What::VmProtected { vm: id, name, want });
+                facts.extend(accounted(state, id).filter(|_| vm.account != Account::default()));
             }
             (true, false) => facts.push(What::VmUnprotected { vm: id }),
             _ if before.intent != after.intent => facts.push(What::VmWanted { vm: id, want: vm.intent.want }),
@@ -169,6 +181,11 @@ impl Scribe {
         }
         self.vms.insert(id, after);
     }
+}
+
+fn accounted(state: &ClusterState, vm: VmId) -> Option<What> {
+    let account = state.vms.get(&vm)?.account.clone();
+    Some(What::VmAccounted { vm, account })
 }
 
 fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&Seen, &Seen), facts: &mut Vec<What>) {

@@ -71,7 +71,7 @@ pub(super) fn facts(total: &FigureRow, by: Grouping, frame: &Frame) -> Vec<Fact>
     let bad = |milliseconds: i64| if milliseconds > 0 { Mood::Bad } else { Mood::Good };
     let mut facts = vec![
         fact("Availability", percent(total), format!("of {}", times(total.members as u64, kind))),
-        fact("Nines", nines(total), "of the time due and seen".to_owned()),
+        fact("Nines", Cell::maybe(total.nines, Value::Nines), "of the time due and seen".to_owned()),
         fact(
             "Unplanned downtime",
             Cell::plain(Value::Span(total.unplanned_ms)).with(bad(total.unplanned_ms)),
@@ -106,7 +106,7 @@ fn timeline(view: &FiguresView, rows: &[&FigureRow], frame: &Frame) -> Option<Se
         return None;
     }
     let first = match frame.order {
-        Order::Worst => "the worst first; ",
+        Order::Worst => "The worst first; ",
         Order::Name => "",
     };
     let count = drawn.len();
@@ -131,15 +131,18 @@ pub(super) fn causes(total: &FigureRow) -> Section {
     let mut causes: Vec<&CauseRow> = total.causes.iter().filter(|cause| cause.ms > 0 || cause.count > 0).collect();
     causes.sort_by_key(|cause| (cause.planned, std::cmp::Reverse(cause.ms), cause.cause));
     let kind = |planned: bool| if planned { "planned" } else { "unplanned" };
-    let bars = causes
-        .iter()
-        .map(|cause| (format!("{}, {}", words(cause.cause.name()), kind(cause.planned)), Value::Span(cause.ms)));
+    let bars = causes.iter().map(|cause| {
+        (
+            if cause.planned { format!("{} (planned)", words(cause.cause.name())) } else { words(cause.cause.name()) },
+            down(cause),
+        )
+    });
     let rows = causes.iter().map(|cause| {
         vec![
             Cell::text(words(cause.cause.name())),
             Cell::text(kind(cause.planned)),
             Cell::plain(Value::Count(cause.count)),
-            Cell::plain(Value::Span(cause.ms)).with(if cause.planned { Mood::Plain } else { Mood::Bad }),
+            down(cause),
         ]
     });
     Section {
@@ -158,6 +161,11 @@ pub(super) fn causes(total: &FigureRow) -> Section {
             empty: "Nothing was down.",
         }),
     }
+}
+
+/// Downtime that nobody meant is bad.
+fn down(cause: &CauseRow) -> Cell {
+    Cell::plain(Value::Span(cause.ms)).with(if cause.planned { Mood::Plain } else { Mood::Bad })
 }
 
 /// The figures of each.
@@ -187,7 +195,7 @@ fn cells(row: &FigureRow) -> Vec<Cell> {
         Cell::text(row.name.clone()),
         Cell::plain(Value::Count(row.members as u64)),
         percent(row),
-        nines(row),
+        Cell::maybe(row.nines, Value::Nines),
         span(row.up_ms),
         span(row.unplanned_ms).with(unplanned),
         span(row.planned_ms),
@@ -199,7 +207,7 @@ fn cells(row: &FigureRow) -> Vec<Cell> {
         maybe(row.mttr_ms),
         maybe(row.mtbf_ms),
         maybe(row.year_down_ms),
-        Cell::maybe(row.target_percent, Value::Percent),
+        Cell::maybe(row.target_percent, Value::Target),
         maybe(row.budget_ms),
         maybe(row.budget_left_ms).with(left),
     ]
@@ -208,15 +216,6 @@ fn cells(row: &FigureRow) -> Vec<Cell> {
 fn percent(row: &FigureRow) -> Cell {
     let missed = row.percent.zip(row.target_percent).is_some_and(|(percent, target)| percent < target);
     Cell::maybe(row.percent, Value::Percent).with(if missed { Mood::Bad } else { Mood::Plain })
-}
-
-/// What never was down has more nines than can be told.
-fn nines(row: &FigureRow) -> Cell {
-    match (row.nines, row.percent) {
-        (Some(nines), _) => Cell::plain(Value::Nines(nines)),
-        (None, Some(_)) => Cell::text("no downtime").with(Mood::Good),
-        (None, None) => Cell::plain(Value::None),
-    }
 }
 
 /// A name for programs, for people.

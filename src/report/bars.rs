@@ -1,6 +1,6 @@
 //! How much each has of something, and how long each stage of something took.
 
-use super::document::{Share, Value};
+use super::document::{Cell, Mood, Share, Value};
 use super::svg::{LABELS, WIDTH, escape, figure, label};
 use super::words::text;
 use crate::words::span;
@@ -12,20 +12,22 @@ const TOP: f64 = 6.0;
 const VALUES: f64 = 110.0;
 
 /// A bar for each.
-pub(super) fn bars(title: &str, bars: &[(String, Value)], zone: &TimeZone) -> String {
-    let most = bars.iter().map(|(_, value)| amount(value)).fold(0.0, f64::max);
+pub(super) fn bars(title: &str, bars: &[(String, Cell)], zone: &TimeZone) -> String {
+    let most = bars.iter().map(|(_, cell)| amount(&cell.value)).fold(0.0, f64::max);
     if most <= 0.0 {
         return String::new();
     }
     let mut parts = String::new();
-    for (place, (name, value)) in bars.iter().enumerate() {
+    for (place, (name, cell)) in bars.iter().enumerate() {
         let y = TOP + ROW * place as f64;
-        let width = (amount(value) / most * (WIDTH - LABELS - VALUES)).max(1.5);
+        let width = (amount(&cell.value) / most * (WIDTH - LABELS - VALUES)).max(1.5);
         parts.push_str(&label(name, y + ROW / 2.0));
-        parts.push_str(&bar("bar", LABELS, y, width, ""));
-        parts.push_str(&beside(LABELS + width, y, &text(value, zone)));
+        let class = if cell.mood == Mood::Bad { "bar bad" } else { "bar" };
+        parts.push_str(&bar(class, LABELS, y, width, ""));
+        parts.push_str(&beside(LABELS + width, y, &text(&cell.value, zone)));
     }
-    let told = bars.iter().map(|(name, value)| format!("{name}: {}", text(value, zone))).collect::<Vec<_>>().join("; ");
+    let told =
+        bars.iter().map(|(name, cell)| format!("{name}: {}", text(&cell.value, zone))).collect::<Vec<_>>().join("; ");
     figure(title, &told, TOP + ROW * bars.len() as f64 + 4.0, &parts)
 }
 
@@ -52,14 +54,17 @@ pub(super) fn stages(title: &str, rows: &[(String, Vec<Share>)]) -> String {
     format!("{}{}", legend(rows), figure(title, &told, TOP + ROW * rows.len() as f64 + 4.0, &parts))
 }
 
-/// Stages with their lengths, in words.
-pub(super) fn spelt(shares: &[Share]) -> String {
-    let told = shares.iter().map(|share| format!("{} {}", share.name, span(share.milliseconds)));
-    told.collect::<Vec<_>>().join(", ")
+/// Stages with their lengths, in words; those that took no time are left out.
+pub fn spelt(shares: &[Share]) -> String {
+    let told = shares.iter().filter(|share| share.milliseconds > 0);
+    told.map(|share| format!("{} {}", share.name, span(share.milliseconds))).collect::<Vec<_>>().join(", ")
 }
 
+/// The stages that any of them has.
 fn legend(rows: &[(String, Vec<Share>)]) -> String {
     let Some((_, shares)) = rows.first() else { return String::new() };
+    let is_seen =
+        |number: usize| rows.iter().filter_map(|(_, shares)| shares.get(number)).any(|share| share.milliseconds > 0);
     let swatch = |(number, share): (usize, &Share)| {
         format!(
             "<li><svg class=\"swatch\" aria-hidden=\"true\" viewBox=\"0 0 24 12\"><rect class=\"stage stage-{number}\" \
@@ -67,7 +72,8 @@ fn legend(rows: &[(String, Vec<Share>)]) -> String {
             escape(share.name)
         )
     };
-    format!("<ul class=\"legend\">{}</ul>\n", shares.iter().enumerate().map(swatch).collect::<String>())
+    let seen = shares.iter().enumerate().filter(|(number, _)| is_seen(*number));
+    format!("<ul class=\"legend\">{}</ul>\n", seen.map(swatch).collect::<String>())
 }
 
 fn bar(class: &str, x: f64, y: f64, width: f64, tip: &str) -> String {
@@ -87,7 +93,11 @@ fn amount(value: &Value) -> f64 {
     match value {
         Value::Count(count) => *count as f64,
         Value::Span(milliseconds) => *milliseconds as f64,
-        Value::Percent(number) | Value::Nines(number) | Value::Cores(number) | Value::Memory(number) => *number,
+        Value::Percent(number)
+        | Value::Target(number)
+        | Value::Nines(number)
+        | Value::Cores(number)
+        | Value::Memory(number) => *number,
         Value::None | Value::Text(_) | Value::Moment(_) | Value::Spark(_) => 0.0,
     }
 }

@@ -122,6 +122,8 @@ pub enum Value {
     Moment(i64),
     /// A share, in percent, never rounded up.
     Percent(f64),
+    /// A share that somebody named, in percent, with the digits that he gave it.
+    Target(f64),
     /// So many nines, never rounded up.
     Nines(f64),
     /// So much CPU, in thousandths of a core.
@@ -151,7 +153,7 @@ pub enum Chart {
         /// What it is.
         title: String,
         /// Each of them.
-        bars: Vec<(String, Value)>,
+        bars: Vec<(String, Cell)>,
     },
     /// How long each stage took, one after the other.
     Stages {

@@ -15,7 +15,7 @@ pub(super) const DATA_BEGINS: &str = "<script type=\"application/json\" id=\"dat
 pub(super) const DATA_ENDS: &str = "</script>";
 
 const STYLE: &str = include_str!("style.css");
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 /// Hatching tells what was planned and unseen apart in grey print, too.
 const PATTERNS: &str = "<svg width=\"0\" height=\"0\" style=\"position:absolute\" aria-hidden=\"true\"><defs>\
     <pattern id=\"planned\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\

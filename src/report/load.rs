@@ -176,7 +176,7 @@ fn hosts(view: &CapacityView) -> Section {
             .iter()
             .filter_map(|host| {
                 let share = value(&host.cpu)? as f64 * 100.0 / host.cpu.capacity.max(1) as f64;
-                Some((host.name.clone(), Value::Percent(share)))
+                Some((host.name.clone(), Cell::plain(Value::Percent(share))))
             })
             .collect::<Vec<_>>()
     };

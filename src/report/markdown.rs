@@ -3,6 +3,7 @@
 use super::bars::spelt;
 use super::document::{Chart, Document, Section, Table, Visible};
 use super::words::text;
+use crate::words::is_hidden;
 use jiff::tz::TimeZone;
 
 /// Writes a report in Markdown.
@@ -48,7 +49,9 @@ fn in_words(chart: &Chart, zone: &TimeZone) -> String {
     match chart {
         Chart::Timeline { .. } | Chart::Line(_) => String::new(),
         Chart::Bars { bars, .. } => list(
-            bars.iter().map(|(name, value)| format!("- {}: {}\n", plain(name), plain(&text(value, zone)))).collect(),
+            bars.iter()
+                .map(|(name, cell)| format!("- {}: {}\n", plain(name), plain(&text(&cell.value, zone))))
+                .collect(),
         ),
         Chart::Stages { rows, .. } => {
             list(rows.iter().map(|(name, shares)| format!("- {}: {}\n", plain(name), spelt(shares))).collect())
@@ -85,7 +88,7 @@ fn plain(text: &str) -> String {
                 plain.push('\\');
                 plain.push(letter);
             }
-            letter if letter.is_control() => plain.push('?'),
+            letter if is_hidden(letter) => plain.push('?'),
             letter => plain.push(letter),
         }
     }

@@ -27,6 +27,7 @@ mod timeline;
 mod words;
 
 pub use availability::{availability, take_spans, worse};
+pub use bars::spelt;
 pub use document::{
     Band, Cell, Chart, Column, Document, Fact, Line, Mood, Point, Section, Share, Table, Value, Visible,
 };

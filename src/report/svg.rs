@@ -1,6 +1,7 @@
 //! What all drawings have in common: a frame with a title for those who cannot see it, escaped text, and an axis of time.
 
 use super::words::written;
+use crate::words::is_hidden;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp, Unit, ZonedDateTime, ZonedDateTimeRound};
 
@@ -9,7 +10,7 @@ pub(super) const WIDTH: f64 = 960.0;
 /// Names stand left of this.
 pub(super) const LABELS: f64 = 190.0;
 /// So many characters of a name fit there.
-const LABEL_LETTERS: usize = 26;
+const LABEL_LETTERS: usize = 22;
 /// No axis has more marks.
 const MARKS: usize = 9;
 
@@ -23,7 +24,7 @@ pub(super) fn escape(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            letter if letter.is_control() => escaped.push('?'),
+            letter if is_hidden(letter) => escaped.push('?'),
             letter => escaped.push(letter),
         }
     }

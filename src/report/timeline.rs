@@ -11,6 +11,8 @@ use jiff::tz::TimeZone;
 const ROWS: usize = 24;
 const ROW: f64 = 24.0;
 const TOP: f64 = 22.0;
+/// On less than this no hatching can be told.
+const HATCHED: f64 = 6.0;
 /// What is shorter than this is drawn as wide as this: an outage of a second must be seen in a year.
 const LEAST: f64 = 1.5;
 
@@ -69,8 +71,9 @@ fn drawn(axis: &Axis<'_>, y: f64, band: &Band) -> String {
     let width = (end - start).max(LEAST).min(WIDTH - start.min(WIDTH - LEAST));
     let x = start.min(WIDTH - LEAST);
     let tip = format!("{class} from {}, {}", moment(band.from, axis.zone), span(band.to.saturating_sub(band.from)));
+    let thin = if width < HATCHED { " thin" } else { "" };
     format!(
-        "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{:.0}\" width=\"{width:.1}\" height=\"{:.0}\"><title>{}</title></rect>",
+        "<rect class=\"{class}{thin}\" x=\"{x:.1}\" y=\"{:.0}\" width=\"{width:.1}\" height=\"{:.0}\"><title>{}</title></rect>",
         y + 4.0,
         ROW - 8.0,
         escape(&tip)

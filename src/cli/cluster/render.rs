@@ -4,7 +4,9 @@ use super::flags::Form;
 use super::moment::moment;
 use super::show::{Sheet, tame};
 use crate::cli::output::Output;
-use crate::report::{Cell, Chart, Document, Mood, Section, Share, Table, Value, Visible, blocks, html, markdown, text};
+use crate::report::{
+    Cell, Chart, Document, Mood, Section, Share, Table, Value, Visible, blocks, html, markdown, spelt, text,
+};
 use crate::words::{listed, span};
 use jiff::tz::TimeZone;
 
@@ -98,24 +100,22 @@ fn drawn(chart: &Chart, zone: &TimeZone) -> Sheet {
         }
         Chart::Line(_) => {}
         Chart::Bars { bars, .. } => {
-            let most = bars.iter().filter_map(|(_, value)| number(value)).fold(0.0, f64::max);
-            for (name, value) in bars {
-                let share = number(value).unwrap_or(0.0) / most.max(1.0);
-                sheet.cells(vec![plain(name.clone()), plain(text(value, zone)), plain(bar(share))]);
+            let most = bars.iter().filter_map(|(_, cell)| number(&cell.value)).fold(0.0, f64::max);
+            for (name, cell) in bars {
+                let share = number(&cell.value).unwrap_or(0.0) / most.max(1.0);
+                sheet.cells(vec![plain(name.clone()), (text(&cell.value, zone), cell.mood), plain(bar(share))]);
             }
         }
         Chart::Stages { rows, .. } => {
             let whole = |shares: &[Share]| shares.iter().map(|share| share.milliseconds.max(0)).sum::<i64>();
             let most = rows.iter().map(|(_, shares)| whole(shares)).max().unwrap_or(0).max(1) as f64;
             for (name, shares) in rows {
-                let told: Vec<String> =
-                    shares.iter().map(|share| format!("{} {}", share.name, span(share.milliseconds))).collect();
                 let all = whole(shares);
                 sheet.cells(vec![
                     plain(name.clone()),
                     plain(span(all)),
                     plain(bar(all as f64 / most)),
-                    plain(told.join(", ")),
+                    plain(spelt(shares)),
                 ]);
             }
         }
@@ -166,9 +166,11 @@ fn raw(cell: &Cell) -> String {
         Value::Count(count) => count.to_string(),
         Value::Span(milliseconds) => format!("{:.3}", *milliseconds as f64 / 1_000.0),
         Value::Moment(milliseconds) => moment(*milliseconds),
-        Value::Percent(number) | Value::Nines(number) | Value::Cores(number) | Value::Memory(number) => {
-            number.to_string()
-        }
+        Value::Percent(number)
+        | Value::Target(number)
+        | Value::Nines(number)
+        | Value::Cores(number)
+        | Value::Memory(number) => number.to_string(),
     }
 }
 
@@ -176,7 +178,11 @@ fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Count(count) => Some(*count as f64),
         Value::Span(milliseconds) => Some(*milliseconds as f64),
-        Value::Percent(number) | Value::Nines(number) | Value::Cores(number) | Value::Memory(number) => Some(*number),
+        Value::Percent(number)
+        | Value::Target(number)
+        | Value::Nines(number)
+        | Value::Cores(number)
+        | Value::Memory(number) => Some(*number),
         Value::None | Value::Text(_) | Value::Moment(_) | Value::Spark(_) => None,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::flags::Form;
 use crate::cli::output::Output;
+use crate::words::is_hidden;
 use comfy_table::{Cell, Color, Table, presets};
 use serde::Serialize;
 
@@ -97,7 +98,7 @@ pub fn json(all: &impl Serialize, output: &mut Output) -> anyhow::Result<()> {
 
 /// A text that cannot move the cursor of whoever reads it: names come from anywhere.
 pub fn tame(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '?' } else { letter }).collect()
+    text.chars().map(|letter| if is_hidden(letter) { '?' } else { letter }).collect()
 }
 
 /// What is there, or a dash.
@@ -145,6 +146,6 @@ mod tests {
         assert_eq!(quoted("=1+1"), "'=1+1");
         assert_eq!(quoted("-1.5"), "-1.5");
         assert_eq!(quoted("-"), "-");
-        assert_eq!(tame("a\u{1b}[2J"), "a?[2J");
+        assert_eq!(tame("a\u{1b}[2J\u{202e}b"), "a?[2J?b");
     }
 }

@@ -320,7 +320,7 @@ impl Master {
             Change::Armed => self.inherit(cx, out),
             Change::SwitchedOff(target) => self.switched_off(cx, *target, out),
             Change::SwitchedOn(host) => self.switched_on(cx, *host, out),
-            Change::Config | Change::Voters => {}
+            Change::Config | Change::Voters | Change::Account(_) => {}
             Change::Recovered => self.inherit(cx, out),
         }
     }

@@ -47,6 +47,8 @@ pub enum Change {
     SwitchedOn(HostId),
     /// A forced recovery took effect.
     Recovered,
+    /// By what a VM's time is accounted for.
+    Account(VmId),
 }
 
 /// The right of a host to start or receive a VM.
@@ -120,6 +122,8 @@ impl ClusterState {
             Command::SwitchOff { target, force } => self.switch_off(*target, *force, changes),
             Command::Drilled { host, devices } => self.drilled(*host, devices, changes),
             Command::SwitchOn { host } => self.switch_on(*host, changes),
+            Command::Account { vm, change } => self.set_account(*vm, change, changes),
+            Command::HearGuest { source, vm, epoch, word } => self.hear_guest(*source, (*vm, *epoch), word),
             Command::Begin { .. } | Command::Alert(_) => Ok(()),
         }
     }

@@ -3,17 +3,23 @@
 //! [`ClusterState`] changes by [`apply`](ClusterState::apply) alone. It holds no time: how long something lasts is the
 //! master's own observation and begins anew with each master.
 
+mod account;
 mod apply;
 mod former;
+mod guest;
 mod hosts;
+mod newcomer;
 mod registry;
 mod shape;
 mod veto;
 mod vms;
 
+pub use account::{Account, AccountChange, AccountError, Probe, TAGS_KEPT, Tag, Target, UpMeans};
 pub use apply::{Applied, Change, Grant};
 pub use former::Former;
-pub use registry::{Access, FenceEntry, Identity, Invitation, Named, Newcomer, Registration, Registry, Right, Secret};
+pub use guest::{Guest, GuestWord, Health, Heard, SYSTEM_LENGTH};
+pub use newcomer::Newcomer;
+pub use registry::{Access, FenceEntry, Identity, Invitation, Named, Registration, Registry, Right, Secret};
 pub use shape::Shape;
 
 use crate::core::command::Want;
@@ -312,6 +318,10 @@ pub struct Vm {
     pub started_before: bool,
     /// Whether nobody has said since its protection began if it should run: then it should if it does.
     pub unspoken: bool,
+    /// By what its time is accounted for.
+    pub account: Account,
+    /// What is known of its guest.
+    pub guest: Guest,
 }
 
 /// A person's will, and how often it changed.

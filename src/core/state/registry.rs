@@ -2,16 +2,14 @@
 //!
 //! None of this takes part in a decision about who runs what; it says who may speak, and what a number means.
 
-use super::{ClusterState, Former, Host, Life, Standing};
-use crate::core::ids::{
-    Address, ConfigVersion, DatastoreId, FenceId, Fingerprint, Generation, HostId, LogIndex, NetworkId, SocketAddr,
-};
+use super::{ClusterState, Former, Newcomer, Tag, Target};
+use crate::core::ids::{DatastoreId, FenceId, Fingerprint, HostId, LogIndex, NetworkId};
 use crate::core::reason::Refusal;
 use crate::core::state::Change;
 use crate::core::timing::Profile;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// The cluster, its names and its members' keys.
@@ -37,6 +35,8 @@ pub struct Registry {
     pub last_fence: u32,
     /// What is there no more.
     pub former: Former,
+    /// How much of their time VMs with a tag are to be up.
+    pub targets: BTreeMap<Tag, Target>,
 }
 
 /// What a cluster is.
@@ -112,29 +112,6 @@ pub enum Right {
     Operator,
 }
 
-/// A host that joins.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Newcomer {
-    /// The invitation that it uses up; none for the first host.
-    pub invitation: Option<u128>,
-    /// Its name.
-    pub name: String,
-    /// Its machine's UUID.
-    pub uuid: u128,
-    /// The print of its certificate.
-    pub fingerprint: Fingerprint,
-    /// Where its agent is reached, on each of its networks.
-    pub endpoints: Vec<SocketAddr>,
-    /// What fails together with it.
-    pub failure_domain: String,
-    /// Free words, for rules.
-    pub tags: BTreeSet<String>,
-    /// Memory for VMs, in MiB. None: a witness.
-    pub memory_mib: u64,
-    /// CPU for VMs, in thousandths of a core.
-    pub millicores: u64,
-}
-
 /// A change of the registry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Registration {
@@ -160,6 +137,8 @@ pub enum Registration {
     Grant(Fingerprint, Access),
     /// Somebody may no longer do so.
     Revoke(Fingerprint),
+    /// How much of their time VMs with this tag are to be up, if that is said.
+    Target(Tag, Option<Target>),
 }
 
 impl ClusterState {
@@ -185,6 +164,7 @@ impl ClusterState {
                 Ok(())
             }
             Registration::Revoke(print) => self.registry.accesses.remove(print).map(drop).ok_or(Refusal::NoSuchThing),
+            Registration::Target(tag, target) => self.set_target(tag, *target),
         }
     }
 
@@ -198,24 +178,6 @@ impl ClusterState {
                 Ok(())
             }
         }
-    }
-
-    fn join(&mut self, newcomer: &Newcomer, changes: &mut Vec<Change>) -> Result<(), Refusal> {
-        let is_taken = |host: &Host| host.name == newcomer.name || host.uuid == newcomer.uuid;
-        if self.hosts.values().any(is_taken) {
-            return Err(Refusal::NameTaken);
-        }
-        if let Some(invitation) = newcomer.invitation
-            && self.registry.invitations.remove(&invitation).is_none()
-        {
-            return Err(Refusal::NotInvited);
-        }
-        let id = HostId(self.registry.next_host);
-        self.registry.next_host += 1;
-        self.hosts.insert(id, newcomer.host(id));
-        self.registry.roster = self.applied;
-        changes.push(Change::Host(id));
-        Ok(())
     }
 
     fn leave(&mut self, id: HostId, leaving: bool, changes: &mut Vec<Change>) -> Result<(), Refusal> {
@@ -296,33 +258,6 @@ impl ClusterState {
     }
 }
 
-impl Newcomer {
-    /// The host that it becomes.
-    pub fn host(&self, id: HostId) -> Host {
-        Host {
-            name: self.name.clone(),
-            uuid: self.uuid,
-            address: Address(id.0),
-            endpoints: self.endpoints.clone(),
-            fingerprint: self.fingerprint,
-            failure_domain: self.failure_domain.clone(),
-            tags: self.tags.clone(),
-            memory_mib: self.memory_mib,
-            millicores: self.millicores,
-            fences: Vec::new(),
-            generation: Generation(0),
-            life: Life::default(),
-            standing: Standing::New,
-            past_boots: Vec::new(),
-            acknowledged: ConfigVersion(0),
-            quarantined: false,
-            accounted: true,
-            leaving: false,
-            drilled: BTreeMap::new(),
-        }
-    }
-}
-
 /// Gives a name the next free number, or keeps the one that it has under the same identity.
 fn name<Id: Ord + Copy>(
     names: &mut BTreeMap<Id, Named>,
@@ -344,6 +279,7 @@ fn name<Id: Ord + Copy>(
 mod tests {
     use super::*;
     use crate::core::command::Command;
+    use std::collections::BTreeSet;
 
     fn newcomer(name: &str, uuid: u128, invitation: Option<u128>) -> Command {
         Command::Register(Box::new(Registration::Join(Box::new(Newcomer {

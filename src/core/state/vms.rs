@@ -1,7 +1,7 @@
 //! How VMs are wanted, placed, seen and let go, by the log.
 
 use super::hosts::remove_holder;
-use super::{Armed, ClusterState, Holder, Intent, Role, Standing, Vm, VmDefinition};
+use super::{Account, Armed, ClusterState, Guest, Holder, Intent, Role, Standing, Vm, VmDefinition};
 use crate::core::command::Want;
 use crate::core::ids::{ConfigVersion, Epoch, HostId, Incarnation, Ticket, VmId};
 use crate::core::message::{Exit, Presence, VmCondition};
@@ -31,6 +31,8 @@ impl Vm {
             seat: None,
             started_before: false,
             unspoken: false,
+            account: Account::default(),
+            guest: Guest::default(),
         }
     }
 
@@ -310,6 +312,7 @@ impl ClusterState {
             fresh.epoch = old.epoch;
             fresh.version = old.version + 1;
             fresh.intent.version = old.intent.version + 1;
+            fresh.account = old.account.clone();
         }
         fresh.unspoken = true;
         fresh.config = config;
