@@ -14,12 +14,11 @@ use super::registry::authority;
 use crate::clock;
 use crate::core::state::Identity;
 use crate::explain::Names;
-use crate::ledger::Grouping;
-use crate::report::{DEFINITIONS, Frame, Month, Order, Statement, html, month, month_in, seal, take_spans};
+use crate::ledger::{Grouping, Period, Zone};
+use crate::report::{DEFINITIONS, Frame, Month, Order, Statement, html, month, seal, take_spans};
 use crate::store::{LedgerReader, QueryError};
 use crate::trust::{Authority, fingerprint};
 use axum::extract::State;
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +27,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const READABLE: usize = 100;
 /// So many VMs have their spans in the data, for the timeline.
 const DRAWN: usize = 48;
+/// The length of a month's name, such as `2026-10`.
+const MONTH: usize = 7;
 /// So many reports are kept until they are fetched.
 const KEPT: usize = 2;
 /// No part is longer: as text within a text within a text it still fits into an answer that is passed on.
@@ -89,15 +90,14 @@ pub(super) async fn made(
     _: Looking,
     Query(asked): Query<MonthAsked>,
 ) -> Result<Json<MonthPart>, Failure> {
-    let zone = TimeZone::get(asked.zone.as_deref().unwrap_or("UTC"))
-        .map_err(|_| Failure::bad("there is no such time zone").hint("such as Europe/Berlin, or UTC"))?;
+    let zone = Zone::named(asked.zone.as_deref().unwrap_or("UTC")).map_err(|error| Failure::bad(error.to_string()))?;
     let now = clock::wall_milliseconds();
-    let (from, to) = month_in(&asked.month, &zone)
-        .ok_or_else(|| Failure::bad(format!("\"{}\" is no month", asked.month)).hint("write it as 2026-10"))?;
-    let provisional = to > now;
-    if from > now {
-        return Err(Failure::bad(format!("{} lies in the future", asked.month)));
+    let bad = || Failure::bad(format!("\"{}\" is no month", asked.month)).hint("write it as 2026-10");
+    let period = Period::named(&asked.month, &zone).ok().filter(|_| asked.month.len() == MONTH).ok_or_else(bad)?;
+    if period.from > now {
+        return Err(Failure::bad(format!("{} is yet to come", asked.month)));
     }
+    let provisional = !period.is_over(now);
     if provisional && !asked.provisional {
         let hint = "wait for its end, or ask for a provisional one: it says on its face that it is one";
         return Err(Failure::bad(format!("{} is not over yet", asked.month)).hint(hint));
@@ -106,9 +106,9 @@ pub(super) async fn made(
     let cluster = api.state(|state| state.registry.cluster.clone()).await?;
     let statement = Statement {
         month: asked.month,
-        zone: zone.iana_name().unwrap_or("UTC").to_owned(),
-        from,
-        to: to.min(now),
+        zone: zone.name().to_owned(),
+        from: period.from,
+        to: period.to.min(now),
         provisional,
         ..stated(&cluster, &authority, &api.host, now)
     };
@@ -117,7 +117,7 @@ pub(super) async fn made(
         let parts = gather(ledger, statement, now, &names)?;
         let frame = Frame {
             cluster: parts.statement.cluster.clone(),
-            zone,
+            zone: zone.time_zone().clone(),
             made_at: now,
             order: Order::Worst,
             most: READABLE,

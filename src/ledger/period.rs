@@ -60,6 +60,11 @@ impl Zone {
         Ok(Zone { zone })
     }
 
+    /// What turns moments into what its clocks show.
+    pub fn time_zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         self.zone.iana_name().unwrap_or("UTC")

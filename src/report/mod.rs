@@ -36,9 +36,9 @@ pub use frame::{Frame, Order};
 pub use html::html;
 pub use load::{capacity, load};
 pub use markdown::markdown;
-pub use month::{Month, month, month_in};
+pub use month::{Month, month};
 pub use seal::{SealError, Statement, open, seal};
-pub use words::{blocks, cut, moment, text};
+pub use words::{blocks, cut, text};
 
 /// What the figures mean.
 pub const DEFINITIONS: &str = "\

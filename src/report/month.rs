@@ -6,9 +6,6 @@ use super::failovers;
 use super::frame::{Frame, Order};
 use super::seal::Statement;
 use crate::api::{FailoversView, FigureRow, FiguresView};
-use jiff::ToSpan;
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use serde::Serialize;
 
 /// What the report of a month is made of, and what programs find in it.
@@ -57,18 +54,6 @@ pub fn month(month: &Month, frame: &Frame) -> Document {
     document
 }
 
-/// When a month, such as `2026-10`, begins and ends in a zone, in milliseconds since 1970.
-pub fn month_in(text: &str, zone: &TimeZone) -> Option<(i64, i64)> {
-    let (year, month) = text.split_once('-').filter(|(year, month)| year.len() == 4 && month.len() == 2)?;
-    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if !is_number(year) || !is_number(month) {
-        return None;
-    }
-    let first = Date::new(year.parse().ok()?, month.parse().ok()?, 1).ok()?;
-    let begin = |day: Date| Some(day.to_zoned_datetime(zone.clone()).ok()?.timestamp().as_millisecond());
-    Some((begin(first)?, begin(first.checked_add(1.month()).ok()?)?))
-}
-
 fn others(month: &Month, frame: &Frame) -> Vec<Section> {
     let few = Frame { order: Order::Worst, ..frame.clone() };
     let listed = |name: &'static str, view: &FiguresView| {
@@ -86,24 +71,4 @@ fn others(month: &Month, frame: &Frame) -> Vec<Section> {
     sections.push(why_hosts);
     sections.extend(failovers::parts(&month.failovers, &few));
     sections
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_month_begins_and_ends_at_midnight_of_its_zone() {
-        let length =
-            |text, zone| month_in(text, &TimeZone::get(zone).unwrap()).map(|(from, to)| (to - from) / 3_600_000);
-        // Clocks go back in October and forth in March.
-        assert_eq!(length("2026-10", "Europe/Berlin"), Some(31 * 24 + 1));
-        assert_eq!(length("2026-03", "Europe/Berlin"), Some(31 * 24 - 1));
-        assert_eq!(length("2026-10", "UTC"), Some(31 * 24));
-        assert_eq!(length("2024-02", "UTC"), Some(29 * 24));
-        assert_eq!(month_in("2026-12", &TimeZone::UTC), Some((1_796_083_200_000, 1_798_761_600_000)));
-        for text in ["", "2026", "2026-13", "2026-00", "26-10", "2026-1", "2026-10-01", "-026-10", "2026-+1"] {
-            assert_eq!(month_in(text, &TimeZone::UTC), None, "{text}");
-        }
-    }
 }

@@ -34,7 +34,7 @@ pub fn cut(number: f64, digits: i32) -> String {
 }
 
 /// A moment in this zone, to the second.
-pub fn moment(milliseconds: i64, zone: &TimeZone) -> String {
+pub(super) fn moment(milliseconds: i64, zone: &TimeZone) -> String {
     written(milliseconds, zone, "%Y-%m-%d %H:%M:%S")
 }
 

@@ -1,18 +1,17 @@
 //! `holdfast report month` and `verify`: the signed report of a month, and whether one is still what was signed.
 
 use super::flags::{Flags, Form};
-use super::period::parse_zone;
 use super::session::{Session, ended, segment};
 use super::show::{json, tame};
 use crate::api::MonthPart;
 use crate::cli::Exit;
 use crate::cli::output::Output;
 use crate::files;
-use crate::report::{SealError, Statement, moment, open};
+use crate::ledger::Zone;
+use crate::report::{SealError, Statement, open};
 use crate::trust::fingerprint;
 use anyhow::Context;
 use clap::Args;
-use jiff::tz::TimeZone;
 use serde_json::json as value;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -48,8 +47,8 @@ pub(super) struct MonthArgs {
     #[arg(value_name = "YEAR-MONTH")]
     month: String,
     /// In which time zone it begins and ends, such as Europe/Berlin
-    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = parse_zone)]
-    zone: TimeZone,
+    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = Zone::named)]
+    zone: Zone,
     /// Where it is written; a new file, or - for the standard output
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -75,7 +74,7 @@ pub(super) fn month(args: &MonthArgs, session: &Session<'_>, output: &mut Output
     let to_output = path == Path::new("-");
     // Before the cluster has worked for nothing.
     anyhow::ensure!(to_output || !path.exists(), "{} is there already: name another with --file", path.display());
-    let zone = args.zone.iana_name().unwrap_or("UTC");
+    let zone = args.zone.name();
     let asked = format!("month={}&zone={}&provisional={}", segment(&args.month), segment(zone), args.provisional);
     let text = fetch(session, &asked)?;
     if to_output {
@@ -134,8 +133,8 @@ fn told(statement: &Statement, flags: &Flags, output: &mut Output) -> anyhow::Re
     if flags.output == Form::Json {
         return json(&value!({ "good": true, "statement": statement }), output);
     }
-    let zone = parse_zone(&statement.zone).unwrap_or(TimeZone::UTC);
-    let time = |at| moment(at, &zone);
+    let zone = Zone::named(&statement.zone).unwrap_or(Zone::utc());
+    let time = |at| zone.shown(at);
     let over = if statement.provisional { ", provisional: the month was not over" } else { "" };
     let lines = [
         "good: not a byte was changed since it was signed".to_owned(),

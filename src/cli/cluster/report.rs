@@ -9,9 +9,9 @@ use crate::api::{CapacityView, ClusterView, FailoversView, FiguresView, LoadView
 use crate::cli::Exit;
 use crate::cli::output::Output;
 use crate::clock::wall_milliseconds;
+use crate::ledger::Zone;
 use crate::report::{DEFINITIONS, Document, Frame, Order, availability, capacity, failovers, load, take_spans};
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::tz::TimeZone;
 
 const HELP: &str = "\
 Reports are about the time since --since, up to --until, or about the --last so much; all that the ledger has if nothing
@@ -201,7 +201,7 @@ enum Sort {
 
 impl Shape {
     /// How it is shown: forms for programs have all rows, those for readers as many as can be read.
-    fn frame(&self, session: &Session<'_>, zone: &TimeZone) -> anyhow::Result<Frame> {
+    fn frame(&self, session: &Session<'_>, zone: &Zone) -> anyhow::Result<Frame> {
         let view: ClusterView = session.look("/v1/status")?;
         let readable = match session.flags.output {
             Form::Html | Form::Markdown => READABLE,
@@ -213,7 +213,7 @@ impl Shape {
         };
         let most = self.worst.map_or(readable, |worst| worst as usize);
         let made_at = wall_milliseconds();
-        Ok(Frame { cluster: view.name, zone: zone.clone(), made_at, order, most, definitions: DEFINITIONS })
+        Ok(Frame { cluster: view.name, zone: zone.time_zone().clone(), made_at, order, most, definitions: DEFINITIONS })
     }
 }
 
