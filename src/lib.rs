@@ -40,6 +40,7 @@ pub mod process;
 pub mod reader;
 pub mod report;
 pub mod runtime;
+pub mod samples;
 pub mod sim;
 pub mod store;
 pub mod transport;

@@ -1,9 +1,9 @@
 //! What people send, read into types that say what they mean.
 
-use super::load::Measure;
 use crate::core::state::{Response, Right};
 use crate::core::timing::Profile;
 use crate::ledger::Grouping;
+use crate::samples::Measure;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 

@@ -15,6 +15,7 @@ use crate::metrics::Exporter;
 use crate::node::Node;
 use crate::platform::{Live, Survey};
 use crate::runtime::{Call, Glance, Leave};
+use crate::samples::Reader;
 use crate::store::LedgerReader;
 use crate::transport::Transport;
 use axum::http::request::Parts;
@@ -71,6 +72,8 @@ pub struct Api {
     pub live: Arc<dyn Live>,
     /// The signed reports that were made last.
     pub reports: super::MadeReports,
+    /// What hosts and VMs have used, as far as it was told to this node.
+    pub samples: Reader,
 }
 
 impl Handle {

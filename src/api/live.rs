@@ -107,19 +107,14 @@ pub(super) async fn host(
 ) -> Result<Json<HostLive>, Failure> {
     let host = api.view(move |viewer, node, _| asked(viewer, node, find_host(viewer.state(), &name)?)).await??;
     let (first, second) = readings(&api, &host).await?;
-    let span = second.at_nanoseconds.saturating_sub(first.at_nanoseconds);
-    let (total, used) = (first.host.cpu_total_nanoseconds, first.host.cpu_used_nanoseconds);
-    let total = second.host.cpu_total_nanoseconds.saturating_sub(total);
-    let used = second.host.cpu_used_nanoseconds.saturating_sub(used);
     let memory = second.host.memory_kib;
     Ok(Json(HostLive {
         host: host.name,
         cores: second.host.cores,
-        // Of what its processors had: the clock and the kernel's count of ticks may differ a little.
-        busy_millicores: millicores(used.min(total), total / u64::from(second.host.cores.max(1))).unwrap_or(0),
+        busy_millicores: second.host_busy(&first).unwrap_or(0),
         memory_mib: memory / 1_024,
         used_mib: memory.saturating_sub(second.host.available_kib) / 1_024,
-        vms: second.vms.iter().map(|vm| load(vm, &first, span)).collect(),
+        vms: second.vms.iter().map(|vm| load(vm, &first, &second)).collect(),
         silent: second.silent,
     }))
 }
@@ -140,8 +135,7 @@ pub(super) async fn vm(State(api): State<Api>, Path(name): Path<String>, _: Look
     let (readings, guest) =
         tokio::join!(readings(&api, &host), ask::<Guest>(&api, &host, format!("{LIVE_HERE}/{uuid}"), PATIENCE));
     let (first, second) = readings?;
-    let span = second.at_nanoseconds.saturating_sub(first.at_nanoseconds);
-    let load = second.vms.iter().find(|vm| vm.uuid == uuid).map(|vm| load(vm, &first, span));
+    let load = second.vms.iter().find(|vm| vm.uuid == uuid).map(|vm| load(vm, &first, &second));
     let (guest, silent) = match guest {
         Ok(guest) => (Some(guest), None),
         Err(failure) => (None, Some(failure.to_string())),
@@ -222,18 +216,10 @@ async fn readings(api: &Api, host: &Asking) -> Result<(Reading, Reading), Failur
     Ok((first, ask(api, host, LIVE_HERE.to_owned(), PATIENCE).await?))
 }
 
-/// So many nanoseconds of a processor in so many, in thousandths.
-fn millicores(used: u64, span: u64) -> Option<u64> {
-    u64::try_from(u128::from(used) * 1_000 / u128::from(Some(span).filter(|span| *span > 0)?)).ok()
-}
-
-fn load(vm: &VmUse, first: &Reading, span: u64) -> VmLoad {
-    let before = first.vms.iter().find(|before| before.uuid == vm.uuid);
-    // Less than before: it is another process, which has come up in between.
-    let used = before.and_then(|before| vm.cpu_nanoseconds.checked_sub(before.cpu_nanoseconds));
+fn load(vm: &VmUse, first: &Reading, second: &Reading) -> VmLoad {
     VmLoad {
         uuid: vm.uuid,
-        busy_millicores: used.and_then(|used| millicores(used, span)),
+        busy_millicores: second.vm_busy(vm, first),
         resident_mib: vm.resident_kib / 1_024,
         vcpus: vm.vcpus,
         memory_mib: vm.memory_kib.map(|kib| kib / 1_024),

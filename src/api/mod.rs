@@ -34,9 +34,12 @@ mod registry;
 mod routes;
 mod server;
 mod tokens;
+mod usage;
 mod views;
 mod who;
 
+pub use crate::ledger::Grouping;
+pub use crate::samples::Measure;
 pub use actions::{LONGEST_DISARM, sound_policy};
 pub use bodies::{Adopt, GivenAccess, Invited, JoinAnswer, JoinBody, NewVm, Token};
 pub use doctor::{CheckView, DoctorView, Finding, Severity};
@@ -50,9 +53,7 @@ pub use handle::{Api, Handle};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
 pub use live::{HostLive, MoveView, VmLive, VmLoad};
-pub use load::{
-    CapacityView, Grouping, HostCapacity, HostNow, Left, LoadRow, LoadView, Measure, NowView, Point, Use, VmNow,
-};
+pub use load::{CapacityView, HostCapacity, HostNow, Left, LoadRow, LoadView, NowView, Point, Use, VmNow};
 pub use metrics::KnownPeople;
 pub use month::{MadeReports, MonthPart};
 pub use openapi::description;

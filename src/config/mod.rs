@@ -4,9 +4,11 @@
 //! its line and a hint. Rules of the whole cluster are not here: they live in the replicated state.
 
 mod read;
+mod retention;
 
 use crate::core::ids::SocketAddr;
 use crate::reader::Problem;
+use crate::samples::Retention;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -64,6 +66,8 @@ pub struct Config {
     pub shutdown_mark: PathBuf,
     /// A program that is told of each alert, with its arguments.
     pub alert_command: Vec<String>,
+    /// For how long the host keeps samples of load while it votes.
+    pub retention: Retention,
     /// What is logged, and how.
     pub log: LogConfig,
 }

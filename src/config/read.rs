@@ -1,5 +1,6 @@
 //! Reading the file, key by key.
 
+use super::retention;
 use super::{
     Capacity, Config, DatastoreConfig, LIBVIRT, LIBVIRT_OF_OTHERS, LogConfig, LogFormat, PlatformConfig, RUN,
     SHUTDOWN_MARK, WATCHDOG_DEVICE, WatchdogConfig,
@@ -7,6 +8,7 @@ use super::{
 use crate::api::{MOST_MEMORY, MOST_MILLICORES};
 use crate::core::ids::SocketAddr;
 use crate::reader::{Found, Problem, Reader, Source};
+use crate::samples::Retention;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -53,6 +55,10 @@ fn top(reader: &mut Reader<'_>) -> Result<Config, Problem> {
         },
         shutdown_mark: shutdown_mark(reader, &platform)?,
         alert_command: reader.maybe("alert_command", command)?.unwrap_or_default(),
+        retention: match reader.get("samples") {
+            Some(found) => retention::read(found.table("[samples]")?)?,
+            None => Retention::default(),
+        },
         log: match reader.get("log") {
             Some(found) => log(found.table("[log]")?)?,
             None => LogConfig { format: LogFormat::Text, level: "info".to_owned() },

@@ -24,7 +24,7 @@ use std::fmt::Debug;
 pub type Law = fn(&[u8]) -> bool;
 
 /// All laws, by the names of their fuzz targets.
-pub const ALL: [(&str, Law); 16] = [
+pub const ALL: [(&str, Law); 17] = [
     ("api", crate::api::law),
     ("certificates", people::certificates),
     ("config", people::config),
@@ -36,6 +36,7 @@ pub const ALL: [(&str, Law); 16] = [
     ("libvirt", libvirt),
     ("node", node::node),
     ("process", crate::process::law),
+    ("samples", crate::samples::law),
     ("scenario", people::scenario),
     ("store", crate::store::law),
     ("stream", peers::stream),

@@ -4,6 +4,7 @@ use super::{settles, settles_as_json};
 use crate::config::{Config, LogFormat, PlatformConfig, WatchdogConfig};
 use crate::core::ids::Address;
 use crate::fence::FenceDevice;
+use crate::samples::Retention;
 use crate::sim::scenario::Scenario;
 use crate::sim::spelling::fault_as_toml;
 use crate::trust::{JoinToken, Principal, Secret, SigningRequest, TokenId};
@@ -80,6 +81,9 @@ fn config_as_toml(config: &Config) -> String {
             text.push_str(&format!("[watchdog]\nkind = \"device\"\npath = {}\n", said(path.display())));
         }
     }
+    let Retention { raw, minutes, hours } = config.retention;
+    let (raw, minutes, hours) = (raw / 24, minutes / 24, hours / 24);
+    text.push_str(&format!("[samples]\nraw_days = {raw}\nminute_days = {minutes}\nhour_days = {hours}\n"));
     let format = if config.log.format == LogFormat::Json { "json" } else { "text" };
     text.push_str(&format!("[log]\nformat = \"{format}\"\nlevel = {}\n", said(&config.log.level)));
     text

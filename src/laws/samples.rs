@@ -17,6 +17,7 @@ use crate::election::{Payload, StoreImage, StoredSnapshot};
 use crate::fence::FenceDevice;
 use crate::ledger::{Entry, Key, What};
 use crate::node::{Packet, format};
+use crate::samples::{self, Batch, Receipt, VmSample, encode_batches};
 use crate::sim::bench::rack_example;
 use crate::trust::{Authority as Signer, JoinToken, PrivateKey, SigningRequest};
 use crate::wire::{
@@ -29,7 +30,7 @@ use std::sync::Arc;
 pub(super) type Sample = (&'static str, &'static str, Vec<u8>);
 
 pub(super) fn all() -> Vec<Sample> {
-    [wire(), datastore(), store(), trust(), node(), libvirt()].into_iter().flatten().collect()
+    [wire(), datastore(), store(), trust(), node(), load(), libvirt()].into_iter().flatten().collect()
 }
 
 #[cfg(feature = "libvirt")]
@@ -216,6 +217,21 @@ fn store() -> Vec<Sample> {
         ("store", "image", packed(1, &image)),
         ("store", "agent.json", serde_json::to_vec(&AgentStore::default()).unwrap()),
         ("store", "fact.json", serde_json::to_vec(&fact).unwrap()),
+    ]
+}
+
+fn load() -> Vec<Sample> {
+    let vm = |uuid, busy_millicores| VmSample { uuid, busy_millicores, used_mib: 512 };
+    let vms = vec![vm(7, Some(990)), vm(u128::MAX, None)];
+    let batch =
+        |slot| Batch { slot: samples::Slot(slot), busy_millicores: Some(1_500), used_mib: 4_096, vms: vms.clone() };
+    let slots: Vec<Option<u32>> = (0..30).map(|at| (at % 7 != 3).then_some(at * at)).collect();
+    let [raw, minutes] = samples::chunks(&slots);
+    vec![
+        ("samples", "batches", encode_batches(&[batch(340_000_000), batch(340_000_001)])),
+        ("samples", "receipt", Receipt { run: 12 }.encode()),
+        ("samples", "slots", raw),
+        ("samples", "minutes", minutes),
     ]
 }
 

@@ -125,6 +125,31 @@ pub struct VmUse {
     pub memory_kib: Option<u64>,
 }
 
+impl Reading {
+    /// How much of the host's processors was busy since an earlier reading, in thousandths of a core; nothing: no time
+    /// has passed.
+    pub fn host_busy(&self, before: &Reading) -> Option<u64> {
+        let (now, then) = (&self.host, &before.host);
+        let total = now.cpu_total_nanoseconds.saturating_sub(then.cpu_total_nanoseconds);
+        let used = now.cpu_used_nanoseconds.saturating_sub(then.cpu_used_nanoseconds);
+        // Of what its processors had: the clock and the kernel's count of ticks may differ a little.
+        millicores(used.min(total), total / u64::from(now.cores.max(1)))
+    }
+
+    /// The same of a VM that is in this reading; nothing: its process has come up in between.
+    pub fn vm_busy(&self, vm: &VmUse, before: &Reading) -> Option<u64> {
+        let span = self.at_nanoseconds.saturating_sub(before.at_nanoseconds);
+        let before = before.vms.iter().find(|before| before.uuid == vm.uuid)?;
+        // Less than before: it is another process.
+        millicores(vm.cpu_nanoseconds.checked_sub(before.cpu_nanoseconds)?, span)
+    }
+}
+
+/// So many nanoseconds of a processor in so many, in thousandths.
+fn millicores(used: u64, span: u64) -> Option<u64> {
+    u64::try_from(u128::from(used) * 1_000 / u128::from(Some(span).filter(|span| *span > 0)?)).ok()
+}
+
 /// What is known of a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guest {

@@ -22,6 +22,7 @@ use crate::ledger;
 use crate::metrics::{Counts, Outcome, Recoveries};
 use crate::node::{Node, NodeEvent, Packet};
 use crate::platform::Platform;
+use crate::samples::{Delivery, Keeper, is_samples};
 use crate::store::{LedgerRow, Operation, Refused, Store, WriteError};
 use crate::transport::{Inbound, Transport};
 use crate::watchdog::{Watchdog, WatchdogError};
@@ -81,6 +82,8 @@ pub(super) struct Hands {
     /// Tells those who follow the ledger that there is more of it.
     pub(super) more_facts: watch::Sender<u64>,
     pub(super) roster: super::roster::Keeper,
+    /// Takes in what agents have measured.
+    pub(super) samples: Keeper,
     pub(super) glance: watch::Sender<Glance>,
     /// Where the master was when it was known last.
     pub(super) last_master: Option<Address>,
@@ -313,6 +316,9 @@ impl Hands {
             Inbound::Roster(roster) => {
                 let votes = self.glance.borrow().votes;
                 self.roster.learnt(&self.store, &self.transport, roster, votes);
+            }
+            Inbound::Call { from, body, answer } if is_samples(&body) => {
+                self.samples.deliver(Delivery::Batches { from, body, answer });
             }
             inbound @ Inbound::Call { .. } => {
                 if self.calls_in.try_send(inbound).is_err() {

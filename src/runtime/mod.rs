@@ -14,6 +14,7 @@ mod ledger;
 mod pings;
 mod platforms;
 pub(crate) mod roster;
+mod samples;
 mod shutdown;
 mod start;
 mod storage;

@@ -9,8 +9,9 @@ use super::ledger::Facts;
 use super::pings::Pings;
 use super::platforms::platform;
 use super::roster::{self, Keeper, ROSTER};
+use super::samples;
 use super::shutdown::ShutdownMark;
-use super::storage::{Storage, attach};
+use super::storage::{Search, Storage, attach};
 use crate::api::{self, Api, ApiError, Handle, KnownPeople, Listeners, MadeReports};
 use crate::clock;
 use crate::config::{Config, PlatformConfig, WatchdogConfig};
@@ -25,6 +26,7 @@ use crate::member::{MemberError, Membership, Places};
 use crate::metrics::{Counts, Exporter, MetricsListener, Recoveries, Sources};
 use crate::node::{Machine, NodeEvent, Setup};
 use crate::process::HostError;
+use crate::samples::Keeper as SampleKeeper;
 use crate::store::{Opened, Store, StoreError};
 use crate::transport::{Inbound, Inbox, Patience, Transport, TransportError, TransportOptions};
 use crate::trust::{Identity, TrustError, fingerprint};
@@ -43,6 +45,9 @@ use uuid::Uuid;
 const CALLS: usize = 256;
 /// So many requests that peers have passed on may wait.
 const PASSED_ON: usize = 128;
+
+/// The file of samples in the state directory.
+const SAMPLES: &str = "samples.db";
 
 /// Why a node did not start.
 #[derive(Debug, Error)]
@@ -99,7 +104,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// A thread could not be made.
-    #[error("no thread can be made for the loop: {0}")]
+    #[error("a thread cannot be made: {0}")]
     Thread(#[source] io::Error),
     /// The node could not begin.
     #[error(transparent)]
@@ -134,10 +139,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (answers, answered) = mpsc::unbounded_channel();
     let mut watchdog = watchdog(&config.watchdog, boot.uuid, &timing);
     let guard = guard(watchdog.as_deref_mut(), &opened, boot.id);
-    let (cluster, patience) = (member.cluster.as_u128(), timing.hard_deadline / 4);
     let counts = counts(&config);
-    let storage = attach(&config.datastores, cluster, patience, &counts, &answers);
-    let searches = storage.search(cluster, patience, &answers);
+    let (storage, searches) = storage(&config, &member, &timing, &counts, &answers);
     let setup = setup(&config, &member, &opened, (boot.id, guard), &storage, &timing);
     let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
     let shutdown = Arc::new(ShutdownMark::new(config.shutdown_mark.clone()));
@@ -147,6 +150,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (glance, glances) = watch::channel(Glance::default());
     let (facts, more_facts) = watch::channel(0);
     let (listeners, plain) = listen(&config, &places).await?;
+    let keeper = sample_keeper(&config, &opened)?;
     let api_address = listeners.address().unwrap_or(config.api);
     let handle = Handle { calls, glance: glances, facts: more_facts };
     let api = Api {
@@ -161,6 +165,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         survey: platform.survey(),
         live: platform.live(),
         reports: MadeReports::default(),
+        samples: keeper.reader().clone(),
     };
     let mut hands = Hands {
         pings: pings(&config, &answers),
@@ -182,6 +187,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         facts: Facts::default(),
         more_facts: facts,
         roster: Keeper::default(),
+        samples: keeper.clone(),
         glance,
         last_master: None,
         recoveries: Recoveries::new(Arc::clone(&counts), clock::wall_milliseconds()),
@@ -189,6 +195,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     hands.know(&opened.agent);
     let ended = run(setup, hands, Inputs { answers: answered, inbox, calls: called })?;
+    samples::begin(&api, keeper);
     attend(api, listeners, plain, passed_on);
     Ok(Running { handle, api: api_address, shutdown, ended })
 }
@@ -202,6 +209,26 @@ fn member(config: &Config, places: &Places) -> Result<(Membership, Timing), Star
     let timing = Timing::of(member.profile);
     timing.check()?;
     Ok((member, timing))
+}
+
+/// The datastores that are there, and the search for those that are not.
+fn storage(
+    config: &Config,
+    member: &Membership,
+    timing: &Timing,
+    counts: &Arc<Counts>,
+    answers: &mpsc::UnboundedSender<Answer>,
+) -> (Storage, Vec<Search>) {
+    let (cluster, patience) = (member.cluster.as_u128(), timing.hard_deadline / 4);
+    let storage = attach(&config.datastores, cluster, patience, counts, answers);
+    let searches = storage.search(cluster, patience, answers);
+    (storage, searches)
+}
+
+/// Starts what keeps samples while this host votes. Its runs have the numbers of the agent's.
+fn sample_keeper(config: &Config, opened: &Opened) -> Result<SampleKeeper, StartError> {
+    let file = Places::of(&config.state).state().join(SAMPLES);
+    SampleKeeper::start(&file, config.retention, opened.session).map_err(StartError::Thread)
 }
 
 /// What the node begins with.
