@@ -15,13 +15,16 @@ use axum::response::{IntoResponse, Response};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// Where it is.
 pub(super) const METRICS: &str = "/metrics";
 /// What whoever may look may read, and is short: a node that does not vote asks the master for it, in that one's name.
 const PROBE: &str = "/v1/policy";
-/// Whom a master knew is believed for so long.
+/// Whom a master knew is believed for so long; then it is asked again.
 const BELIEVED: Duration = Duration::from_secs(60);
+/// A master that lives answers within this.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// No more people are remembered.
 const REMEMBERED: usize = 64;
 
@@ -69,33 +72,36 @@ async fn may_look(api: &Api, who: &Who) -> Result<(), Failure> {
         Who::Certificate(print) | Who::Token(print) => *print,
         Who::Nobody | Who::Vouched { .. } => return Err(Failure::unknown_person()),
     };
-    let glance = *api.handle.glance.borrow();
-    if glance.votes {
+    if api.handle.glance.borrow().votes {
         let who = who.clone();
         let person = api.state(move |state| who.person(state)).await?;
         return person.map(drop).ok_or_else(Failure::unknown_person);
     }
-    let known = api.known.known(&print);
-    if known.is_some_and(|at| clock::boottime().since(at) < BELIEVED) {
-        return Ok(());
+    let Some(at) = api.known.known(&print) else { return ask_master(api, who, print).await };
+    if clock::boottime().since(at) >= BELIEVED {
+        // Meanwhile the old word counts: where there is no master to ask, that is waited for in vain.
+        api.known.remember(print, clock::boottime());
+        let (api, who) = (api.clone(), who.clone());
+        tokio::spawn(async move { ask_master(&api, &who, print).await.ok() });
     }
-    let asked = match glance.master {
-        Some(master) => pass_on(api, master, who.clone(), probe()?).await,
-        None => Err(Failure::no_master()),
-    };
-    match asked.map(|answer| answer.status()) {
-        Ok(status) if status.is_success() => {
+    Ok(())
+}
+
+/// Whether the master knows that one; what it says is kept in mind.
+async fn ask_master(api: &Api, who: &Who, print: Fingerprint) -> Result<(), Failure> {
+    let master = api.handle.glance.borrow().master.ok_or_else(Failure::no_master)?;
+    let asked = timeout(PATIENCE, pass_on(api, master, who.clone(), probe()?)).await;
+    let answer = asked.map_err(|_| Failure::unanswered("the master does not say who that is"))??;
+    match answer.status() {
+        status if status.is_success() => {
             api.known.remember(print, clock::boottime());
             Ok(())
         }
-        Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             api.known.forget(&print);
             Err(Failure::unknown_person())
         }
-        // Nobody says otherwise.
-        Ok(_) | Err(_) if known.is_some() => Ok(()),
-        Ok(status) => Err(Failure::unanswered(format!("the master does not say who that is: {status}"))),
-        Err(failure) => Err(failure),
+        status => Err(Failure::unanswered(format!("the master does not say who that is: {status}"))),
     }
 }
 

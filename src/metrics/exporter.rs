@@ -73,6 +73,9 @@ impl Sources {
         tell_counts(&mut page, &self.counts);
         tell_transport(&mut page, &self.transport);
         if let Some(own) = own {
+            // An agent that does not vote takes the master to be where it heard it last, however long ago.
+            let hears = own.voter.is_some() || own.standing.unacknowledged < self.timing.software_stop;
+            page.one(&MASTER_KNOWN, hears && self.handle.glance.borrow().master.is_some());
             tell_own(&mut page, &own, &self.counts);
         }
         if self.handle.glance.borrow().is_master {
@@ -89,7 +92,6 @@ impl Sources {
         let glance = *self.handle.glance.borrow();
         page.one(&VOTES, glance.votes);
         page.one(&IS_MASTER, glance.is_master);
-        page.one(&MASTER_KNOWN, glance.master.is_some());
         let Timing { heartbeat, suspect, fence_after, software_stop, quorum, record_interval, call_deadline, .. } =
             self.timing;
         let mut limits = page.family(&LIMIT);

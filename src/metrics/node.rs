@@ -26,14 +26,14 @@ use std::time::Duration;
 /// What a look at a node shows of it.
 #[derive(Debug)]
 pub(super) struct Own {
-    standing: AgentStanding,
+    pub(super) standing: AgentStanding,
     authority: Authority,
-    voter: Option<OwnVoter>,
+    pub(super) voter: Option<OwnVoter>,
 }
 
 /// What there is to be seen of a voter.
 #[derive(Debug)]
-struct OwnVoter {
+pub(super) struct OwnVoter {
     election: ElectionStanding,
     applied: LogIndex,
     armed: bool,

@@ -103,7 +103,7 @@ families! {
         HELD_ACTIONS: Gauge "holdfast_held_actions" [] "Actions that wait for a write to the disk before they may be done.";
         VOTES: Gauge "holdfast_votes" [] "Whether this node votes.";
         IS_MASTER: Gauge "holdfast_is_master" [] "Whether this node is the master.";
-        MASTER_KNOWN: Gauge "holdfast_master_known" [] "Whether this node knows a master.";
+        MASTER_KNOWN: Gauge "holdfast_master_known" [] "Whether this node knows a master; one that does not vote, whether it has been acknowledged lately.";
         MASTER_CHANGES: Counter "holdfast_master_changes_total" [] "How often this node has come to know another master than before.";
         ADMITTED: Gauge "holdfast_host_admitted" [] "Whether the present life of this host is admitted.";
         GENERATION: Gauge "holdfast_host_generation" [] "The last life that this host was given in this boot.";
