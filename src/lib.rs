@@ -34,6 +34,7 @@ pub mod machine;
 pub mod member;
 pub mod metrics;
 pub mod node;
+pub mod notify;
 pub mod ping;
 pub mod platform;
 pub mod process;

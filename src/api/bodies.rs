@@ -1,6 +1,6 @@
 //! What people send, read into types that say what they mean.
 
-use crate::core::state::{Response, Right};
+use crate::core::state::{Response, Right, Severity};
 use crate::core::timing::Profile;
 use crate::ledger::Grouping;
 use crate::samples::Measure;
@@ -133,6 +133,18 @@ pub(super) struct Fence {
 #[serde(deny_unknown_fields)]
 pub(super) struct Fences {
     pub(super) levels: Vec<Vec<String>>,
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewChannel {
+    pub(super) name: String,
+    pub(super) target: crate::notify::Target,
+    #[serde(default)]
+    pub(super) least: Severity,
+    #[serde(default)]
+    pub(super) kinds: std::collections::BTreeSet<String>,
 }
 
 /// For how long an invitation is good.

@@ -1,6 +1,7 @@
 //! Which guards each host really has, and which failures the cluster survives with nobody at hand.
 
 use super::actions::Looking;
+use super::channels::{self, ChannelView};
 use super::errors::Failure;
 use super::extract::Json;
 use super::found::Asking;
@@ -89,6 +90,7 @@ pub(super) async fn doctor(State(api): State<Api>, _: Looking) -> Result<Json<Do
     }
     let (devices, checkups) = tokio::join!(probe(probes), check_hosts(&api));
     view.findings.extend(devices.into_iter().chain(checkups?));
+    view.findings.extend(channels::all(&api).await?.iter().filter_map(of_channel));
     view.findings.sort();
     Ok(Json(view))
 }
@@ -134,6 +136,23 @@ fn of_voters(state: &ClusterState, node: &Node, now: Instant, findings: &mut Vec
     if !idle.is_empty() {
         let text = format!("they take in nothing of what the others agree on: {}", idle.join(", "));
         findings.push(bad("voters", &text, "see what the agents there say of their disks"));
+    }
+}
+
+/// A channel by which people do not hear what they should.
+fn of_channel(channel: &ChannelView) -> Option<Finding> {
+    let progress = channel.progress.clone().unwrap_or_default();
+    let (subject, behind) = (format!("channel {}", channel.name), progress.behind);
+    match progress.trouble {
+        _ if channel.paused => {
+            Some(weak(&subject, &format!("it is paused, behind by {behind}"), "holdfast notify resume"))
+        }
+        Some(why) => Some(bad(&subject, &format!("it is behind by {behind}: {why}"), "see `holdfast notify show`")),
+        None if channel.refused_in_a_row > 0 => {
+            let text = format!("it has refused the last {} for good", channel.refused_in_a_row);
+            Some(bad(&subject, &text, "see `holdfast events`, mend it, and try it with `holdfast notify test`"))
+        }
+        None => None,
     }
 }
 

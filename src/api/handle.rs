@@ -13,6 +13,7 @@ use crate::core::time::Instant;
 use crate::explain::NameList;
 use crate::metrics::Exporter;
 use crate::node::Node;
+use crate::notify::{Local, Progresses};
 use crate::platform::{Live, Survey};
 use crate::runtime::{Call, Glance, Leave};
 use crate::samples::Reader;
@@ -74,6 +75,10 @@ pub struct Api {
     pub reports: super::MadeReports,
     /// What hosts and VMs have used, as far as it was told to this node.
     pub samples: Reader,
+    /// How far channels are, on the master's node.
+    pub progresses: Progresses,
+    /// What this host has for channels.
+    pub local: Local,
 }
 
 impl Handle {
@@ -105,11 +110,18 @@ impl Handle {
     /// Waits until all facts that follow from what was seen so far are in the ledger on disk: the loop shows what it has
     /// applied at once, and the disk has it a moment later. Whether that came about.
     pub(super) async fn recorded(&self) -> bool {
+        self.asked_recorded().await.is_some()
+    }
+
+    /// The same, and that the disk has refused none of them, which would be missing there for a while.
+    pub(crate) async fn recorded_whole(&self) -> bool {
+        self.asked_recorded().await == Some(true)
+    }
+
+    async fn asked_recorded(&self) -> Option<bool> {
         let (reply, recorded) = oneshot::channel();
-        if self.calls.send(Call::Recorded(reply)).await.is_err() {
-            return false;
-        }
-        matches!(timeout(LOOK_PATIENCE, recorded).await, Ok(Ok(())))
+        self.calls.send(Call::Recorded(reply)).await.ok()?;
+        timeout(LOOK_PATIENCE, recorded).await.ok()?.ok()
     }
 
     /// Tells the agent to end, which ends no VM.

@@ -4,7 +4,7 @@
 
 use super::bodies::{
     Adopt, Disarm, EventsAfter, Fence, Fences, Figuring, Invite, Invited, JoinAnswer, JoinBody, Loaded, MonthAsked,
-    MonthPartAsked, Move, Name, NewAccess, NewVm, Plan, Recover, Recovering, Stop, Window,
+    MonthPartAsked, Move, Name, NewAccess, NewChannel, NewVm, Plan, Recover, Recovering, Stop, Window,
 };
 use super::forward::{Answered, BODY_LIMIT, Passed, request};
 use super::queries::key;
@@ -25,6 +25,7 @@ pub(crate) fn law(bytes: &[u8]) -> bool {
         settles_as_json::<Name>(bytes),
         settles_as_json::<Fence>(bytes),
         settles_as_json::<Fences>(bytes),
+        settles_as_json::<NewChannel>(bytes),
         settles_as_json::<Invite>(bytes),
         settles_as_json::<Invited>(bytes),
         settles_as_json::<NewAccess>(bytes),

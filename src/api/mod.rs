@@ -11,6 +11,7 @@
 
 mod actions;
 mod bodies;
+mod channels;
 mod doctor;
 mod errors;
 mod extract;
@@ -42,6 +43,7 @@ pub use crate::ledger::Grouping;
 pub use crate::samples::Measure;
 pub use actions::{LONGEST_DISARM, sound_policy};
 pub use bodies::{Adopt, GivenAccess, Invited, JoinAnswer, JoinBody, NewVm, Token};
+pub use channels::{ChannelView, Tested};
 pub use doctor::{CheckView, DoctorView, Finding, Severity};
 pub use errors::ErrorBody;
 pub use fences::{FenceReading, FenceTest};

@@ -7,7 +7,7 @@ use super::extract::{Json, Query};
 use super::handle::Api;
 use crate::core::ids::{HostId, VmId};
 use crate::explain::{NameList, Names};
-use crate::ledger::{Entry, What};
+use crate::ledger::Entry;
 use crate::runtime::fact;
 use crate::store::{LedgerKey, LedgerReader, QueryError};
 use axum::extract::State;
@@ -105,21 +105,15 @@ pub(super) fn key(text: &str) -> Result<LedgerKey, Failure> {
 }
 
 fn event(entry: &Entry, names: &dyn Names) -> EventView {
-    let key = entry.key;
     let said = entry.said.as_ref();
     EventView {
-        key: format!("{}.{}.{}", key.generation, key.index.0, key.part),
+        key: entry.key.to_string(),
         at_milliseconds: entry.at_milliseconds,
-        kind: kind(&entry.what),
+        kind: entry.what.kind(),
         vm: entry.what.vm().map(|vm: VmId| names.vm(vm)),
         host: entry.what.host().map(|host: HostId| names.host(host)),
         by: said.map(|said| said.who.clone()),
         reason: said.map(|said| said.why.clone()).filter(|why| !why.is_empty()),
         text: crate::explain::fact(&entry.what, names),
     }
-}
-
-fn kind(what: &What) -> String {
-    let value = serde_json::to_value(what).unwrap_or_default();
-    value.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned()
 }

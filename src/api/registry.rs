@@ -275,7 +275,7 @@ fn person(name: &str) -> Result<String, Failure> {
     }
 }
 
-fn sound(name: &str) -> Result<String, Failure> {
+pub(super) fn sound(name: &str) -> Result<String, Failure> {
     let fits = !name.is_empty() && name.len() <= 64 && !name.chars().any(char::is_control);
     if fits { Ok(name.to_owned()) } else { Err(Failure::bad("a name has between one and 64 bytes, all to be seen")) }
 }

@@ -3,7 +3,8 @@
 use super::errors::Failure;
 use super::handle::Api;
 use super::{
-    actions, doctor, fences, figures, found, join, live, load, month, openapi, protect, queries, registry, tokens,
+    actions, channels, doctor, fences, figures, found, join, live, load, month, openapi, protect, queries, registry,
+    tokens,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -67,6 +68,9 @@ fn all() -> Router<Api> {
         .route("/v1/fences/{fence}", delete(registry::remove_fence))
         .route("/v1/fences/{fence}/test", get(fences::test))
         .route("/v1/fences/{fence}/probe", get(fences::probe))
+        .route("/v1/channels", get(channels::channels).post(channels::add))
+        .route("/v1/channels/{channel}", delete(channels::remove))
+        .route("/v1/channels/{channel}/{deed}", post(channels::on_channel))
         .route("/v1/fence-agents", get(registry::fence_agents))
         .route("/v1/fence-agents/{agent}", get(registry::fence_agent))
         .route("/v1/tokens", get(tokens::tokens).post(tokens::invite))

@@ -3,13 +3,16 @@
 //! The file is read once, into a type that cannot be wrong; whatever is unknown or contradicts itself is refused, with
 //! its line and a hint. Rules of the whole cluster are not here: they live in the replicated state.
 
+mod commands;
 mod read;
 mod retention;
+
+pub(crate) use read::is_name;
 
 use crate::core::ids::SocketAddr;
 use crate::reader::Problem;
 use crate::samples::Retention;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -64,7 +67,9 @@ pub struct Config {
     pub watchdog: WatchdogConfig,
     /// A file that is there while the machine is being shut down. It must be on a file system in memory.
     pub shutdown_mark: PathBuf,
-    /// A program that is told of each alert, with its arguments.
+    /// Programs by the names under which the cluster knows them, with their arguments.
+    pub commands: BTreeMap<String, Vec<String>>,
+    /// A program that is told of each alert that no log can carry, with its arguments.
     pub alert_command: Vec<String>,
     /// For how long the host keeps samples of load while it votes.
     pub retention: Retention,

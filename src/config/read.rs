@@ -1,22 +1,23 @@
 //! Reading the file, key by key.
 
-use super::retention;
 use super::{
     Capacity, Config, DatastoreConfig, LIBVIRT, LIBVIRT_OF_OTHERS, LogConfig, LogFormat, PlatformConfig, RUN,
     SHUTDOWN_MARK, WATCHDOG_DEVICE, WatchdogConfig,
 };
+use super::{commands, retention};
 use crate::api::{MOST_MEMORY, MOST_MILLICORES};
 use crate::core::ids::SocketAddr;
 use crate::reader::{Found, Problem, Reader, Source};
 use crate::samples::Retention;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 /// At most so many networks of the cluster, datastores and networks of guests.
-const LIST_LIMIT: usize = 64;
+pub(super) const LIST_LIMIT: usize = 64;
 /// A name is shown in tables, written on datastores and sent about.
 const NAME_LIMIT: usize = 64;
+pub(super) const NAME_HINT: &str = "letters, digits, `-`, `_` and `.`, at most 64 of them";
 
 pub(super) fn config(path: &Path, text: &str) -> Result<Config, Problem> {
     let source = Source { path, text };
@@ -54,7 +55,11 @@ fn top(reader: &mut Reader<'_>) -> Result<Config, Problem> {
             None => WatchdogConfig::None,
         },
         shutdown_mark: shutdown_mark(reader, &platform)?,
-        alert_command: reader.maybe("alert_command", command)?.unwrap_or_default(),
+        commands: match reader.get("commands") {
+            Some(found) => commands::read(found.table("[commands]")?)?,
+            None => BTreeMap::new(),
+        },
+        alert_command: reader.maybe("alert_command", commands::command)?.unwrap_or_default(),
         retention: match reader.get("samples") {
             Some(found) => retention::read(found.table("[samples]")?)?,
             None => Retention::default(),
@@ -227,13 +232,16 @@ fn level(found: &Found<'_>) -> Result<String, Problem> {
 
 fn name(found: &Found<'_>) -> Result<String, Problem> {
     let text = found.text()?;
-    let sound = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    if text.is_empty() || text.len() > NAME_LIMIT || !text.chars().all(sound) {
-        return Err(found
-            .problem(format!("\"{text}\" is no name"))
-            .hint(format!("letters, digits, `-`, `_` and `.`, at most {NAME_LIMIT} of them")));
+    if !is_name(text) {
+        return Err(found.problem(format!("\"{text}\" is no name")).hint(NAME_HINT));
     }
     Ok(text.to_owned())
+}
+
+/// Whether something can be called so.
+pub(crate) fn is_name(text: &str) -> bool {
+    let sound = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    !text.is_empty() && text.len() <= NAME_LIMIT && text.chars().all(sound)
 }
 
 fn names(found: &Found<'_>) -> Result<BTreeSet<String>, Problem> {
@@ -287,15 +295,6 @@ fn addresses(found: &Found<'_>) -> Result<Vec<SocketAddr>, Problem> {
 /// Zone and flow of an IPv6 address mean something on this machine only, and no peer is told of them.
 fn unscoped(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip(), address.port())
-}
-
-fn command(found: &Found<'_>) -> Result<Vec<String>, Problem> {
-    let words: Vec<String> =
-        found.one_or_more()?.iter().map(|word| word.text().map(str::to_owned)).collect::<Result<_, _>>()?;
-    match words.first() {
-        Some(program) if Path::new(program).is_absolute() => Ok(words),
-        _ => Err(found.problem("`alert_command` must begin with the full path of a program")),
-    }
 }
 
 #[cfg(test)]
@@ -361,6 +360,7 @@ format = "json"
         assert_eq!((&whole.log, &whole.platform, &whole.watchdog), (&short.log, &short.platform, &short.watchdog));
         assert_eq!((&whole.shutdown_mark, &whole.advertise), (&short.shutdown_mark, &short.advertise));
         assert_eq!((whole.datastores.len(), whole.networks.len(), whole.tags.len()), (1, 1, 1));
+        assert_eq!(whole.commands.len(), 1);
         for table in ["", "[platform]", "[watchdog]", "[[datastore]]", "[log]"] {
             let at = lines.iter().position(|line| *line == table && !table.is_empty()).map_or(0, |line| line + 1);
             let mut lines = lines.clone();
@@ -395,6 +395,8 @@ format = "json"
             ("[\"0.0.0.0:7770\"]", "[\"[fe80::1%1]:7\", \"[fe80::1%2]:7\"]", "stands there twice"),
             ("name = \"host-1\"", "name = \"a b\"", "holdfast.toml:2: \"a b\" is no name"),
             ("format = \"json\"", "level = \"=,=\"", "`level`: "),
+            ("[log]", "[commands]\npage = \"page\"\n[log]", "holdfast.toml:21: `page` must begin with the full path"),
+            ("[log]", "[commands]\n\"a b\" = \"/x\"\n[log]", "holdfast.toml:21: \"a b\" is no name of a command"),
         ];
         for (from, to, expected) in samples {
             assert!(WHOLE.contains(from), "{from}");

@@ -5,11 +5,13 @@
 //! stable storage.
 
 use crate::core::command::{Said, Want};
-use crate::core::ids::{Address, Authority, Epoch, FeatureId, FenceId, HostId, LogIndex, Ticket, VmId, VoterId};
+use crate::core::ids::{
+    Address, Authority, Epoch, FactKey, FeatureId, FenceId, HostId, LogIndex, Ticket, VmId, VoterId,
+};
 use crate::core::message::{Coming, FenceOp, FenceResult, Known, Message};
 use crate::core::reason::{Alert, HostState, JudgeCause, Proof, Refusal, Wait};
 use crate::core::record::{DatastoreCall, DatastoreResult};
-use crate::core::state::{HolderProof, Policy, Registration, Shape, VmDefinition};
+use crate::core::state::{HolderProof, Policy, Registration, Shape, Telling, VmDefinition};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -370,6 +372,15 @@ pub enum Request {
     SetPolicy(Box<Policy>),
     /// A change of what people have named, and of who may speak.
     Register(Box<Registration>),
+    /// A channel was told of facts: the master's own notifier asks for that, no person.
+    Notified {
+        /// Which channel.
+        channel: String,
+        /// Up to which fact.
+        upto: FactKey,
+        /// What became of them.
+        telling: Telling,
+    },
     /// The majority is lost for good: these voters are dead.
     Recover {
         /// Which.

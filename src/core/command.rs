@@ -4,11 +4,12 @@
 //! from the replicated state alone, so two masters that propose the same recovery can not both succeed.
 
 use crate::core::ids::{
-    Address, BootId, ConfigVersion, Epoch, FenceId, Generation, HostId, Incarnation, LogIndex, Ticket, VmId, VoterId,
+    Address, BootId, ConfigVersion, Epoch, FactKey, FenceId, Generation, HostId, Incarnation, LogIndex, Ticket, VmId,
+    VoterId,
 };
 use crate::core::message::{Inventory, VmCondition};
 use crate::core::reason::{Alert, JudgeCause, Proof};
-use crate::core::state::{AccountChange, GuestWord, Policy, Registration, Shape, VmDefinition};
+use crate::core::state::{AccountChange, GuestWord, Policy, Registration, Shape, Telling, VmDefinition};
 use serde::{Deserialize, Serialize};
 
 /// A command with the request of an operator that it answers, if any.
@@ -249,6 +250,15 @@ pub enum Command {
         epoch: Epoch,
         /// What.
         word: GuestWord,
+    },
+    /// A channel was told all facts up to this one, or they were not for it.
+    Notified {
+        /// Which channel.
+        channel: String,
+        /// Up to which fact.
+        upto: FactKey,
+        /// What became of the last one, or of all.
+        telling: Telling,
     },
 }
 

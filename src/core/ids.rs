@@ -93,6 +93,23 @@ number!(
     /// Counts the forced recoveries of a cluster; it outranks every term.
     ClusterGeneration(u32), "cluster-generation-");
 
+/// The place of a fact in the ledger: its log entry, and its number among those that follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct FactKey {
+    /// The cluster generation, which a forced recovery raises: its log begins anew.
+    pub generation: u32,
+    /// The log entry.
+    pub index: LogIndex,
+    /// The number within it.
+    pub part: u32,
+}
+
+impl fmt::Display for FactKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.generation, self.index.0, self.part)
+    }
+}
+
 /// The SHA-256 of a certificate or of a secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Fingerprint(pub [u8; 32]);

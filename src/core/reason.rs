@@ -400,6 +400,13 @@ pub enum Alert {
     },
 }
 
+impl Alert {
+    /// Whether a node raises it that has no log to write it to, so that only the node itself can tell people.
+    pub fn has_no_log(&self) -> bool {
+        matches!(self, Alert::NoMajority | Alert::StoreLost)
+    }
+}
+
 /// What is wrong with a heartbeat datastore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StorageTrouble {

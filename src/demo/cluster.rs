@@ -117,6 +117,12 @@ impl Cluster {
             let socket = machine.hardware().join("watchdog.sock");
             text.push_str(&format!("\n[watchdog]\nkind = \"machine\"\nsocket = {socket:?}\n"));
         }
+        if !self.wanted.commands.is_empty() {
+            text.push_str("\n[commands]\n");
+            for (name, words) in &self.wanted.commands {
+                text.push_str(&format!("{name} = {words:?}\n"));
+            }
+        }
         for name in self.datastores() {
             let path = machine.datastore(&name);
             text.push_str(&format!("\n[[datastore]]\nname = {name:?}\npath = {path:?}\n"));

@@ -11,6 +11,7 @@ use crate::member::Places;
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::symlink;
@@ -51,8 +52,10 @@ pub struct Wanted {
     pub relayed: bool,
     /// Whether its hosts tell their metrics to anybody, at [`Machine::metrics`].
     pub metrics: bool,
-    /// What the agents run for each alert.
+    /// What the agents run for each alert that no log can carry.
     pub alert_command: Vec<String>,
+    /// The programs that its hosts have for channels, by name.
+    pub commands: BTreeMap<String, Vec<String>>,
     /// How much the agents log.
     pub log: String,
 }
@@ -72,6 +75,7 @@ impl Wanted {
             relayed: false,
             metrics: false,
             alert_command: Vec::new(),
+            commands: BTreeMap::new(),
             log: "info".to_owned(),
         }
     }

@@ -1,12 +1,12 @@
 //! What stands in the ledger, in words.
 
 use crate::core::command::Want;
-use crate::core::ids::{Epoch, FenceId, HostId, VmId};
+use crate::core::ids::{Epoch, FactKey, FenceId, HostId, VmId};
 use crate::core::message::Exit;
 use crate::core::reason::JudgeCause;
 use crate::core::state::{Account, Armed, HolderProof, Right, Tag, UpMeans};
 use crate::explain::{Names, alert, cause, proof};
-use crate::ledger::{Decision, What};
+use crate::ledger::{ChannelDeed, Decision, What};
 use crate::words::format_duration;
 use std::time::Duration;
 
@@ -57,6 +57,7 @@ pub fn fact(what: &What, names: &dyn Names) -> String {
             format!("{} is gone from {}: {why}", names.vm(*vm), names.host(*host))
         }
         What::VmNotMoved { vm, from, to } => not_moved(*vm, (*from, *to), names),
+        What::NotTold { channel, fact, why } => not_told(channel, *fact, why),
         What::VmGaveUp { vm } => format!("{} failed everywhere, too often, and is given up", names.vm(*vm)),
         What::Armed { armed: Armed::Armed } => "the cluster is armed".to_owned(),
         What::Armed { armed: Armed::Observe } => "the cluster only observes".to_owned(),
@@ -111,6 +112,13 @@ fn accounted(vm: VmId, account: &Account, names: &dyn Names) -> String {
     parts.join("; ")
 }
 
+fn not_told(channel: &str, fact: FactKey, why: &str) -> String {
+    format!(
+        "the channel {channel} was not told of {fact}, and perhaps not of others: {why}; see `holdfast notify show \
+         {channel}`"
+    )
+}
+
 /// A decision, as a sentence without its full stop.
 fn decision(what: &Decision, names: &dyn Names) -> String {
     match what {
@@ -141,7 +149,18 @@ fn decision(what: &Decision, names: &dyn Names) -> String {
             format!("VMs with the tag {tag} are to be up for {target} % of their time")
         }
         Decision::Target { tag, target: None } => format!("VMs with the tag {tag} have no target any more"),
+        Decision::Channel { name, deed } => channel(name, *deed),
         Decision::Revoked { print } => format!("whoever shows {print} may do nothing any more"),
+    }
+}
+
+fn channel(name: &str, deed: ChannelDeed) -> String {
+    match deed {
+        ChannelDeed::SetUp => format!("the channel {name} was set up, to be told of what happens"),
+        ChannelDeed::Paused => format!("the channel {name} is told nothing for now"),
+        ChannelDeed::Resumed => format!("the channel {name} is told again of what happens"),
+        ChannelDeed::Skipped => format!("what the channel {name} had not been told yet it is not told any more"),
+        ChannelDeed::Removed => format!("the channel {name} was removed"),
     }
 }
 

@@ -56,6 +56,11 @@ fn config_as_toml(config: &Config) -> String {
     if !config.alert_command.is_empty() {
         line("alert_command", config.alert_command.iter().map(said).collect::<Vec<_>>().into());
     }
+    if !config.commands.is_empty() {
+        let words = |argv: &Vec<String>| toml::Value::from(argv.iter().map(said).collect::<Vec<_>>());
+        let commands: toml::Table = config.commands.iter().map(|(name, argv)| (name.clone(), words(argv))).collect();
+        line("commands", commands.into());
+    }
     for datastore in &config.datastores {
         let (name, path) = (said(&datastore.name), said(datastore.path.display()));
         text.push_str(&format!("[[datastore]]\nname = {name}\npath = {path}\nheartbeat = {}\n", datastore.heartbeat));

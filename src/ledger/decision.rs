@@ -2,7 +2,7 @@
 
 use crate::core::command::Command;
 use crate::core::ids::{FenceId, Fingerprint, HostId};
-use crate::core::state::{Policy, Registration, Right, Tag, Target};
+use crate::core::state::{ChannelChange, Policy, Registration, Right, Tag, Target};
 use serde::{Deserialize, Serialize};
 
 /// A person's decision.
@@ -81,6 +81,29 @@ pub enum Decision {
         /// How much; none: that is not said any more.
         target: Option<Target>,
     },
+    /// A channel was made, or changed.
+    Channel {
+        /// Its name.
+        name: String,
+        /// What was done with it.
+        deed: ChannelDeed,
+    },
+}
+
+/// What was done with a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ChannelDeed {
+    /// It was made, or set up anew.
+    SetUp,
+    /// It is told nothing for now.
+    Paused,
+    /// It is told again.
+    Resumed,
+    /// It is not told any more what it had not been told yet.
+    Skipped,
+    /// It is gone.
+    Removed,
 }
 
 impl Decision {
@@ -122,7 +145,22 @@ impl Decision {
             }
             Registration::Revoke(print) => Decision::Revoked { print: *print },
             Registration::Target(tag, target) => Decision::Target { tag: tag.clone(), target: *target },
+            Registration::Channel(name, change) => {
+                Decision::Channel { name: name.clone(), deed: ChannelDeed::of(change) }
+            }
         })
+    }
+}
+
+impl ChannelDeed {
+    fn of(change: &ChannelChange) -> ChannelDeed {
+        match change {
+            ChannelChange::SetUp(_) => ChannelDeed::SetUp,
+            ChannelChange::Pause => ChannelDeed::Paused,
+            ChannelChange::Resume => ChannelDeed::Resumed,
+            ChannelChange::Skip => ChannelDeed::Skipped,
+            ChannelChange::Remove => ChannelDeed::Removed,
+        }
     }
 }
 

@@ -12,33 +12,25 @@ mod figures;
 mod history;
 mod period;
 mod scribe;
+mod severity;
 #[cfg(test)]
 mod tests;
 
 pub use cause::{Cause, Grouping, Kind, Stage};
-pub use decision::Decision;
+pub use decision::{ChannelDeed, Decision};
 pub use figures::{Figures, Outage, Share};
 pub use history::{Availability, Condition, History, Recovery, Span};
 pub use period::{Period, PeriodError, Zone};
 pub use scribe::Scribe;
 
+pub use crate::core::ids::FactKey as Key;
+
 use crate::core::command::{Said, Want};
-use crate::core::ids::{BootId, Epoch, FenceId, HostId, LogIndex, VmId, VoterId};
+use crate::core::ids::{BootId, Epoch, FenceId, HostId, VmId, VoterId};
 use crate::core::message::Exit;
 use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::state::{Account, Armed, HolderProof};
 use serde::{Deserialize, Serialize};
-
-/// The place of a fact: its log entry, and its number among those that follow from it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Key {
-    /// The cluster generation, which a forced recovery raises: its log begins anew.
-    pub generation: u32,
-    /// The log entry.
-    pub index: LogIndex,
-    /// The number within it.
-    pub part: u32,
-}
 
 /// A fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -230,6 +222,16 @@ pub enum What {
         /// Whether it is on from now on.
         on: bool,
     },
+    /// A channel refused again and again to be told of a fact, and was not told of it. The first one since it last took
+    /// one; what it refuses besides is only counted.
+    NotTold {
+        /// The channel's name.
+        channel: String,
+        /// Which fact.
+        fact: Key,
+        /// What the channel had to say.
+        why: String,
+    },
     /// A VM was to be moved alive, and was not: it runs on where it ran.
     VmNotMoved {
         /// Which.
@@ -272,6 +274,21 @@ pub enum What {
 }
 
 impl What {
+    /// What it is, in a word.
+    pub fn kind(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value.get("kind").and_then(|kind| kind.as_str()).unwrap_or_default().to_owned()
+    }
+
+    /// Whether there are facts of a kind; if not, which kinds there are.
+    pub fn check_kind(kind: &str) -> Result<(), String> {
+        match serde_json::from_value::<What>(serde_json::json!({ "kind": kind })) {
+            Err(error) if error.to_string().starts_with("unknown variant") => Err(error.to_string()),
+            // There is one, which lacks all that is in it.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     /// The VM that it is about, if it is about one.
     pub fn vm(&self) -> Option<VmId> {
         match self {

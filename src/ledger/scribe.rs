@@ -4,7 +4,7 @@ use crate::core::command::{Command, LogEntry};
 use crate::core::ids::{Epoch, HostId, VmId};
 use crate::core::message::{Exit, Presence};
 use crate::core::reason::{JudgeCause, Proof};
-use crate::core::state::{Account, Applied, Change, ClusterState, GuestWord, Policy, Registration, Role, Vm};
+use crate::core::state::{Account, Applied, Change, ClusterState, GuestWord, Policy, Registration, Role, Telling, Vm};
 use crate::ledger::{Decision, Entry, Key, What};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -99,6 +99,11 @@ impl Scribe {
                 millicores: shape.millicores,
                 bonds: shape.bonds.clone(),
             }),
+            Command::Notified { channel, upto, telling: Telling::Refused(why) }
+                if state.registry.channels.get(channel).is_some_and(|channel| channel.refused_in_a_row == 1) =>
+            {
+                facts.push(What::NotTold { channel: channel.clone(), fact: *upto, why: why.clone() });
+            }
             Command::Register(change) => {
                 if let (Registration::Join(newcomer), Some(host)) = (&**change, state.hosts.keys().next_back()) {
                     facts.push(What::HostJoined { host: *host, name: newcomer.name.clone() });

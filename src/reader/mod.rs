@@ -138,6 +138,11 @@ pub fn choice<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Strin
 }
 
 impl<'a> Found<'a> {
+    /// The key that it stands behind.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// A problem with this value.
     pub fn problem(&self, what: impl Into<String>) -> Problem {
         self.source.problem(self.value.span(), what)

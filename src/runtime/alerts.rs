@@ -1,13 +1,10 @@
-//! Alerts to people: a program of theirs is run for each, again and again until it has taken it.
+//! Alerts that no log can carry: a program of this host is run for each, again and again until it has taken it.
 
 use crate::core::reason::Alert;
-use rustix::process::{Pid, Signal, kill_process_group};
-use std::process::Stdio;
+use crate::notify::run;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// So many alerts wait at most.
 const WAITING: usize = 256;
@@ -20,11 +17,11 @@ struct Pace {
     patience: Duration,
     /// The first pause after a failure; each further one is twice as long.
     retry: Duration,
-    /// An alert that failed so often is given up; it stays in the log and the ledger.
+    /// An alert that failed so often is given up; it stays in the agent's own log.
     attempts: u32,
 }
 
-/// Where alerts go.
+/// Where such alerts go.
 #[derive(Debug, Clone)]
 pub(super) struct Alerts {
     queue: Option<mpsc::Sender<String>>,
@@ -60,7 +57,8 @@ async fn deliver(pace: Pace, command: Vec<String>, mut waiting: mpsc::Receiver<S
     while let Some(body) = waiting.recv().await {
         let mut pause = pace.retry;
         for attempt in 1..=pace.attempts {
-            match run(&command, &body, pace.patience).await {
+            let ran = run(&command, body.as_bytes(), pace.patience).await.map_err(|unsent| unsent.to_string());
+            match ran {
                 Ok(()) => break,
                 Err(why) if attempt == pace.attempts => {
                     let program = command.first();
@@ -72,40 +70,6 @@ async fn deliver(pace: Pace, command: Vec<String>, mut waiting: mpsc::Receiver<S
                     pause *= 2;
                 }
             }
-        }
-    }
-}
-
-/// Runs the command once, with the alert as JSON on its standard input.
-async fn run(command: &[String], body: &str, patience: Duration) -> Result<(), String> {
-    let (program, arguments) = command.split_first().ok_or("it is empty")?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .process_group(0)
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
-    let work = async {
-        if let Some(mut input) = child.stdin.take() {
-            // A program that does not read what it is told may still have done its duty.
-            let _ = input.write_all(body.as_bytes()).await;
-        }
-        child.wait().await
-    };
-    match timeout(patience, work).await {
-        Ok(Ok(status)) if status.success() => Ok(()),
-        Ok(Ok(status)) => Err(status.to_string()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => {
-            if let Some(group) = group {
-                // It is not reaped yet, so its number is still its own. What it has started goes with it.
-                kill_process_group(group, Signal::KILL).ok();
-            }
-            Err(format!("it took longer than {patience:?}"))
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::core::state::ClusterState;
 use crate::ledger::Entry;
 use crate::store::LedgerRow;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often a voter that lacks something tries to get it.
 const LOOK: Duration = Duration::from_secs(1);
@@ -20,8 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// So many facts are fetched at once, and fewer after a failure.
 const PORTION: usize = 500;
 
-/// Fetches what is missing, for as long as the node runs.
-pub(super) async fn keep_up(api: Api) {
+/// Fetches what is missing, for as long as the node runs. It tells with which beginning nothing was missing any more.
+pub(super) async fn keep_up(api: Api, whole: watch::Sender<Option<u64>>) {
     let mut complete = None;
     let mut portion = PORTION;
     loop {
@@ -33,7 +34,10 @@ pub(super) async fn keep_up(api: Api) {
             continue;
         }
         match fetch_from_any(&api, glance, portion).await {
-            true => (complete, portion) = (begun, PORTION),
+            true => {
+                (complete, portion) = (begun, PORTION);
+                whole.send_replace(complete);
+            }
             // An answer may have been too long to be passed on.
             false => portion = (portion / 2).max(1),
         }
@@ -68,8 +72,7 @@ async fn fetch(api: &Api, source: Address, portion: usize) -> Result<(), String>
     loop {
         let facts: Vec<Entry> = fetch_facts(api, source, after.as_deref(), portion).await?;
         let Some(last) = facts.last() else { return Ok(()) };
-        let key = last.key;
-        after = Some(format!("{}.{}.{}", key.generation, key.index.0, key.part));
+        after = Some(last.key.to_string());
         let rows: Vec<LedgerRow> = facts.iter().filter_map(row).collect();
         written.borrow_and_update();
         api.handle.calls.send(Call::Facts(rows)).await.map_err(|error| error.to_string())?;

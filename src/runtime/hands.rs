@@ -8,7 +8,7 @@ use super::pings::Pings;
 use super::storage::Search;
 use crate::clock;
 use crate::core::action::{Action, AgentStore, Event, Note, WatchdogOp};
-use crate::core::ids::{Address, BootId, ConfigVersion, DatastoreId, FenceId, Ticket, VmId};
+use crate::core::ids::{Address, BootId, ConfigVersion, DatastoreId, FenceId, LogIndex, Ticket, VmId};
 use crate::core::message::{FenceOp, FenceResult, Known};
 use crate::core::reason::Alert;
 use crate::core::record::{DatastoreOp, DatastoreResult};
@@ -52,6 +52,8 @@ pub struct Glance {
     pub votes: bool,
     /// How often its state began with one that it had not come to by itself.
     pub beginnings: u64,
+    /// The last place in its log at which a person changed a channel.
+    pub channels: LogIndex,
 }
 
 /// All adapters of a node.
@@ -268,7 +270,6 @@ impl Hands {
 
     /// What became of facts that were handed over.
     pub(super) fn ledger_written(&mut self, result: Result<(), (String, Vec<LedgerRow>)>) {
-        self.facts.came_back();
         match result {
             Ok(()) => self.more_facts.send_modify(|count| *count += 1),
             Err((error, rows)) => {
@@ -276,6 +277,7 @@ impl Hands {
                 self.refused(rows);
             }
         }
+        self.facts.came_back();
     }
 
     /// Tries those facts again that the disk refused.
@@ -340,6 +342,7 @@ impl Hands {
             is_master: node.master().is_some(),
             votes: node.voter().is_some(),
             beginnings: node.beginnings(),
+            channels: node.state().map_or_else(Default::default, |state| state.registry.channels_changed),
         };
         self.glance.send_if_modified(|before| {
             let changed = *before != now;
@@ -381,7 +384,10 @@ impl Hands {
                 let text = self.in_full(alert, text);
                 tracing::error!(alert = text, "alert");
                 self.counts.alert(alert);
-                self.alerts.raise(alert, &text);
+                // Channels are told of all others, by the master, from the ledger.
+                if alert.has_no_log() {
+                    self.alerts.raise(alert, &text);
+                }
             }
             Note::Refused(_) => tracing::debug!(at = now.as_micros(), "{text}"),
             _ => tracing::info!("{text}"),

@@ -60,8 +60,8 @@ pub(crate) enum Call {
     },
     /// These facts are in the master's ledger, and may be missing in this one.
     Facts(Vec<LedgerRow>),
-    /// To be told when all facts so far are in the ledger on disk, or were refused by it.
-    Recorded(oneshot::Sender<()>),
+    /// To be told when all facts so far are in the ledger on disk, or were refused by it; and whether none was.
+    Recorded(oneshot::Sender<bool>),
     /// The agent is to end, and ends no VM.
     Stop(Leave),
 }

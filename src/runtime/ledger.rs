@@ -22,7 +22,7 @@ pub(super) struct Facts {
     /// How many of them it has written, or given back.
     done: u64,
     /// Who wants to know when so many are done.
-    asking: Vec<(u64, oneshot::Sender<()>)>,
+    asking: Vec<(u64, oneshot::Sender<bool>)>,
 }
 
 impl Facts {
@@ -37,14 +37,14 @@ impl Facts {
         let done = self.done;
         for (_, reply) in self.asking.extract_if(.., |(given, _)| *given <= done) {
             // Who asked may have gone.
-            let _ = reply.send(());
+            let _ = reply.send(self.waiting.is_empty());
         }
     }
 
-    /// Tells when all that there is now is on disk, or was refused.
-    pub(super) fn tell_recorded(&mut self, reply: oneshot::Sender<()>) {
+    /// Tells when all that there is now is on disk, or was refused; and whether none was.
+    pub(super) fn tell_recorded(&mut self, reply: oneshot::Sender<bool>) {
         if self.done == self.given {
-            let _ = reply.send(());
+            let _ = reply.send(self.waiting.is_empty());
             return;
         }
         self.asking.retain(|(_, reply)| !reply.is_closed());
@@ -106,7 +106,7 @@ mod tests {
             facts.tell_recorded(reply);
             told
         };
-        assert_eq!(ask(&mut facts).try_recv(), Ok(()), "there is nothing to wait for");
+        assert_eq!(ask(&mut facts).try_recv(), Ok(true), "there is nothing to wait for");
         facts.handed_over();
         facts.handed_over();
         let mut early = ask(&mut facts);
@@ -115,9 +115,13 @@ mod tests {
         facts.came_back();
         assert!(early.try_recv().is_err());
         facts.came_back();
-        assert_eq!(early.try_recv(), Ok(()));
+        assert_eq!(early.try_recv(), Ok(true));
         assert!(late.try_recv().is_err());
         facts.came_back();
-        assert_eq!(late.try_recv(), Ok(()));
+        assert_eq!(late.try_recv(), Ok(true));
+        let key = LedgerKey::default();
+        let row = LedgerRow { key, at_milliseconds: 0, vm: None, host: None, kind: String::new(), body: String::new() };
+        facts.keep(vec![row]);
+        assert_eq!(ask(&mut facts).try_recv(), Ok(false), "the disk has refused one");
     }
 }

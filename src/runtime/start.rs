@@ -25,6 +25,7 @@ use crate::libvirt::LibvirtError;
 use crate::member::{MemberError, Membership, Places};
 use crate::metrics::{Counts, Exporter, MetricsListener, Recoveries, Sources};
 use crate::node::{Machine, NodeEvent, Setup};
+use crate::notify::{Local, Progresses, notify};
 use crate::process::HostError;
 use crate::samples::Keeper as SampleKeeper;
 use crate::store::{Opened, Store, StoreError};
@@ -166,6 +167,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         live: platform.live(),
         reports: MadeReports::default(),
         samples: keeper.reader().clone(),
+        progresses: Progresses::default(),
+        local: Local { host: config.name.clone(), commands: Arc::new(config.commands.clone()) },
     };
     let mut hands = Hands {
         pings: pings(&config, &answers),
@@ -321,7 +324,9 @@ fn attend(api: Api, listeners: Listeners, plain: Option<MetricsListener>, passed
     if let Some(plain) = plain {
         tokio::spawn(plain.serve(api.metrics.clone()));
     }
-    tokio::spawn(keep_up(api.clone()));
+    let (whole, is_whole) = watch::channel(None);
+    tokio::spawn(keep_up(api.clone(), whole));
+    tokio::spawn(notify(api.clone(), is_whole));
     tokio::spawn(api::serve(api, listeners, passed_on));
 }
 

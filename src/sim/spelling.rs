@@ -159,6 +159,7 @@ fn request_kind(request: &Request) -> &'static str {
         Request::EndQuarantine(_) => "end-quarantine",
         Request::SetPolicy(_) => "set-policy",
         Request::Register(_) => "register",
+        Request::Notified { .. } => "notified",
         Request::Recover { .. } => "recover",
     }
 }
@@ -258,6 +259,7 @@ fn request_fields(request: &Request, names: &NameList) -> Value {
         }
         Request::SwitchOff { host, force } => json!({ "host": names.host(*host), "force": force }),
         Request::SetPolicy(policy) => json!({ "policy": policy }),
+        Request::Notified { channel, .. } => json!({ "channel": channel }),
         Request::Recover { dead } => {
             let voters: Vec<u64> = dead.iter().map(|voter| voter.0).collect();
             json!({ "voters": voters })

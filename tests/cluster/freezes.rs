@@ -38,10 +38,11 @@ async fn without_any_guard_nothing_is_restarted_and_a_thawed_host_goes_on() {
     let rig = Rig::with_vms(3, |wanted| {
         wanted.fence = None;
         wanted.watchdog = false;
-        wanted.alert_command =
-            ["/bin/sh", "-c", "cat >> $0; echo >> $0", told.to_str().unwrap()].map(str::to_owned).to_vec();
+        let words = ["/bin/sh", "-c", "cat >> $0; echo >> $0", told.to_str().unwrap()].map(str::to_owned);
+        wanted.commands = [("page".to_owned(), words.to_vec())].into();
     })
     .await;
+    rig.must(rig.cluster.command(0, &["notify", "add", "pager", "--command", "page", "--least", "critical"]).await);
     let host = rig.other().await;
     let vms = rig.on(&host).await;
     let frozen = rig.machine(&host);

@@ -6,8 +6,15 @@ use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_majority_nothing_is_restarted_and_a_voter_that_returns_gets_on_with_it() {
-    // A watchdog would bring a crashed host back by itself.
-    let mut rig = Rig::with_vms(3, |wanted| wanted.watchdog = false).await;
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("alerts");
+    let mut rig = Rig::with_vms(3, |wanted| {
+        // A watchdog would bring a crashed host back by itself.
+        wanted.watchdog = false;
+        let words = ["/bin/sh", "-c", "cat >> $0; echo >> $0", told.to_str().unwrap()].map(str::to_owned);
+        wanted.alert_command = words.to_vec();
+    })
+    .await;
     let master = rig.master().await;
     let mut names: Vec<String> = rig.cluster.machines().iter().map(|machine| machine.name.clone()).collect();
     names.retain(|name| *name != master);
@@ -24,6 +31,11 @@ async fn without_a_majority_nothing_is_restarted_and_a_voter_that_returns_gets_o
     let hasty = client.post::<Value>("/v1/recover", &json!({ "dead": [last] }), &Default::default()).await.unwrap_err();
     assert!(matches!(hasty.code(), Some("no-such-thing" | "signs-of-life")), "{hasty}");
     lasting(Duration::from_secs(5)).await;
+    // Of that there is no majority no log can tell, so the last voter's own program does, and tells of nothing else.
+    let alerts = || std::fs::read_to_string(&told).unwrap_or_default();
+    rig.must(rig.cluster.until("an alert", |_| async { Ok(alerts().ends_with('\n')) }).await);
+    let alerts: Vec<Value> = alerts().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(alerts.iter().all(|alert| alert["alert"] == "NoMajority"), "{alerts:?}");
     let now: Vec<usize> = lost.iter().map(|vm| rig.starts(vm)).collect();
     assert_eq!(now, counts, "something was started without a majority");
     let place = rig.cluster.machines().iter().position(|machine| machine.name == second).unwrap();

@@ -13,6 +13,7 @@ mod metrics;
 mod moment;
 mod month;
 mod names;
+mod notify;
 mod period;
 mod policy;
 mod power;
@@ -74,6 +75,8 @@ pub enum ClusterCommand {
     Access(access::AccessArgs),
     /// Looks after the devices that switch hosts off
     Fence(fence::FenceArgs),
+    /// Looks after the channels by which people are told of what happens
+    Notify(notify::NotifyArgs),
     /// Looks after the networks of guests
     Network(names::NetworkArgs),
     /// Backs up and restores the state of this host
@@ -106,6 +109,7 @@ pub fn cluster(command: &ClusterCommand, output: &mut Output) -> anyhow::Result<
         Token(args) => access::token(args, &mut asked(&args.flags)?, output),
         Access(args) => access::access(args, &mut asked(&args.flags)?, output),
         Fence(args) => fence::fence(args, &mut asked(&args.flags)?, output),
+        Notify(args) => notify::notify(args, &mut asked(&args.flags)?, output),
         Network(args) => names::network(args, &mut asked(&args.flags)?, output),
         Backup(args) => local::backup(args, output),
         Completions(args) => local::completions(args, output),

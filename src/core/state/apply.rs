@@ -124,6 +124,7 @@ impl ClusterState {
             Command::SwitchOn { host } => self.switch_on(*host, changes),
             Command::Account { vm, change } => self.set_account(*vm, change, changes),
             Command::HearGuest { source, vm, epoch, word } => self.hear_guest(*source, (*vm, *epoch), word),
+            Command::Notified { channel, upto, telling } => self.notified(channel, *upto, telling),
             Command::Begin { .. } | Command::Alert(_) => Ok(()),
         }
     }

@@ -5,6 +5,7 @@
 
 mod account;
 mod apply;
+mod channels;
 mod former;
 mod guest;
 mod hosts;
@@ -16,6 +17,7 @@ mod vms;
 
 pub use account::{Account, AccountChange, AccountError, Probe, TAGS_KEPT, Tag, Target, UpMeans};
 pub use apply::{Applied, Change, Grant};
+pub use channels::{Channel, ChannelChange, ChannelSetup, MOST_CHANNELS, Severity, Telling};
 pub use former::Former;
 pub use guest::{Guest, GuestWord, Health, Heard, SYSTEM_LENGTH};
 pub use newcomer::Newcomer;

@@ -2,7 +2,7 @@
 //!
 //! None of this takes part in a decision about who runs what; it says who may speak, and what a number means.
 
-use super::{ClusterState, Former, Newcomer, Tag, Target};
+use super::{Channel, ChannelChange, ClusterState, Former, Newcomer, Tag, Target};
 use crate::core::ids::{DatastoreId, FenceId, Fingerprint, HostId, LogIndex, NetworkId};
 use crate::core::reason::Refusal;
 use crate::core::state::Change;
@@ -27,6 +27,10 @@ pub struct Registry {
     pub invitations: BTreeMap<u128, Invitation>,
     /// Who may use the operators' interface, by certificate or by the print of a secret.
     pub accesses: BTreeMap<Fingerprint, Access>,
+    /// By which people are told of what happens, by their names.
+    pub channels: BTreeMap<String, Channel>,
+    /// The last place in the log at which a person changed one of them.
+    pub channels_changed: LogIndex,
     /// The last place in the log at which a member came, went or moved.
     pub roster: LogIndex,
     /// The number of the next host.
@@ -139,6 +143,8 @@ pub enum Registration {
     Revoke(Fingerprint),
     /// How much of their time VMs with this tag are to be up, if that is said.
     Target(Tag, Option<Target>),
+    /// A person changes the channel of this name.
+    Channel(String, ChannelChange),
 }
 
 impl ClusterState {
@@ -165,6 +171,7 @@ impl ClusterState {
             }
             Registration::Revoke(print) => self.registry.accesses.remove(print).map(drop).ok_or(Refusal::NoSuchThing),
             Registration::Target(tag, target) => self.set_target(tag, *target),
+            Registration::Channel(name, change) => self.change_channel(name, change),
         }
     }
 
