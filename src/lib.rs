@@ -44,6 +44,7 @@ pub mod runtime;
 pub mod samples;
 pub mod sim;
 pub mod store;
+pub mod top;
 pub mod transport;
 pub mod trust;
 pub mod watchdog;

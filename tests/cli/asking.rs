@@ -7,8 +7,9 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Every command that people see, without its options.
-const COMMANDS: [&str; 67] = [
+const COMMANDS: [&str; 68] = [
     "status",
+    "top",
     "host",
     "host list",
     "host show",
@@ -157,6 +158,7 @@ fn nobody_answers_where_nobody_is() {
     assert!(error.contains("/nowhere/api.sock does not answer") && error.contains("holdfast agent"), "{error}");
     // A change is not tried for minutes where there never was anybody.
     assert_eq!(code(&["vm", "start", "db-1", "--socket", "/nowhere/api.sock"]).0, Some(5));
+    assert_eq!(code(&["top", "--socket", "/nowhere/api.sock"]).0, Some(5));
     assert_eq!(code(&["vm", "stop", "db-1", "--dry-run", "--socket", "/nowhere/api.sock"]).0, Some(5));
 }
 

@@ -23,6 +23,7 @@ mod report;
 mod session;
 mod show;
 mod status;
+mod top;
 mod vm;
 
 pub use flags::Flags;
@@ -38,6 +39,9 @@ pub enum ClusterCommand {
     /// Shows the cluster at a glance
     #[command(after_help = status::STATUS_HELP)]
     Status(status::StatusArgs),
+    /// Shows the living cluster: hosts, VMs, load, recoveries under way
+    #[command(after_help = top::HELP)]
+    Top(top::TopArgs),
     /// Shows the hosts, and does what people do with them
     Host(host::HostArgs),
     /// Shows the VMs, protects them, starts, stops and moves them
@@ -94,6 +98,7 @@ pub fn cluster(command: &ClusterCommand, output: &mut Output) -> anyhow::Result<
     let asked = |flags| Session::begin(flags);
     match command {
         Status(args) => status::status(&mut asked(&args.flags)?, output),
+        Top(args) => top::top(args, output),
         Host(args) => host::host(args, &mut asked(&args.flags)?, output),
         Vm(args) => vm::vm(args, &mut asked(&args.flags)?, output),
         Events(args) => events::events(args, &mut asked(&args.flags)?, output),
