@@ -233,7 +233,7 @@ fn vms(top: &Top, first: usize, page: usize) -> Parts<'_> {
             Cell::from(tame(&vm.name)),
             Cell::from(vm.state.clone()).style(top.style(mood(&vm.state))),
             Cell::from(vm.host.as_deref().map(tame).unwrap_or_default()),
-            Cell::from(bar(load.map(|load| load.busy_millicores), load.map_or(0, |load| load.millicores))),
+            Cell::from(bar(load.and_then(|load| load.busy_millicores), load.map_or(0, |load| load.millicores))),
             Cell::from(load.map_or("–".to_owned(), |load| memory(load.used_mib))),
             Cell::from(vm.waits.as_deref().map(tame).unwrap_or_default()),
         ])

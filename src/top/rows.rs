@@ -120,7 +120,7 @@ impl Top {
         let passes = |vm: &VmView| self.passes(&[&vm.name, &vm.state, vm.host.as_deref().unwrap_or_default()]);
         let mut rows: Vec<_> = vms.filter(|(vm, _)| passes(vm)).collect();
         rows.sort_by(|(left, left_load), (right, right_load)| {
-            let cpu = |load: &Option<&VmNow>| Reverse(load.map(|load| load.busy_millicores));
+            let cpu = |load: &Option<&VmNow>| Reverse(load.and_then(|load| load.busy_millicores));
             let memory = |load: &Option<&VmNow>| Reverse(load.map(|load| load.used_mib));
             let order = match self.sort {
                 Sort::State => gravity(&left.state).cmp(&gravity(&right.state)),

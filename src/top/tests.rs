@@ -53,7 +53,7 @@ fn picture(hosts: usize, vms: usize) -> Picture {
             .map(|vm| VmNow {
                 name: format!("vm-{vm}"),
                 millicores: 2_000,
-                busy_millicores: (vm as u64 * 37) % 2_000,
+                busy_millicores: Some((vm as u64 * 37) % 2_000),
                 memory_mib: 1_024,
                 used_mib: 700 + vm as u64,
             })

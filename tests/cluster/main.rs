@@ -22,6 +22,7 @@ mod mounts;
 mod people;
 mod power;
 mod recover;
+mod reports;
 mod requests;
 mod rig;
 mod shutdowns;
