@@ -340,6 +340,16 @@ pub(super) struct Loaded {
     pub(super) limit: Option<usize>,
 }
 
+/// Which samples a voter lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PiecesAfter {
+    /// Since which hour, counted from 1970.
+    pub(super) since: u32,
+    /// Those after this place.
+    pub(super) after: Option<i64>,
+}
+
 /// Which part of a long list.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -7,6 +7,7 @@ use super::bodies::{
     MonthPartAsked, Move, Name, NewAccess, NewChannel, NewVm, Plan, Recover, Recovering, Stop, Window,
 };
 use super::forward::{Answered, BODY_LIMIT, Passed, request};
+use super::pieces::PiecesView;
 use super::queries::key;
 use crate::laws::{settles, settles_as_json};
 use axum::extract::Query;
@@ -31,6 +32,7 @@ pub(crate) fn law(bytes: &[u8]) -> bool {
         settles_as_json::<NewAccess>(bytes),
         settles_as_json::<JoinBody>(bytes),
         settles_as_json::<JoinAnswer>(bytes),
+        settles_as_json::<PiecesView>(bytes),
         passed_on(bytes),
     ];
     bodies.contains(&true) || asked(bytes) || place(bytes)

@@ -217,7 +217,7 @@ fn window(from: Option<i64>, to: Option<i64>) -> Result<(Window, Slot), Failure>
 }
 
 /// Looks at samples where that may take its time, for a few at once.
-async fn look<T: Send + 'static>(
+pub(super) async fn look<T: Send + 'static>(
     api: &Api,
     look: impl FnOnce(&Look) -> Result<T, ArchiveError> + Send + 'static,
 ) -> Result<T, Failure> {

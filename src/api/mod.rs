@@ -28,6 +28,7 @@ mod load;
 mod metrics;
 mod month;
 mod openapi;
+mod pieces;
 mod places;
 mod protect;
 mod queries;
@@ -59,6 +60,7 @@ pub use load::{CapacityView, HostCapacity, HostNow, Left, LoadRow, LoadView, Now
 pub use metrics::KnownPeople;
 pub use month::{MadeReports, MonthPart};
 pub use openapi::description;
+pub(crate) use pieces::fetch_pieces;
 pub use protect::{MOST_MEMORY, MOST_MILLICORES};
 pub use queries::EventView;
 pub use server::{ApiError, Listeners, serve};

@@ -55,6 +55,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "/v1/report/capacity",
         "What hosts have, what of it is reserved and used, and what is left if some of them die",
     ),
+    look("/v1/samples", "Samples as they are kept, `?since=` an hour and `&after=` a place, for voters that lack some"),
     look("/v1/load/now", "What each host and its VMs use just now; at most `?limit=` hosts, `?after=` one"),
     look(
         "/v1/report/month",

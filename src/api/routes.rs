@@ -3,8 +3,8 @@
 use super::errors::Failure;
 use super::handle::Api;
 use super::{
-    actions, channels, doctor, fences, figures, found, join, live, load, month, openapi, protect, queries, registry,
-    tokens,
+    actions, channels, doctor, fences, figures, found, join, live, load, month, openapi, pieces, protect, queries,
+    registry, tokens,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -59,6 +59,7 @@ fn all() -> Router<Api> {
         .route("/v1/report/failovers", get(figures::failovers))
         .route("/v1/report/load", get(load::load))
         .route("/v1/report/capacity", get(load::capacity))
+        .route("/v1/samples", get(pieces::pieces))
         .route("/v1/load/now", get(load::now))
         .route("/v1/report/month", get(month::made))
         .route("/v1/report/month/part", get(month::more))

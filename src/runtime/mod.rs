@@ -6,6 +6,7 @@
 
 mod alerts;
 mod catch_up;
+mod copies;
 mod engine;
 mod gate;
 mod hands;

@@ -3,6 +3,7 @@
 //! A hypervisor that hangs holds up the next measurement and nothing else: there is one at a time, where it may take its
 //! time. A voter that does not answer is told again with the next one, and the others are told meanwhile.
 
+use super::copies::keep_whole;
 use super::hands::Glance;
 use crate::api::Api;
 use crate::clock;
@@ -32,7 +33,8 @@ pub(super) fn begin(api: &Api, keeper: Keeper) {
     let (measured, measures) = mpsc::channel(MEASURED);
     tokio::spawn(measure(api.clone(), measured));
     tokio::spawn(tell(api.clone(), measures));
-    tokio::spawn(follow(api.clone(), keeper));
+    tokio::spawn(follow(api.clone(), keeper.clone()));
+    tokio::spawn(keep_whole(api.clone(), keeper));
 }
 
 /// Measures at the end of each slot.

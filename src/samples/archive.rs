@@ -5,10 +5,11 @@
 //! of it can be done twice without harm, so there is nothing to be mended after a crash.
 
 use super::chunk::{Level, MOST_NUMBER, Place, encode_raw, merge};
+use super::piece::{self, Piece};
 use super::recent::Pending;
-use super::rows::{SCHEMA, connect, make, oldest, put, raw, raws, schema, series_of, summarise};
-use super::{Measure, Subject};
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
+use super::rows::{SCHEMA, connect, gaps, make, oldest, put, raw, raws, schema, series_of, summarise};
+use super::{HOUR_SLOTS, MINUTE_SLOTS, Measure, Subject};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior, params};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io;
@@ -140,13 +141,32 @@ impl Archive {
                     summarise(transaction, place, &slots)?;
                 }
             }
-            Ok(())
+            note_gap(transaction, pending)
         });
         if added.is_err() {
             // What was to be a new series is none.
             self.series.clear();
         }
         added.map_err(|error| trouble(&self.path, error))
+    }
+
+    /// Adds what another voter has.
+    pub(super) fn copy(&mut self, pieces: &[Piece]) -> Result<(), ArchiveError> {
+        let summarised = self.under_way.map_or(self.summarised, |(hour, _)| hour);
+        let known = &mut self.series;
+        let copied = in_transaction(&mut self.connection, |transaction| {
+            pieces.iter().try_for_each(|one| piece::add(transaction, known, one, summarised))
+        });
+        if copied.is_err() {
+            self.series.clear();
+        }
+        copied.map_err(|error| trouble(&self.path, error))
+    }
+
+    /// Nothing is lacking any more.
+    pub(super) fn complete(&mut self) -> Result<(), ArchiveError> {
+        let done = self.connection.execute("UPDATE progress SET lacks_since = NULL", []);
+        done.map(drop).map_err(|error| trouble(&self.path, error))
     }
 
     /// Summarises a part of the next hour that is over, so many series at the most, if there is such an hour up to this
@@ -217,6 +237,16 @@ impl Archive {
         let set = self.connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()));
         set.map_err(|error| trouble(&self.path, error))
     }
+}
+
+/// Takes down what was kept last. If there is more between that and what comes now than agents tell again, something is
+/// lacking since.
+fn note_gap(transaction: &Transaction<'_>, pending: &Pending) -> rusqlite::Result<()> {
+    let Some((first, last)) = pending.ends() else { return Ok(()) };
+    let (kept, lacks) = gaps(transaction)?;
+    let is_gap = first.0 > kept + MINUTE_SLOTS;
+    let lacks = lacks.into_iter().chain(is_gap.then_some(kept / HOUR_SLOTS)).min();
+    transaction.execute("UPDATE progress SET kept = ?1, lacks_since = ?2", params![last.0, lacks]).map(drop)
 }
 
 fn expect_schema(connection: &Connection, path: &Path) -> Result<(), ArchiveError> {

@@ -3,9 +3,11 @@
 use super::codec::{Column, Malformed, decode, encode};
 use super::summary::Summary;
 use super::{HOUR_SLOTS, MINUTE_SLOTS, Measure, SLOT_MILLISECONDS};
+use serde::{Deserialize, Serialize};
 
 /// How fine samples are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Level {
     /// As they were measured.
     Raw,

@@ -22,10 +22,12 @@ mod archive;
 mod batch;
 mod chunk;
 mod codec;
+mod desk;
 mod keeper;
 #[cfg(any(test, fuzzing))]
 mod law;
 mod meter;
+mod piece;
 mod reader;
 mod recent;
 mod ring;
@@ -37,12 +39,14 @@ mod tests;
 pub use archive::{ArchiveError, Retention};
 pub use batch::{Batch, BatchError, MOST_VMS, Receipt, VmSample, decode_batches, encode_batches, is_samples};
 pub use chunk::Level;
+pub use desk::Desk;
 pub use keeper::{Delivery, Keeper, Members};
 #[cfg(test)]
 pub(crate) use law::chunks;
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
 pub use meter::Meter;
+pub use piece::Piece;
 pub use reader::{Look, Reader, Window};
 pub use ring::Ring;
 pub use summary::Summary;

@@ -4,7 +4,7 @@ use super::archive::{ArchiveError, Retention, trouble};
 use super::chunk::{Level, Place, Summaries, merge, minutes};
 use super::codec::Column;
 use super::recent::Recent;
-use super::rows::{connect, find_series, first_raw_hour, raw, summaries};
+use super::rows::{connect, find_series, first_raw_hour, gaps, raw, summaries};
 use super::{Batch, HOUR_SLOTS, Measure, Slot, Subject, Summary};
 use rusqlite::{Connection, OpenFlags};
 use std::collections::BTreeMap;
@@ -128,6 +128,20 @@ impl Look {
     ) -> Result<Vec<(Slot, Summary)>, ArchiveError> {
         let found = self.read(subject, measure, window, level);
         found.map_err(|error| trouble(&self.path, error))
+    }
+
+    /// The hour since which this voter may lack something that others have.
+    pub fn lacks_since(&self) -> Result<Option<u32>, ArchiveError> {
+        self.ask(|connection| Ok(gaps(connection)?.1))
+    }
+
+    /// Asks the file, if there is one.
+    pub(super) fn ask<T: Default>(
+        &self,
+        question: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ArchiveError> {
+        let answer = self.connection.as_ref().map_or(Ok(T::default()), question);
+        answer.map_err(|error| trouble(&self.path, error))
     }
 
     fn read(

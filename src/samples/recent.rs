@@ -2,7 +2,7 @@
 
 use super::chunk::merge;
 use super::codec::Column;
-use super::{Batch, Measure, Slot, Subject};
+use super::{Batch, HOUR_SLOTS, Measure, Slot, Subject};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,6 +50,14 @@ impl Pending {
             *known = (*known).max(Some(value));
         }
         self.size += span.values.len() - before;
+    }
+
+    /// The first and the last slot.
+    pub(super) fn ends(&self) -> Option<(Slot, Slot)> {
+        let slot = |hour: u32, place: usize| Slot(hour * HOUR_SLOTS + place as u32);
+        let first = self.spans.iter().map(|((hour, ..), span)| slot(*hour, span.first)).min()?;
+        let last = self.spans.iter().map(|((hour, ..), span)| slot(*hour, span.first + span.values.len() - 1)).max()?;
+        Some((first, last))
     }
 
     fn column(&self, subject: Subject, measure: Measure, hour: u32) -> Option<Column> {

@@ -15,8 +15,8 @@ pub(super) const SCHEMA: i32 = 1;
 const TABLES: &str = "
     CREATE TABLE series (number INTEGER PRIMARY KEY, kind INTEGER NOT NULL, id BLOB NOT NULL, UNIQUE (kind, id));
     CREATE TABLE chunk (place INTEGER PRIMARY KEY, data BLOB NOT NULL);
-    CREATE TABLE progress (summarised INTEGER NOT NULL);
-    INSERT INTO progress VALUES (0);";
+    CREATE TABLE progress (summarised INTEGER NOT NULL, kept INTEGER NOT NULL, lacks_since INTEGER);
+    INSERT INTO progress VALUES (0, 0, NULL);";
 /// For so long whoever looks into the file with SQLite's own tools is waited for.
 const BUSY: Duration = Duration::from_secs(2);
 
@@ -78,6 +78,37 @@ pub(super) fn series_of(
     };
     known.insert(subject, number);
     Ok(number)
+}
+
+fn subject(kind: i64, id: &[u8]) -> Option<Subject> {
+    match kind {
+        0 => id.try_into().ok().map(|id| Subject::Host(u32::from_be_bytes(id))),
+        1 => id.try_into().ok().map(|id| Subject::Vm(u128::from_be_bytes(id))),
+        _ => None,
+    }
+}
+
+/// At most so many chunks from one key to before another one, each with the series that it is of.
+pub(super) fn located(
+    connection: &Connection,
+    ends: [i64; 2],
+    most: usize,
+) -> rusqlite::Result<Vec<(i64, Subject, Vec<u8>)>> {
+    let sql = "SELECT place, kind, id, data FROM chunk JOIN series ON number = place & ?4
+        WHERE place >= ?1 AND place < ?2 ORDER BY place LIMIT ?3";
+    let mut statement = connection.prepare_cached(sql)?;
+    let limit = i64::try_from(most).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![ends[0], ends[1], limit, MOST_NUMBER], |row| {
+        let subject = subject(row.get(1)?, row.get_ref(2)?.as_blob()?);
+        Ok((row.get(0)?, subject, row.get(3)?))
+    })?;
+    let known = |(place, subject, data): (i64, Option<Subject>, Vec<u8>)| Some((place, subject?, data));
+    rows.filter_map(|row| row.map(known).transpose()).collect()
+}
+
+/// The last slot that was kept, and the hour since which some may be lacking.
+pub(super) fn gaps(connection: &Connection) -> rusqlite::Result<(u32, Option<u32>)> {
+    connection.query_row("SELECT kept, lacks_since FROM progress", [], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 fn data(connection: &Connection, place: Place) -> rusqlite::Result<Option<Vec<u8>>> {

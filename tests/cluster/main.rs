@@ -16,6 +16,7 @@ mod freezes;
 mod full_disk;
 mod guards;
 mod live;
+mod load;
 mod majority;
 mod measure;
 mod mounts;
