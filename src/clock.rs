@@ -5,6 +5,7 @@
 
 use crate::core::time::Instant;
 use rustix::time::{ClockId, Timespec, clock_gettime};
+use std::time::Duration;
 
 /// Now, on this machine's own clock that also counts suspended time.
 pub fn boottime() -> Instant {
@@ -15,6 +16,11 @@ pub fn boottime() -> Instant {
 pub fn wall_milliseconds() -> i64 {
     let now = clock_gettime(ClockId::Realtime);
     now.tv_sec.saturating_mul(1_000).saturating_add(now.tv_nsec / 1_000_000)
+}
+
+/// For how long this thread has had a processor: to measure what something costs.
+pub fn thread_processor_time() -> Duration {
+    Duration::from_micros(micros(clock_gettime(ClockId::ThreadCPUTime)))
 }
 
 fn micros(time: Timespec) -> u64 {

@@ -3,6 +3,7 @@
 mod agent;
 mod bench;
 mod bench_cluster;
+mod bench_history;
 mod chaos;
 mod cluster;
 mod datastore;

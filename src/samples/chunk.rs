@@ -105,9 +105,10 @@ pub(super) fn decode_raw(bytes: &[u8]) -> Result<Column, Malformed> {
 }
 
 /// Summaries, one for each value of a chunk.
-pub(super) type Summaries = Vec<Option<Summary>>;
+pub type Summaries = Vec<Option<Summary>>;
 
-pub(super) fn encode_summaries(summaries: &[Option<Summary>]) -> Vec<u8> {
+/// Writes the summaries of a chunk.
+pub fn encode_summaries(summaries: &[Option<Summary>]) -> Vec<u8> {
     let column = |of: fn(&Summary) -> u32| -> Column { summaries.iter().map(|one| one.as_ref().map(of)).collect() };
     let columns = [
         column(|summary| summary.count),

@@ -38,7 +38,7 @@ mod tests;
 
 pub use archive::{ArchiveError, Retention};
 pub use batch::{Batch, BatchError, MOST_VMS, Receipt, VmSample, decode_batches, encode_batches, is_samples};
-pub use chunk::Level;
+pub use chunk::{Level, encode_summaries};
 pub use desk::Desk;
 pub use keeper::{Delivery, Keeper, Members};
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod faults;
 mod fences;
 mod hosts;
 mod kvm;
+mod load;
 mod moves;
 mod people;
 mod rig;

@@ -143,6 +143,7 @@ fn a_voter_that_lacks_samples_copies_them_and_has_the_same() {
     for slot in (0..3 * HOUR_SLOTS).step_by(7) {
         test.tell(&batch(HOUR, slot, slot));
     }
+    test.tell(&batch(HOUR, 2 * HOUR_SLOTS + 1, 5));
     test.desk.flush();
     test.now = moment(HOUR + 4, 0);
     test.summarise_all();
@@ -163,17 +164,13 @@ fn a_voter_that_lacks_samples_copies_them_and_has_the_same() {
     }
     new.desk.take(Delivery::Complete, new.now);
     assert_eq!(new.reader.open().unwrap().lacks_since().unwrap(), None);
-    test.deliver(HOST, encode_batches(&[batch(HOUR, 2 * HOUR_SLOTS + 1, 5)])).unwrap();
     new.now = test.now;
     new.summarise_all();
     for (subject, level) in Level::ALL.iter().flat_map(|level| [(Subject::Vm(VM), level), (Subject::Host(HOST), level)])
     {
         let hours = HOUR..HOUR + 3;
-        assert_eq!(
-            new.read(subject, hours.clone(), *level),
-            test.read(subject, hours, *level),
-            "{subject:?} {level:?}"
-        );
+        let is_same = new.read(subject, hours.clone(), *level) == test.read(subject, hours, *level);
+        assert!(is_same, "{subject:?} {level:?}");
     }
 }
 
