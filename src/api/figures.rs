@@ -4,184 +4,20 @@ use super::actions::Looking;
 use super::bodies::{Figuring, Recovering};
 use super::errors::Failure;
 use super::extract::{Json, Query};
+use super::figure_views::{CauseRow, FailoversView, FigureRow, FiguresView, RecoveryView, SpanView, StageRow};
 use super::handle::Api;
 use super::queries::{names, read};
 use crate::clock;
+use crate::core::ids::HostId;
 use crate::explain::Names;
-use crate::ledger::{Cause, Condition, Figures, Grouping, History, Kind, Recovery, Stage};
+use crate::ledger::{Cause, Condition, History, Kind, Period, Piece, Recovery, Row, Scope, Share, Stage, Told};
 use crate::runtime::fact;
 use crate::store::{LedgerReader, QueryError};
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// So many rows are read at once.
 const PORTION: usize = 10_000;
-/// The row of VMs of which nobody knows the operating system, and of those without a tag.
-const NONE: &str = "-";
-
-/// How available VMs, hosts or groups of VMs were in a period.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FiguresView {
-    /// Since when, in milliseconds since 1970.
-    pub from: i64,
-    /// Until when.
-    pub to: i64,
-    /// Of what each row is.
-    pub by: Grouping,
-    /// How many rows there are in all.
-    pub count: usize,
-    /// The rows, or a part of them.
-    pub rows: Vec<FigureRow>,
-    /// All rows together: of VMs, where the rows are of VMs or of groups of them.
-    pub total: FigureRow,
-    /// When there was no master for so long that nobody saw anything.
-    pub unwatched: Vec<SpanView>,
-    /// What to ask for with `after` to have the next rows; none if these are the last.
-    pub next: Option<String>,
-}
-
-/// How available one was, in milliseconds where nothing else is said.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FigureRow {
-    /// Its name.
-    pub name: String,
-    /// How many VMs or hosts it counts together.
-    pub members: usize,
-    /// For how long it was up.
-    pub up_ms: i64,
-    /// For how long it was down because a person meant it to be.
-    pub planned_ms: i64,
-    /// For how long it was down, and should not have been.
-    pub unplanned_ms: i64,
-    /// For how long nobody could see it.
-    pub unseen_ms: i64,
-    /// Unplanned outages that began in the period.
-    pub failures: u64,
-    /// All unplanned outages of which the period has a part.
-    pub outages: u64,
-    /// Up, in percent of the time in which it should have been up and was seen; none if there was no such time.
-    pub percent: Option<f64>,
-    /// The same in nines; none if it never was down.
-    pub nines: Option<f64>,
-    /// The mean time between failures; none if there was no failure.
-    pub mtbf_ms: Option<i64>,
-    /// The mean time to repair; none if there was no outage.
-    pub mttr_ms: Option<i64>,
-    /// The longest unplanned outage.
-    pub longest_ms: Option<i64>,
-    /// When that began, in milliseconds since 1970.
-    pub longest_at: Option<i64>,
-    /// The unplanned downtime of a year at this rate.
-    pub year_down_ms: Option<i64>,
-    /// What was aimed at, in percent.
-    pub target_percent: Option<f64>,
-    /// The unplanned downtime that this allows in the period.
-    pub budget_ms: Option<i64>,
-    /// What is left of it; less than nothing where the target was missed.
-    pub budget_left_ms: Option<i64>,
-    /// What downtime had which cause.
-    pub causes: Vec<CauseRow>,
-    /// How it fared when, if that was asked for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spans: Vec<SpanView>,
-}
-
-/// What one cause had a part in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CauseRow {
-    /// Which.
-    pub cause: Cause,
-    /// Whether a person meant it.
-    pub planned: bool,
-    /// How often it began in the period.
-    pub count: u64,
-    /// For how long, in milliseconds.
-    pub ms: i64,
-}
-
-/// A while, cut to the period.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SpanView {
-    /// Since when, in milliseconds since 1970.
-    pub from: i64,
-    /// Until when.
-    pub to: i64,
-    /// How it was.
-    pub condition: Condition,
-    /// Why, if it was down.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Cause>,
-}
-
-/// The VMs that were brought back or moved, and how long each stage took.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct FailoversView {
-    /// Since when, in milliseconds since 1970.
-    pub from: i64,
-    /// Until when.
-    pub to: i64,
-    /// How many there are in all.
-    pub count: usize,
-    /// Each of them, or a part, the oldest first.
-    pub failovers: Vec<RecoveryView>,
-    /// How long each stage took, over all of them.
-    pub stages: Vec<StageRow>,
-    /// What to ask for with `after` to have the next ones; none if these are the last.
-    pub next: Option<String>,
-}
-
-/// A VM that was brought back or moved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecoveryView {
-    /// Which.
-    pub vm: String,
-    /// Whether it was planned.
-    pub kind: Kind,
-    /// Why.
-    pub cause: Cause,
-    /// From where.
-    pub from: Option<String>,
-    /// To where.
-    pub to: String,
-    /// The kind of the proof.
-    pub proof: Option<String>,
-    /// The proof in words.
-    pub because: Option<String>,
-    /// Since when it was down, in milliseconds since 1970.
-    pub down_at: i64,
-    /// Since when it is up again.
-    pub up_at: i64,
-    /// From the last sign to the judgement, in milliseconds.
-    pub detect_ms: i64,
-    /// From there to the proof.
-    pub prove_ms: i64,
-    /// From there to the placement.
-    pub queue_ms: i64,
-    /// From there until it ran.
-    pub start_ms: i64,
-    /// From there until its guest answered, where that is what counts.
-    pub ready_ms: Option<i64>,
-}
-
-/// How long a stage took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StageRow {
-    /// Of what.
-    pub kind: Kind,
-    /// Which.
-    pub stage: Stage,
-    /// How often.
-    pub count: usize,
-    /// The shortest, in milliseconds.
-    pub min_ms: i64,
-    /// The middle one.
-    pub median_ms: i64,
-    /// No more than one in twenty took longer.
-    pub p95_ms: i64,
-    /// The longest.
-    pub max_ms: i64,
-}
 
 /// `GET /v1/report/availability`
 pub(super) async fn availability(
@@ -205,19 +41,25 @@ pub(super) async fn failovers(
     read(&api, move |ledger| recoveries(ledger, &asked, now, &names)).await.map(Json)
 }
 
-fn history(ledger: &LedgerReader) -> Result<(History, Option<i64>), QueryError> {
-    let mut history = History::default();
-    let mut first = None;
+/// Reads the whole ledger: what befell somebody before a period tells how he was in it, and what was noted after it may
+/// tell that he had been down.
+fn told(ledger: &LedgerReader, scope: Scope) -> Result<(Told, Option<i64>), QueryError> {
+    let mut history = History::new(scope);
     let mut after = None;
     loop {
         let rows = ledger.after(after, PORTION)?;
-        let Some(last) = rows.last() else { return Ok((history, first)) };
+        let Some(last) = rows.last() else {
+            let began_at = history.began_at();
+            return Ok((history.end(), began_at));
+        };
         after = Some(last.key);
-        for entry in rows.iter().filter_map(fact) {
-            first.get_or_insert(entry.at_milliseconds);
-            history.add(&entry);
-        }
+        rows.iter().filter_map(fact).for_each(|entry| history.add(&entry));
     }
+}
+
+/// The period that was asked for, as far as it is over. Its beginning may be that of all facts.
+fn period(from: Option<i64>, to: Option<i64>, now: i64) -> Period {
+    Period { from: from.unwrap_or(i64::MIN), to: to.unwrap_or(now).min(now) }
 }
 
 pub(super) fn figures(
@@ -226,64 +68,48 @@ pub(super) fn figures(
     now: i64,
     names: &dyn Names,
 ) -> Result<FiguresView, QueryError> {
-    let (history, first) = history(ledger)?;
+    let period = period(asked.from, asked.to, now);
+    let (mut told, first) = told(ledger, Scope { period, draws: asked.spans, recovers: false })?;
+    for host in told.hosts.iter_mut().filter(|host| host.name.is_empty()) {
+        // The first host of a cluster has never joined it.
+        host.name = u32::try_from(host.id).map(|id| names.host(HostId(id))).unwrap_or_default();
+    }
     let from = asked.from.or(first).unwrap_or(now);
-    let to = asked.to.unwrap_or(now).min(now);
-    let mut rows: BTreeMap<String, (usize, Figures)> = BTreeMap::new();
-    let mut add = |name: String, figures: Figures| {
-        let (members, sum) = rows.entry(name).or_default();
-        *members += 1;
-        sum.merge(&figures);
-    };
-    match asked.by {
-        Grouping::Host => history.hosts().for_each(|id| add(names.host(id), history.host(id, from, to).into())),
-        Grouping::Vm => history.vms().for_each(|(id, name)| add(name.to_owned(), history.vm(id, from, to).into())),
-        // What each is is not in the ledger yet.
-        Grouping::GuestOs | Grouping::Tag => {
-            history.vms().for_each(|(id, _)| add(NONE.to_owned(), history.vm(id, from, to).into()))
-        }
-        Grouping::Cluster => {
-            history.vms().for_each(|(id, _)| add("cluster".to_owned(), history.vm(id, from, to).into()))
-        }
-    }
-    let mut total = (0, Figures::default());
-    for (members, sum) in rows.values() {
-        total.0 += members;
-        total.1.merge(sum);
-    }
-    let wanted = rows.into_iter().filter(|(name, _)| asked.name.as_ref().is_none_or(|wanted| wanted == name));
-    let mut rows: Vec<FigureRow> = wanted.map(|(name, (members, figures))| row(name, members, &figures)).collect();
+    let wanted = |row: &Row| asked.name.as_ref().is_none_or(|name| *name == row.name);
+    let mut rows: Vec<(String, FigureRow)> =
+        told.rows(asked.by).into_iter().filter(wanted).map(|row| (row.key.clone(), figure_row(row))).collect();
     let count = rows.len();
     if let Some(worst) = asked.worst {
-        rows.sort_by(crate::report::worse);
+        rows.sort_by(|(_, left), (_, right)| crate::report::worse(left, right));
         rows.truncate(worst);
     }
-    let (_, rows, next) = part(rows, asked.after.as_deref(), asked.limit, |row| row.name.clone());
-    let total = row("total".to_owned(), total.0, &total.1);
-    Ok(FiguresView { from, to, by: asked.by, count, rows, total, unwatched: Vec::new(), next })
+    let (rows, next) = part(rows, asked.after.as_deref(), asked.limit);
+    let total = figure_row(told.total(asked.by));
+    let span = |(from, to): &(i64, i64)| SpanView { from: *from, to: *to, condition: Condition::Unseen, cause: None };
+    let unwatched = told.unwatched.iter().map(span).collect();
+    Ok(FiguresView { from, to: period.to, by: asked.by, count, rows, total, unwatched, next })
 }
 
-/// The part of a list that was asked for, with how many there are in all, and what to ask for next.
-fn part<T>(
-    list: Vec<T>,
-    after: Option<&str>,
-    limit: Option<usize>,
-    key: impl Fn(&T) -> String,
-) -> (usize, Vec<T>, Option<String>) {
-    let count = list.len();
-    let mut rest = list.into_iter().skip_while(|one| after.is_some_and(|after| key(one).as_str() <= after));
-    let part: Vec<T> = rest.by_ref().take(limit.unwrap_or(usize::MAX)).collect();
-    let next = rest.next().and_then(|_| part.last().map(&key));
-    (count, part, next)
+/// The part of a list that was asked for, and what to ask for next.
+fn part<T>(list: Vec<(String, T)>, after: Option<&str>, limit: Option<usize>) -> (Vec<T>, Option<String>) {
+    let begin = after.map_or(0, |after| list.iter().position(|(key, _)| key == after).map_or(list.len(), |at| at + 1));
+    let end = begin.saturating_add(limit.unwrap_or(usize::MAX)).min(list.len());
+    let last = end.checked_sub(1).filter(|_| end < list.len()).and_then(|last| list.get(last));
+    let next = last.map(|(key, _)| key.clone());
+    (list.into_iter().take(end).skip(begin).map(|(_, one)| one).collect(), next)
 }
 
-fn row(name: String, members: usize, figures: &Figures) -> FigureRow {
-    let cause = |((planned, cause), share): (&(bool, Cause), &crate::ledger::Share)| CauseRow {
+fn figure_row(row: Row) -> FigureRow {
+    let Row { name, members, target, figures, pieces, .. } = row;
+    let cause = |((planned, cause), share): (&(bool, Cause), &Share)| CauseRow {
         cause: *cause,
         planned: *planned,
         count: share.count,
         ms: share.length,
     };
+    let span =
+        |piece: &Piece| SpanView { from: piece.from, to: piece.to, condition: piece.condition, cause: piece.cause };
+    let budget = target.map(|target| figures.budget(target));
     FigureRow {
         name,
         members,
@@ -300,11 +126,11 @@ fn row(name: String, members: usize, figures: &Figures) -> FigureRow {
         longest_ms: figures.longest.map(|outage| outage.length),
         longest_at: figures.longest.map(|outage| outage.at),
         year_down_ms: figures.year_down(),
-        target_percent: None,
-        budget_ms: None,
-        budget_left_ms: None,
+        target_percent: target.map(|target| f64::from(target.parts_per_million()) / 10_000.0),
+        budget_ms: budget,
+        budget_left_ms: budget.map(|budget| budget - figures.unplanned),
         causes: figures.causes.iter().map(cause).collect(),
-        spans: Vec::new(),
+        spans: pieces.iter().map(span).collect(),
     }
 }
 
@@ -314,11 +140,12 @@ pub(super) fn recoveries(
     now: i64,
     names: &dyn Names,
 ) -> Result<FailoversView, QueryError> {
-    let (history, first) = history(ledger)?;
+    let period = period(asked.from, asked.to, now);
+    let (told, first) = told(ledger, Scope { period, draws: false, recovers: true })?;
     let from = asked.from.or(first).unwrap_or(now);
-    let to = asked.to.unwrap_or(now).min(now);
-    let within = history.recoveries().iter().filter(|recovery| recovery.up_at >= from && recovery.up_at <= to);
-    let list: Vec<RecoveryView> = within
+    let list: Vec<RecoveryView> = told
+        .recoveries
+        .iter()
         .map(|recovery| recovered(recovery, names))
         .filter(|view| asked.name.as_ref().is_none_or(|name| *name == view.vm))
         .collect();
@@ -328,15 +155,15 @@ pub(super) fn recoveries(
     let end = begin.saturating_add(asked.limit.unwrap_or(count)).min(count);
     let next = (end < count).then(|| end.to_string());
     let failovers = list.into_iter().take(end).skip(begin).collect();
-    Ok(FailoversView { from, to, count, failovers, stages, next })
+    Ok(FailoversView { from, to: period.to, count, failovers, stages, next })
 }
 
 fn recovered(recovery: &Recovery, names: &dyn Names) -> RecoveryView {
     let exit = recovery.exit.map(|exit| format!("it ended there: {}", crate::explain::exit(exit)));
     RecoveryView {
         vm: names.vm(recovery.vm),
-        kind: Kind::Failover,
-        cause: Cause::Unknown,
+        kind: recovery.kind,
+        cause: recovery.cause,
         from: recovery.from.map(|host| names.host(host)),
         to: names.host(recovery.to),
         proof: recovery.proof.map(|proof| proof.kind().to_owned()),
@@ -347,13 +174,14 @@ fn recovered(recovery: &Recovery, names: &dyn Names) -> RecoveryView {
         prove_ms: recovery.prove,
         queue_ms: recovery.queue,
         start_ms: recovery.start,
-        ready_ms: None,
+        ready_ms: recovery.ready,
     }
 }
 
 fn stages(list: &[RecoveryView]) -> Vec<StageRow> {
     let mut lengths: BTreeMap<(Kind, Stage), Vec<i64>> = BTreeMap::new();
-    for one in list {
+    // What was moved alive has no stages.
+    for one in list.iter().filter(|one| one.up_at > one.down_at || one.kind == Kind::Failover) {
         for stage in Stage::ALL {
             let length = match stage {
                 Stage::Detect => Some(one.detect_ms),
@@ -361,7 +189,7 @@ fn stages(list: &[RecoveryView]) -> Vec<StageRow> {
                 Stage::Queue => Some(one.queue_ms),
                 Stage::Start => Some(one.start_ms),
                 Stage::Ready => one.ready_ms,
-                Stage::Total => Some(one.up_at.saturating_sub(one.down_at)),
+                Stage::Total => Some(one.up_at.saturating_sub(one.down_at) + one.ready_ms.unwrap_or(0)),
             };
             if let Some(length) = length {
                 lengths.entry((one.kind, stage)).or_default().push(length);

@@ -2,12 +2,13 @@
 
 use super::cause::Cause;
 use super::history::Condition;
+use crate::core::state::Target;
 use std::collections::BTreeMap;
 
 /// A year, for what is told per year.
 const YEAR_MS: f64 = 365.0 * 86_400_000.0;
 /// So many parts are a whole, where a target is told in parts.
-const MILLION: f64 = 1_000_000.0;
+const MILLION: i64 = 1_000_000;
 
 /// How something fared in a period, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,6 +49,13 @@ pub struct Share {
     pub length: i64,
 }
 
+impl Outage {
+    /// The longer of two; of two of the same length the first one.
+    pub fn longer(one: Option<Outage>, other: Option<Outage>) -> Option<Outage> {
+        one.into_iter().chain(other).max_by_key(|outage| (outage.length, std::cmp::Reverse(outage.at)))
+    }
+}
+
 impl Figures {
     /// Adds a while of one condition.
     pub fn add(&mut self, condition: Condition, milliseconds: i64) {
@@ -67,14 +75,17 @@ impl Figures {
         self.unseen += other.unseen;
         self.failures += other.failures;
         self.outages += other.outages;
-        // Of two of the same length the first one.
-        let longer = |outage: &Outage| (outage.length, std::cmp::Reverse(outage.at));
-        self.longest = self.longest.into_iter().chain(other.longest).max_by_key(longer);
+        self.longest = Outage::longer(self.longest, other.longest);
         for (cause, share) in &other.causes {
             let mine = self.causes.entry(*cause).or_default();
             mine.count += share.count;
             mine.length += share.length;
         }
+    }
+
+    /// The time in which it was seen.
+    pub fn watched(&self) -> i64 {
+        self.up + self.planned + self.unplanned
     }
 
     /// The time in which it should have been up, and was seen.
@@ -107,9 +118,11 @@ impl Figures {
         (self.due() > 0).then(|| (self.unplanned as f64 / self.due() as f64 * YEAR_MS).round() as i64)
     }
 
-    /// The unplanned downtime that a target allows, in parts per million of the time in which it should be up.
-    pub fn budget(&self, target_ppm: u32) -> i64 {
-        let allowed = MILLION - f64::from(target_ppm);
-        (self.due() as f64 * allowed / MILLION).floor() as i64
+    /// The unplanned downtime that a target allows.
+    pub fn budget(&self, target: Target) -> i64 {
+        let allowed = MILLION - i64::from(target.parts_per_million());
+        let milliseconds = i128::from(self.due()) * i128::from(allowed) / i128::from(MILLION);
+        // It is a part of what was due.
+        i64::try_from(milliseconds).unwrap_or(i64::MAX)
     }
 }

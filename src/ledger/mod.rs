@@ -19,7 +19,7 @@ mod tests;
 pub use cause::{Cause, Grouping, Kind, Stage};
 pub use decision::{ChannelDeed, Decision};
 pub use figures::{Figures, Outage, Share};
-pub use history::{Availability, Condition, History, Recovery, Span};
+pub use history::{Condition, History, Piece, Recovery, Row, Scope, Subject, Told};
 pub use period::{Period, PeriodError, Zone};
 pub use scribe::Scribe;
 
@@ -31,6 +31,9 @@ use crate::core::message::Exit;
 use crate::core::reason::{Alert, JudgeCause, Proof};
 use crate::core::state::{Account, Armed, HolderProof};
 use serde::{Deserialize, Serialize};
+
+/// What is meant by up and down, by each cause and each figure: for people, who must account for them.
+pub const DEFINITIONS: &str = include_str!("definitions.md");
 
 /// A fact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -26,6 +26,7 @@ mod svg;
 mod timeline;
 mod words;
 
+pub use crate::ledger::DEFINITIONS;
 pub use availability::{availability, take_spans, worse};
 pub use bars::spelt;
 pub use document::{
@@ -39,8 +40,3 @@ pub use markdown::markdown;
 pub use month::{Month, month};
 pub use seal::{SealError, Statement, open, seal};
 pub use words::{blocks, cut, text};
-
-/// What the figures mean.
-pub const DEFINITIONS: &str = "\
-What nobody could see is neither up nor down, but unseen. The percentage is of the time in which something should have \
-been up and was seen; planned stops do not count. An outage begins at the last sign of life.";

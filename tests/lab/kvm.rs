@@ -183,7 +183,7 @@ impl Kvm {
     /// The last recovery of a VM, by the ledger.
     pub fn recovery(&self, name: &str) -> Option<RecoveryView> {
         let report: FailoversView = self.view(&["report", "failovers"]);
-        report.failovers.into_iter().rfind(|recovery| recovery.vm == name)
+        report.failovers.into_iter().rfind(|recovery| recovery.vm == name && recovery.proof.is_some())
     }
 
     /// Waits until a VM was restarted elsewhere, by a proof of this kind and no other, and its guest writes again.
