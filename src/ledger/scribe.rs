@@ -75,6 +75,13 @@ impl Scribe {
                 silent_milliseconds: *silent_milliseconds,
                 planned: *planned,
             }),
+            // Which of the two machines it was, nobody knows from then on.
+            Command::Conflict { host, .. } => facts.push(What::HostJudged {
+                host: *host,
+                cause: JudgeCause::Conflict,
+                silent_milliseconds: 0,
+                planned: false,
+            }),
             Command::Quarantine { host, on } => facts.push(What::HostQuarantined { host: *host, on: *on }),
             Command::SwitchOff { target, .. } => facts.push(What::HostSwitched { host: target.host, on: false }),
             Command::Drilled { host, devices } => {

@@ -63,6 +63,8 @@ struct Host {
     isolated: bool,
     /// The same: whether it lived and did not write there.
     writes_nothing: bool,
+    /// The same: since when two machines claim to be it.
+    doubted_at: Option<i64>,
 }
 
 impl History {
@@ -117,9 +119,15 @@ impl History {
             What::HostJoined { name, .. } if is_in_time => host.name.clone_from(name),
             What::HostUp { .. } => {
                 (host.judged, host.isolated, host.writes_nothing) = (None, false, false);
+                host.doubted_at = None;
                 host.seen_at = at;
                 host.life.set(at, State::UP);
                 host.life.settle(at, &self.scope, &self.watch);
+            }
+            // What it holds runs on, or does not; proofs will tell.
+            What::HostJudged { cause: JudgeCause::Conflict, .. } => {
+                host.doubted_at.get_or_insert(at);
+                host.life.set(at, State::UNSEEN);
             }
             What::HostJudged { cause, silent_milliseconds, planned, .. } => {
                 let state = blame(*cause, *planned, host.isolated);
@@ -201,8 +209,10 @@ impl History {
             }
             What::VmGone { host, proof, exit, ago_milliseconds, .. } => {
                 let (host, ago) = (*host, signed(*ago_milliseconds));
-                let blamed = blamed(self.hosts.get(&host), *exit);
-                let recovery = vm.gone(now, host, End { proof: *proof, exit: *exit, ago, blamed });
+                let known = self.hosts.get(&host);
+                let (blamed, doubted) = (blamed(known, *exit), known.and_then(|host| host.doubted_at));
+                let doubted_at = doubted.unwrap_or(i64::MAX);
+                let recovery = vm.gone(now, host, End { proof: *proof, exit: *exit, ago, doubted_at, blamed });
                 self.held.entry(host).or_default().remove(&id);
                 if *exit == Some(Exit::LeaseEnded) && blamed == Cause::Isolation {
                     self.cut_off(host);
@@ -267,12 +277,8 @@ fn blame(cause: JudgeCause, planned: bool, isolated: bool) -> State {
     match cause {
         JudgeCause::Drill | JudgeCause::SwitchedOff => State::planned(Cause::Maintenance),
         _ if planned => State::planned(Cause::Maintenance),
-        // Which of the two machines it was, nobody knows.
-        JudgeCause::Conflict => State::unplanned(Cause::Unknown),
-        JudgeCause::Silent | JudgeCause::Unanswered | JudgeCause::Operator if isolated => {
-            State::unplanned(Cause::Isolation)
-        }
-        JudgeCause::Silent | JudgeCause::Unanswered | JudgeCause::Operator => State::unplanned(Cause::HostFailure),
+        _ if isolated => State::unplanned(Cause::Isolation),
+        _ => State::unplanned(Cause::HostFailure),
     }
 }
 

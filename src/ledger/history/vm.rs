@@ -84,6 +84,8 @@ pub(super) struct End {
     pub(super) proof: Option<Proof>,
     pub(super) exit: Option<Exit>,
     pub(super) ago: i64,
+    /// Since when nobody knows which of two machines its host is.
+    pub(super) doubted_at: i64,
     /// What is to be blamed where a host could not say how it ended.
     pub(super) blamed: Cause,
 }
@@ -260,10 +262,15 @@ impl Vm {
             self.proven(now.at, host, end);
             return None;
         }
-        let ended = now.at.saturating_sub(end.ago).max(self.seen_at);
-        // Nobody but the host itself can say that it ran on while there was no master.
         let is_told = matches!(end.proof, None | Some(Proof::Released { .. }));
-        let down_at = if is_told { ended } else { now.watch.last_sign(ended, self.seen_at, BACK_WITHIN) };
+        let ended = now.at.saturating_sub(end.ago).max(self.seen_at);
+        let down_at = match (is_told, end.ago) {
+            (true, 1..) => ended,
+            // Its host said that it is gone, and not since when.
+            (true, _) => now.watch.last_sign(ended, self.seen_at, super::HEARD_AT_ONCE),
+            // Nobody but the host itself can say that it ran on while there was no master.
+            (false, _) => now.watch.last_sign(ended, self.seen_at, BACK_WITHIN).min(end.doubted_at),
+        };
         let back = self.falls(now.at, host, down_at, after(end));
         self.proven(now.at, host, end);
         back
@@ -306,7 +313,8 @@ fn after(end: End) -> State {
     match end.exit {
         Some(Exit::ByPerson) => State::STOPPED,
         Some(Exit::HostShutdown) => State::planned(Cause::Maintenance),
-        Some(Exit::Moved) => State::planned(Cause::PlannedMove),
+        // Where it was moved to it runs, if it arrived; that is still to be said.
+        Some(Exit::Moved) => State::UNSEEN,
         Some(Exit::Crashed | Exit::CrashedSoon) => State::unplanned(Cause::GuestCrash),
         // By order of a master that wants it to run it ends only where its host is cut off.
         Some(Exit::LeaseEnded | Exit::Ordered) => State::unplanned(end.blamed),

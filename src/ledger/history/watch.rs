@@ -1,5 +1,7 @@
 //! When somebody watched: a master, that is.
 
+use super::HEARD_AT_ONCE;
+
 /// While no master was there for less than this, agents and heartbeats bridged the gap.
 const BLIND_FROM: i64 = 30_000;
 
@@ -30,10 +32,18 @@ impl Watch {
     }
 
     /// When something gave its last sign that was not seen to live since `seen_at`. If a time without a master was over
-    /// for no longer than `patience` by then, nobody knows of a sign since that began.
+    /// for no longer than `patience` by then, nobody knows of a sign since that began, nor of one just before: a
+    /// master that was there no more would have noticed the silence a moment later. The same holds of the time before
+    /// that, if there was no master then either.
     pub(super) fn last_sign(&self, sign: i64, seen_at: i64, patience: i64) -> i64 {
-        let is_dark =
-            |(dark, light): &&(i64, i64)| *dark <= sign && sign <= light.saturating_add(patience) && seen_at <= *dark;
-        self.dark.iter().rev().find(is_dark).map_or(sign, |(dark, _)| *dark)
+        let (mut found, mut patience) = (sign, patience);
+        for (dark, light) in self.dark.iter().rev() {
+            let is_within = *dark <= found && found <= light.saturating_add(patience);
+            if is_within && seen_at <= *dark {
+                found = dark.saturating_sub(HEARD_AT_ONCE).max(seen_at);
+                patience = HEARD_AT_ONCE;
+            }
+        }
+        found
     }
 }

@@ -40,17 +40,17 @@ pub(super) fn secs(milliseconds: u64) -> i64 {
 }
 
 /// The last sign, unless a time without a master was over no longer than `patience` before: then the beginning of that.
-pub(super) fn sign(facts: &[Fact], sign: i64, seen: i64, patience: i64) -> i64 {
-    let mut found = sign;
-    for (at, what) in facts {
+pub(super) fn sign(facts: &[Fact], last: i64, seen: i64, patience: i64) -> i64 {
+    for (place, (at, what)) in facts.iter().enumerate().rev() {
         if let What::MasterBegan { blind_milliseconds, .. } = what {
             let dark = at - secs(*blind_milliseconds);
-            if *blind_milliseconds > 0 && dark <= sign && sign <= at + patience && seen <= dark {
-                found = dark;
+            if *blind_milliseconds > 0 && dark <= last && last <= at + patience && seen <= dark {
+                // Two seconds before it a master may not have noticed yet; and before that there may have been none.
+                return sign(&facts[..place], (dark - 2).max(seen), seen, 2);
             }
         }
     }
-    found
+    last
 }
 
 pub(super) struct Sheet {
@@ -141,17 +141,22 @@ pub(super) fn writes_nothing(facts: &[Fact], host: HostId) -> bool {
 /// If the host is judged: its last sign, and how what it held counts.
 pub(super) fn judged(facts: &[Fact], host: HostId) -> Option<(i64, Cell)> {
     let recent = since_up(facts, host);
-    let is_judged = |(_, what): &Fact| matches!(what, What::HostJudged { host: other, .. } if *other == host);
+    let is_judged = |(_, what): &Fact| matches!(what, What::HostJudged { host: other, cause, .. } if *other == host && *cause != JudgeCause::Conflict);
     let place = recent.iter().rposition(is_judged)?;
     let (at, What::HostJudged { cause, silent_milliseconds, planned: meant, .. }) = &recent[place] else { return None };
     let cell = match cause {
         JudgeCause::Drill | JudgeCause::SwitchedOff => planned(Cause::Maintenance),
         _ if *meant => planned(Cause::Maintenance),
-        JudgeCause::Conflict => unplanned(Cause::Unknown),
         _ if is_isolated(facts, host) => unplanned(Cause::Isolation),
         _ => unplanned(Cause::HostFailure),
     };
     Some((at - secs(*silent_milliseconds), cell))
+}
+
+/// Since when two machines claim to be the host, if they do.
+pub(super) fn doubted(facts: &[Fact], host: HostId) -> Option<i64> {
+    let is_doubt = |(_, what): &&Fact| matches!(what, What::HostJudged { host: other, cause: JudgeCause::Conflict, .. } if *other == host);
+    since_up(facts, host).iter().find(is_doubt).map(|(at, _)| *at)
 }
 
 /// How a host was in each second.
@@ -166,6 +171,7 @@ pub fn host(facts: &[Fact], id: HostId, seconds: i64) -> Vec<Cell> {
                 sheet.dry(*at);
                 seen = *at;
             }
+            What::HostJudged { host, cause: JudgeCause::Conflict, .. } if *host == id => sheet.paint(*at, UNSEEN),
             What::HostJudged { host, .. } if *host == id => {
                 let (last, cell) = judged(past, id).unwrap();
                 sheet.paint(sign(past, last, seen, 2), cell);

@@ -1,12 +1,13 @@
 //! The naive reading of what is told of one VM.
 
 use super::naive::{
-    Cell, Fact, STOPPED, Sheet, UNSEEN, UP, is_isolated, judged, planned, secs, sign, unplanned, writes_nothing,
+    Cell, Fact, STOPPED, Sheet, UNSEEN, UP, doubted, is_isolated, judged, planned, secs, sign, unplanned,
+    writes_nothing,
 };
 use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
 use crate::core::message::Exit;
-use crate::core::reason::Proof;
+use crate::core::reason::{JudgeCause, Proof};
 use crate::core::state::UpMeans;
 use crate::ledger::{Cause, Condition, What};
 
@@ -176,11 +177,15 @@ impl Life {
         }
         let told = matches!(proof, None | Some(Proof::Released { .. }));
         let ended = (at - secs(*ago_milliseconds)).max(self.seen);
-        let since = if told { ended } else { sign(past, ended, self.seen, 60) };
+        let since = match told {
+            true if *ago_milliseconds > 0 => ended,
+            true => sign(past, ended, self.seen, 2),
+            false => sign(past, ended, self.seen, 60).min(doubted(before, *host).unwrap_or(i64::MAX)),
+        };
         let cell = match exit {
             Some(Exit::ByPerson) => STOPPED,
             Some(Exit::HostShutdown) => planned(Cause::Maintenance),
-            Some(Exit::Moved) => planned(Cause::PlannedMove),
+            Some(Exit::Moved) => UNSEEN,
             Some(Exit::Crashed | Exit::CrashedSoon) => unplanned(Cause::GuestCrash),
             Some(Exit::LeaseEnded) if !cut_off && writes_nothing(before, *host) => unplanned(Cause::Storage),
             Some(Exit::LeaseEnded) => unplanned(Cause::Isolation),
@@ -202,7 +207,7 @@ impl Life {
     pub(super) fn lost_with_hosts(&mut self, sheet: &mut Sheet, past: &[Fact], id: VmId) {
         let (_, what) = past.last().unwrap();
         let is_news = match what {
-            What::HostJudged { host, .. } => self.on.contains(host),
+            What::HostJudged { host, cause, .. } => self.on.contains(host) && *cause != JudgeCause::Conflict,
             What::VmGone { vm, ran: true, .. } => *vm == id,
             _ => false,
         };
