@@ -4,7 +4,10 @@
 use super::figure::Figure;
 use super::output::Output;
 use super::{Exit, Format, bench_history, real_now};
+use crate::api::Handle;
 use crate::core::timing::Profile;
+use crate::metrics::cluster_page;
+use crate::runtime::{Call, Glance};
 use crate::sim::bench::{Heartbeats, rack_example};
 use crate::sim::generate::{self, Shape};
 use crate::sim::play::{Keep, play};
@@ -13,7 +16,9 @@ use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::num::NonZeroUsize;
+use std::thread;
 use std::time::Duration;
+use tokio::sync::{mpsc, watch};
 
 /// Shown below the options.
 pub const HELP: &str = "\
@@ -60,11 +65,13 @@ enum What {
     Heartbeat,
     /// What it costs to keep load and what happened, of 1,000 hosts with 20,000 VMs, and how soon it is told.
     History,
+    /// What the master of 1,000 hosts with 20,000 VMs takes to tell Prometheus of them, and for how long at a time.
+    Metrics,
 }
 
 /// Measures, and prints the figures as they come.
 pub fn bench(args: &BenchArgs, output: &mut Output) -> anyhow::Result<Exit> {
-    let all = [What::Simulator, What::Plan, What::Heartbeat];
+    let all = [What::Simulator, What::Plan, What::Heartbeat, What::Metrics];
     let wanted = if args.what.is_empty() { &all[..] } else { &args.what };
     let runs = args.runs.get();
     let mut figures = Vec::new();
@@ -74,6 +81,7 @@ pub fn bench(args: &BenchArgs, output: &mut Output) -> anyhow::Result<Exit> {
             What::Plan => vec![plan(runs)],
             What::Heartbeat => heartbeat(runs),
             What::History => bench_history::samples()?,
+            What::Metrics => metrics(runs)?,
         };
         if args.output == Format::Text {
             for figure in &measured {
@@ -120,6 +128,34 @@ fn plan(runs: usize) -> Figure {
     let one = || timed(|| drop(black_box(example.plan()))).as_secs_f64() * 1e3;
     let values = (0..runs.max(25)).map(|_| one()).collect();
     Figure::new(format!("plan: {rack} of {hosts} hosts dead, {vms} VMs"), "ms", values)
+}
+
+/// The node stands still between two looks at it, as its loop would, and is looked at as by whoever asks.
+fn metrics(runs: usize) -> anyhow::Result<Vec<Figure>> {
+    let (calls, mut called) = mpsc::channel(1);
+    let (_glance, glance) = watch::channel(Glance::default());
+    let (_facts, facts) = watch::channel(0);
+    let looked_at = thread::spawn(move || {
+        let (node, now) = Heartbeats::of(RACK.0).into_node();
+        let mut looks = Vec::new();
+        while let Some(Call::Look(look)) = called.blocking_recv() {
+            looks.push(timed(|| look(&node, now)).as_secs_f64() * 1e3);
+        }
+        looks
+    });
+    let handle = Handle { calls, glance, facts };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    // The first one waits for the cluster to be made.
+    let lines = runtime.block_on(cluster_page(&handle)).lines().count();
+    let one = || timed(|| drop(black_box(runtime.block_on(cluster_page(&handle))))).as_secs_f64() * 1e3;
+    let pages = (0..runs.max(9)).map(|_| one()).collect();
+    drop(handle);
+    let looks = looked_at.join().map_err(|_| anyhow::anyhow!("the node has panicked"))?;
+    let (hosts, vms, _) = RACK;
+    Ok(vec![
+        Figure::new(format!("metrics: {hosts} hosts, {vms} VMs, {lines} lines"), "ms", pages),
+        Figure::new("metrics: one look at the node".to_owned(), "ms", looks),
+    ])
 }
 
 fn heartbeat(runs: usize) -> Vec<Figure> {

@@ -23,6 +23,13 @@ const NAMED: usize = 100;
 /// How a VM that runs is counted; all other words are those of [`Wait::kind`].
 const RUNNING: &str = "running";
 
+/// The part of a page that is about the whole cluster.
+pub(crate) async fn cluster_page(handle: &Handle) -> String {
+    let mut page = Page::default();
+    tell(&mut page, handle).await;
+    page.text()
+}
+
 /// Tells of the cluster, if the master answers.
 pub(super) async fn tell(page: &mut Page, handle: &Handle) {
     let mut memory = BTreeMap::new();

@@ -1,11 +1,14 @@
 //! What a node counts while it works. Everything here is written in passing, by many threads, and read when somebody asks.
 
 use super::meter::{Histogram, LATENCIES, Meter, Outcome, STAGES, UnderWay};
+use crate::clock;
 use crate::core::kinds::ALERT_KINDS;
 use crate::core::message::{FenceOp, FenceResult};
 use crate::core::reason::Alert;
 use crate::core::record::{DatastoreOp, DatastoreResult};
+use crate::core::time::Instant;
 use crate::datastore::Perform;
+use crate::platform::Reading;
 use crate::store::Operation;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +21,9 @@ pub(super) const STAGE_NAMES: [&str; 5] = ["detect", "prove", "queue", "start", 
 const STORES: [&str; 3] = ["agent", "voter", "ledger"];
 /// What fence devices are asked.
 const FENCE_OPS: [FenceOp; 4] = [FenceOp::Identity, FenceOp::Power, FenceOp::PowerOff, FenceOp::PowerOn];
+
+/// What was measured so long ago is not told any more: a hypervisor that hangs is to be seen as a gap.
+const OLD: Duration = Duration::from_secs(20);
 
 /// All that a node counts.
 #[derive(Debug)]
@@ -41,6 +47,8 @@ pub struct Counts {
     stores: [Arc<Meter>; 3],
     fences: [Histogram; 4],
     datastores: BTreeMap<String, DatastoreMeter>,
+    /// What the host and its VMs had used when that was measured last.
+    used: Mutex<Option<Reading>>,
 }
 
 /// Counts things by their kind. There are only so many kinds.
@@ -133,6 +141,7 @@ impl Counts {
             stores: std::array::from_fn(|_| Meter::new()),
             fences: std::array::from_fn(|_| Histogram::new(LATENCIES)),
             datastores: datastores.collect(),
+            used: Mutex::default(),
         })
     }
 
@@ -186,6 +195,18 @@ impl Counts {
     /// How long fence devices took.
     pub(super) fn fences(&self) -> impl Iterator<Item = (&'static str, &Histogram)> {
         FENCE_OPS.into_iter().map(fence_op).zip(&self.fences)
+    }
+
+    /// The host and its VMs have used this by now.
+    pub fn measured(&self, reading: &Reading) {
+        *self.used.lock().unwrap_or_else(PoisonError::into_inner) = Some(reading.clone());
+    }
+
+    /// What they had used when it was measured last, if that was of late.
+    pub(super) fn used(&self) -> Option<Reading> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let measured = |reading: &&Reading| Instant::from_micros(reading.at_nanoseconds / 1_000);
+        used.as_ref().filter(|reading| clock::boottime().since(measured(reading)) < OLD).cloned()
     }
 
     /// What is measured of the datastore of this name.

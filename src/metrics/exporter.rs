@@ -9,6 +9,7 @@ use crate::api::Handle;
 use crate::clock;
 use crate::core::time::Instant;
 use crate::core::timing::Timing;
+use crate::platform::Reading;
 use crate::transport::Transport;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,11 @@ impl Exporter {
     /// One that makes it from these.
     pub fn new(sources: Sources) -> Exporter {
         Exporter { sources: Arc::new(sources), last: Arc::default() }
+    }
+
+    /// What the host and its VMs have used by now.
+    pub fn measured(&self, reading: &Reading) {
+        self.sources.counts.measured(reading);
     }
 
     /// The page as it is now, or was within the last second. Of many who ask at once, one has it made.

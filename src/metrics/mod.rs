@@ -20,6 +20,7 @@ mod recoveries;
 mod table;
 mod text;
 
+pub(crate) use cluster::cluster_page;
 pub use counts::{Counts, DatastoreMeter};
 pub use exporter::{Exporter, Sources};
 pub use listener::MetricsListener;

@@ -2,12 +2,13 @@
 
 use super::counts::Counts;
 use super::table::{
-    ADMITTED, ALERTS, APPLIED, ARMED, BROKEN, CALLS_ANSWERED, CLUSTER_GENERATION, COMMITTED, DATASTORE_ATTACHED,
+    ADMITTED, ALERTS, APPLIED, ARMED, BROKEN, CALLS_ANSWERED, CLUSTER_GENERATION, COMMITTED, CORES, DATASTORE_ATTACHED,
     DATASTORE_FAILURES, DATASTORE_OLDEST, DATASTORE_OPERATION, DIALS_FAILED, DISPLACED, DROPPED, FACTS, FACTS_WAITING,
     FENCE_OPERATION, FENCE_OPERATIONS, GENERATION, HELD_ACTIONS, LAST, LEASE_COUNTS, LEASE_REMAINING, LIVE_PEERS,
-    LOOP_LAG, MASTER_CHANGES, PROCESS_CPU, PROCESS_MEMORY, QUEUED_BYTES, QUEUED_PACKETS, QUORUM, RECEIVED, RECOVERIES,
-    REFUSED, ROLE, SNAPSHOT, STAGE, STORE_FAILURES, STORE_OLDEST, STORE_WRITE, TERM, UNACKNOWLEDGED, UNADDRESSED,
-    VOTERS, VOTERS_WANTED, WATCHDOG_INFO, WATCHDOG_OPEN,
+    LOOP_LAG, MACHINE_AVAILABLE, MACHINE_CPU, MACHINE_MEMORY, MASTER_CHANGES, PROCESS_CPU, PROCESS_MEMORY,
+    QUEUED_BYTES, QUEUED_PACKETS, QUORUM, RECEIVED, RECOVERIES, REFUSED, ROLE, SNAPSHOT, STAGE, STORE_FAILURES,
+    STORE_OLDEST, STORE_WRITE, TERM, UNACKNOWLEDGED, UNADDRESSED, VM_CPU, VM_RESIDENT, VOTERS, VOTERS_WANTED,
+    WATCHDOG_INFO, WATCHDOG_OPEN,
 };
 use super::text::Page;
 use crate::clock;
@@ -18,7 +19,7 @@ use crate::core::state::{Armed, ClusterState};
 use crate::core::time::Instant;
 use crate::election::Role;
 use crate::node::{ElectionStanding, Node};
-use crate::platform::{pid, usage};
+use crate::platform::{Reading, pid, usage};
 use crate::transport::Transport;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -129,6 +130,9 @@ pub(super) fn tell_counts(page: &mut Page, counts: &Counts) {
     let used = pid::own_name().and_then(usage::of);
     page.maybe(&PROCESS_CPU, used.map(|used| Duration::from_nanos(used.cpu_nanoseconds)));
     page.maybe(&PROCESS_MEMORY, used.map(|used| used.resident_kib.saturating_mul(1_024)));
+    if let Some(used) = counts.used() {
+        tell_used(page, &used);
+    }
     tell_stores(page, counts);
     tell_datastores(page, counts);
     let mut fences = page.family(&FENCE_OPERATION);
@@ -138,6 +142,22 @@ pub(super) fn tell_counts(page: &mut Page, counts: &Counts) {
     let mut answers = page.family(&FENCE_OPERATIONS);
     for ((device, operation, outcome), count) in counts.fence_answers.all() {
         answers.add(&[&device, operation, outcome], count);
+    }
+}
+
+/// What the host and its VMs use.
+fn tell_used(page: &mut Page, used: &Reading) {
+    page.one(&CORES, u64::from(used.host.cores));
+    page.one(&MACHINE_CPU, Duration::from_nanos(used.host.cpu_used_nanoseconds));
+    page.one(&MACHINE_MEMORY, used.host.memory_kib.saturating_mul(1_024));
+    page.one(&MACHINE_AVAILABLE, used.host.available_kib.saturating_mul(1_024));
+    let mut cpu = page.family(&VM_CPU);
+    for vm in &used.vms {
+        cpu.add(&[&vm.uuid.to_string()], Duration::from_nanos(vm.cpu_nanoseconds));
+    }
+    let mut resident = page.family(&VM_RESIDENT);
+    for vm in &used.vms {
+        resident.add(&[&vm.uuid.to_string()], vm.resident_kib.saturating_mul(1_024));
     }
 }
 

@@ -21,7 +21,7 @@ pub struct Family {
 /// Of which kind numbers are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// They only grow, from zero on at each start of the agent.
+    /// They only grow: from zero on at each start of the agent, or of what is counted.
     Counter,
     /// They go up and down.
     Gauge,
@@ -134,6 +134,12 @@ families! {
         REFUSED: Counter "holdfast_transport_refused_connections_total" [] "Connections that were refused: no member, another cluster, no common version.";
         BROKEN: Counter "holdfast_transport_broken_connections_total" [] "Connections that ended because what came over them could not be read.";
         DIALS_FAILED: Counter "holdfast_transport_failed_dials_total" [] "Tries to reach a peer that failed.";
+        CORES: Gauge "holdfast_machine_cores" [] "The processors of this host's machine.";
+        MACHINE_CPU: Counter "holdfast_machine_cpu_seconds_total" [] "The processor time that was used on this host, as its kernel counts it.";
+        MACHINE_MEMORY: Gauge "holdfast_machine_memory_bytes" [] "The memory of this host's machine.";
+        MACHINE_AVAILABLE: Gauge "holdfast_machine_available_memory_bytes" [] "How much of it is to be had without swapping.";
+        VM_CPU: Counter "holdfast_vm_cpu_seconds_total" ["uuid"] "The processor time of each VM's process on this host.";
+        VM_RESIDENT: Gauge "holdfast_vm_resident_memory_bytes" ["uuid"] "What each VM's process has in this host's memory.";
         PROCESS_CPU: Counter "holdfast_process_cpu_seconds_total" [] "The processor time of the agent itself.";
         PROCESS_MEMORY: Gauge "holdfast_process_resident_memory_bytes" [] "The memory of the agent itself.";
     }

@@ -50,6 +50,7 @@ async fn measure(api: Api, measured: mpsc::Sender<Batch>) {
         });
         match reading.await {
             Ok((wall_milliseconds, Ok(reading))) => {
+                api.metrics.measured(&reading);
                 for batch in meter.take(wall_milliseconds, reading) {
                     if measured.send(batch).await.is_err() {
                         return;

@@ -19,6 +19,7 @@ mod fences;
 mod hosts;
 mod kvm;
 mod load;
+mod metrics;
 mod moves;
 mod people;
 mod rig;
