@@ -24,7 +24,7 @@ use std::fmt::Debug;
 pub type Law = fn(&[u8]) -> bool;
 
 /// All laws, by the names of their fuzz targets.
-pub const ALL: [(&str, Law); 17] = [
+pub const ALL: [(&str, Law); 18] = [
     ("api", crate::api::law),
     ("certificates", people::certificates),
     ("config", people::config),
@@ -38,6 +38,7 @@ pub const ALL: [(&str, Law); 17] = [
     ("process", crate::process::law),
     ("samples", crate::samples::law),
     ("scenario", people::scenario),
+    ("sealed", crate::report::law),
     ("store", crate::store::law),
     ("stream", peers::stream),
     ("token", people::token),

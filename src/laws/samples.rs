@@ -246,6 +246,7 @@ fn trust() -> Vec<Sample> {
         ("certificates", "request", request),
         ("certificates", "certificate", certificate),
         ("token", "token", token.to_string().into_bytes()),
+        ("sealed", "month", sealed(&signer).into_bytes()),
         ("fence-device", "packed", postcard::to_stdvec(&device).unwrap()),
     ]
 }
@@ -279,4 +280,12 @@ fn node() -> Vec<Sample> {
         ("node", "voter", story(false, packets().chain([Happening::Later(900)]).collect())),
         ("node", "follower", story(false, led_by)),
     ]
+}
+
+/// A page that is as good as any other, sealed.
+fn sealed(signer: &Signer) -> String {
+    let page = r#"<!doctype html>
+<script type="application/json" id="data">{"statement":{"cluster":"lab","uuid":"00000000-0000-0000-0000-000000000007","authority":"1f","month":"2026-10","zone":"UTC","from":1,"to":2,"provisional":false,"signed_at_milliseconds":3,"signed_on":"host-1"}}</script>
+"#;
+    crate::report::seal(page, |bytes| signer.sign_message(bytes)).unwrap()
 }

@@ -252,9 +252,17 @@ impl Column {
 }
 
 impl Table {
-    /// The places of the columns that those see for whom `unseen` is not meant.
-    pub fn columns_without(&self, unseen: Visible) -> Vec<usize> {
-        let seen = self.columns.iter().enumerate().filter(|(_, column)| column.visible != unseen);
+    /// The places of the columns that people see. A column in which nothing stands tells them nothing.
+    pub fn for_people(&self) -> Vec<usize> {
+        let says =
+            |place: usize| self.rows.iter().filter_map(|row| row.get(place)).any(|cell| cell.value != Value::None);
+        let seen = self.columns.iter().enumerate().filter(|(_, column)| column.visible != Visible::ToPrograms);
+        seen.map(|(place, _)| place).filter(|place| says(*place)).collect()
+    }
+
+    /// The places of the columns that programs see: always the same ones.
+    pub fn for_programs(&self) -> Vec<usize> {
+        let seen = self.columns.iter().enumerate().filter(|(_, column)| column.visible != Visible::ToPeople);
         seen.map(|(place, _)| place).collect()
     }
 }

@@ -3,7 +3,7 @@
 //! The page forbids itself to load anything at all, in a policy that browsers obey. All of the data stands in it, too, for
 //! programs, in a block that no browser runs.
 
-use super::document::{Cell, Chart, Document, Fact, Mood, Section, Table, Value, Visible};
+use super::document::{Cell, Chart, Document, Fact, Mood, Section, Table, Value};
 use super::svg::escape;
 use super::words::text;
 use super::{bars, lines, timeline};
@@ -90,7 +90,7 @@ fn table(table: &Table, title: &str, zone: &TimeZone) -> String {
     if table.rows.is_empty() {
         return format!("<p class=\"note\">{}</p>\n", escape(table.empty));
     }
-    let seen = table.columns_without(Visible::ToPrograms);
+    let seen = table.for_people();
     let kind = |place: &usize| {
         let mut cells = table.rows.iter().filter_map(|row| row.get(*place)).filter(|cell| cell.value != Value::None);
         cells.next().map_or("number", |cell| class(&cell.value))
@@ -157,11 +157,24 @@ fn spark(shares: &[Option<f64>]) -> String {
     format!("<svg class=\"spark\" aria-hidden=\"true\" viewBox=\"0 0 150 20\">{bars}</svg>")
 }
 
-/// Paragraphs of plain text; lines that begin with a dash are a list, those that begin with a hash a title.
+/// Escaped text with its `**words**` and `code` marked as such.
+fn emphasised(text: &str) -> String {
+    let marked = |text: &str, mark: &str, tag: &str| {
+        let parts = text.split(mark).enumerate();
+        let part = |(place, part): (usize, &str)| match place % 2 {
+            0 => part.to_owned(),
+            _ => format!("<{tag}>{part}</{tag}>"),
+        };
+        parts.map(part).collect::<String>()
+    };
+    marked(&marked(text, "**", "strong"), "`", "code")
+}
+
+/// Paragraphs as in Markdown: a block that begins with a dash is a list, one that begins with a hash a title.
 fn paragraphs(text: &str) -> String {
     let mut page = String::new();
     for block in text.split("\n\n").map(str::trim).filter(|block| !block.is_empty()) {
-        let joined = |lines: &str| escape(&lines.split_whitespace().collect::<Vec<_>>().join(" ")).replace("**", "");
+        let joined = |lines: &str| emphasised(&escape(&lines.split_whitespace().collect::<Vec<_>>().join(" ")));
         if let Some(title) = block.strip_prefix('#') {
             page.push_str(&format!("<h3>{}</h3>\n", joined(title.trim_start_matches('#'))));
         } else if let Some(items) = block.strip_prefix("- ") {
@@ -188,10 +201,10 @@ mod tests {
 
     #[test]
     fn definitions_become_paragraphs_lists_and_titles() {
-        let page = paragraphs("# Up\n\nA VM is **up** while\nit runs.\n\n- one\n- two <b>\n");
+        let page = paragraphs("# Up\n\nA VM is **up** while\n`it` runs.\n\n- one\n- two <b>\n");
         assert_eq!(
             page,
-            "<h3>Up</h3>\n<p>A VM is up while it runs.</p>\n<ul>\n<li>one</li>\n<li>two &lt;b&gt;</li>\n</ul>\n"
+            "<h3>Up</h3>\n<p>A VM is <strong>up</strong> while <code>it</code> runs.</p>\n<ul>\n<li>one</li>\n<li>two &lt;b&gt;</li>\n</ul>\n"
         );
     }
 }

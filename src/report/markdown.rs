@@ -1,7 +1,7 @@
 //! A report in Markdown, for tickets and wikis.
 
 use super::bars::spelt;
-use super::document::{Chart, Document, Section, Table, Visible};
+use super::document::{Chart, Document, Section, Table};
 use super::words::text;
 use crate::words::is_hidden;
 use jiff::tz::TimeZone;
@@ -63,7 +63,7 @@ fn rows(table: &Table, zone: &TimeZone) -> String {
     if table.rows.is_empty() {
         return format!("\n{}\n", table.empty);
     }
-    let seen = table.columns_without(Visible::ToPrograms);
+    let seen = table.for_people();
     let row = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
     let columns: Vec<_> = seen.iter().filter_map(|place| table.columns.get(*place)).collect();
     let is_number =

@@ -38,5 +38,7 @@ pub use html::html;
 pub use load::{capacity, load};
 pub use markdown::markdown;
 pub use month::{Month, month};
+#[cfg(any(test, fuzzing))]
+pub(crate) use seal::law;
 pub use seal::{SealError, Statement, open, seal};
 pub use words::{blocks, cut, text};

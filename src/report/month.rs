@@ -43,7 +43,7 @@ pub fn month(month: &Month, frame: &Frame) -> Document {
     let zone = frame.zone.iana_name().unwrap_or("UTC");
     document.colophon = format!(
         "Made by Holdfast {} on {}, which was master of {} ({}) then, and signed by the authority of that cluster, whose \
-         certificate has the SHA-256 {}. Moments are in {zone}. `holdfast report verify FILE --ca ca.pem` tells whether a \
+         certificate has the SHA-256 {}. Moments are in {zone}. holdfast report verify FILE --ca ca.pem tells whether a \
          byte of this file was changed.",
         env!("CARGO_PKG_VERSION"),
         statement.signed_on,

@@ -133,6 +133,20 @@ fn statement(page: &[u8]) -> Option<Statement> {
     serde_json::from_str::<Data>(data).ok().map(|data| data.statement)
 }
 
+/// There is one way to write what was read: see [`crate::laws`].
+#[cfg(any(test, fuzzing))]
+pub(crate) fn law(bytes: &[u8]) -> bool {
+    let Some((page, signature)) = parted(bytes) else { return false };
+    let again = [page, SEAL_BEGINS.as_bytes(), BASE64.encode(&signature).as_bytes(), SEAL_ENDS.as_bytes()].concat();
+    assert!(again == bytes, "a seal that can be written in two ways");
+    let settled = |statement: Statement| {
+        let text = serde_json::to_string(&statement).unwrap_or_default();
+        assert_eq!(serde_json::from_str::<Statement>(&text).ok(), Some(statement), "{text}");
+    };
+    statement(page).map(settled);
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ mod browser;
 mod sample;
 
 use browser::{browser, chromium, open};
-use holdfast::report::{Document, availability, capacity, failovers, html, load, markdown};
+use holdfast::report::{Document, availability, capacity, failovers, html, load, markdown, month};
 use sample::NAMES;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ fn reports() -> Vec<(&'static str, Document)> {
         ("failovers", failovers(&sample::failovers(40), &frame)),
         ("load", load(&sample::load(8), &frame)),
         ("capacity", capacity(&sample::capacity(), &frame)),
+        ("month", month(&sample::month(), &frame)),
     ]
 }
 

@@ -6,7 +6,7 @@ use holdfast::api::{
     Point, RecoveryView, SpanView, StageRow, Use,
 };
 use holdfast::ledger::{Cause, Condition, Grouping, Kind, Stage};
-use holdfast::report::{DEFINITIONS, Frame, Order};
+use holdfast::report::{DEFINITIONS, Frame, Month, Order, Statement};
 use jiff::tz::TimeZone;
 
 /// The first of October 2026 in Berlin, and the first of November.
@@ -167,6 +167,28 @@ fn recovery(number: usize) -> RecoveryView {
         queue_ms: stages[2],
         start_ms: stages[3],
         ready_ms: (!planned).then_some(8_000),
+    }
+}
+
+/// All of October.
+pub fn month() -> Month {
+    Month {
+        statement: Statement {
+            cluster: "frankfurt <1>".to_owned(),
+            uuid: uuid::Uuid::from_u128(7),
+            authority: "1f6daa56".repeat(8),
+            month: "2026-10".to_owned(),
+            zone: "Europe/Berlin".to_owned(),
+            from: FROM,
+            to: TO,
+            provisional: false,
+            signed_at_milliseconds: TO + HOUR,
+            signed_on: "host-1".to_owned(),
+        },
+        vms: figures(60, 48),
+        tags: FiguresView { by: Grouping::Tag, ..figures(4, 0) },
+        hosts: FiguresView { by: Grouping::Host, ..figures(6, 0) },
+        failovers: failovers(40),
     }
 }
 

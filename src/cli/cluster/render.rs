@@ -4,9 +4,7 @@ use super::flags::Form;
 use super::moment::moment;
 use super::show::{Sheet, tame};
 use crate::cli::output::Output;
-use crate::report::{
-    Cell, Chart, Document, Mood, Section, Share, Table, Value, Visible, blocks, html, markdown, spelt, text,
-};
+use crate::report::{Cell, Chart, Document, Mood, Section, Share, Table, Value, blocks, html, markdown, spelt, text};
 use crate::words::{listed, span};
 use jiff::tz::TimeZone;
 
@@ -128,7 +126,7 @@ fn bar(share: f64) -> String {
 }
 
 fn sheet(table: &Table, zone: &TimeZone) -> Sheet {
-    let seen = table.columns_without(Visible::ToPrograms);
+    let seen = table.for_people();
     let mut sheet =
         Sheet::of(seen.iter().filter_map(|place| table.columns.get(*place)).map(|column| column.title).collect());
     for row in &table.rows {
@@ -149,7 +147,7 @@ fn csv(document: &Document, part: Option<&str>, output: &mut Output) -> anyhow::
         let names: Vec<&str> = tables().map(|(name, _)| name).collect();
         anyhow::bail!("no table is called \"{}\"; there is {}", part.unwrap_or_default(), listed(&names, "and"));
     };
-    let seen = table.columns_without(Visible::ToPeople);
+    let seen = table.for_programs();
     let mut sheet =
         Sheet::of(seen.iter().filter_map(|place| table.columns.get(*place)).map(|column| column.name).collect());
     for row in &table.rows {
