@@ -1,9 +1,10 @@
 //! What a channel is told.
 
 use crate::core::ids::{FactKey, HostId, VmId};
+use crate::core::reason::Alert;
 use crate::core::state::{ClusterState, Identity, Severity};
 use crate::explain::{self, Names};
-use crate::ledger::Entry;
+use crate::ledger::{Entry, What};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -72,8 +73,9 @@ impl Notification {
         told.severity = entry.what.severity();
         told.kind = entry.what.kind();
         told.text = explain::fact(&entry.what, state);
-        told.vm = entry.what.vm().map(|vm: VmId| state.vm(vm));
-        told.host = entry.what.host().map(|host: HostId| state.host(host));
+        let (vm, host) = subject(&entry.what);
+        told.vm = vm.map(|vm| state.vm(vm));
+        told.host = host.map(|host| state.host(host));
         told.by = said.map(|said| said.who.clone());
         told.reason = said.map(|said| said.why.clone()).filter(|why| !why.is_empty());
         told.fact = serde_json::to_value(&entry.what).unwrap_or_default();
@@ -130,6 +132,26 @@ impl Notification {
     pub(super) fn body(&self) -> Vec<u8> {
         // It is made of texts and numbers, which can always be written.
         serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+/// What a fact is about: an alert, too, is about a VM or a host, though it is no step in their history.
+fn subject(what: &What) -> (Option<VmId>, Option<HostId>) {
+    let What::Alert { alert } = what else { return (what.vm(), what.host()) };
+    match alert {
+        Alert::Waiting { vm, .. } | Alert::GaveUp { vm } => (Some(*vm), None),
+        Alert::Unanswered { host, vm } | Alert::Clash { vm, host } => (Some(*vm), Some(*host)),
+        Alert::TwoMachines { host }
+        | Alert::Isolated { host }
+        | Alert::Quarantined { host }
+        | Alert::DeadShowsLife { host }
+        | Alert::AgentAway { host } => (None, Some(*host)),
+        Alert::WrongMachine { .. }
+        | Alert::FenceFailed { .. }
+        | Alert::Brake { .. }
+        | Alert::StoreLost
+        | Alert::NoMajority
+        | Alert::Storage { .. } => (None, None),
     }
 }
 

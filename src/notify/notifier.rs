@@ -14,9 +14,9 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
-/// A new master whose history lacks something waits for it so long, then tells what it has: a voter that does not answer
-/// must not keep people from hearing of that.
-const HISTORY: Duration = Duration::from_secs(60);
+/// A new master whose history may lack something, for it came late to the log, waits for it so long, then tells what it
+/// has: a voter that does not answer must not keep people from hearing of that.
+const HISTORY: Duration = Duration::from_secs(10);
 /// What could not be looked at is tried again after this.
 const AGAIN: Duration = Duration::from_millis(500);
 

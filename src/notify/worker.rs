@@ -14,13 +14,15 @@ use crate::runtime::fact;
 use crate::store::{LedgerKey, LedgerReader, LedgerRow, QueryError};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use uuid::Uuid;
 
 /// So many facts are read at once.
 const PORTION: usize = 500;
 /// What the disk or the log does not take is tried again after this.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Facts come in bursts: what follows within this is read with the first.
+const GATHER: Duration = Duration::from_millis(20);
 /// The first pause after a failure; each further one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -61,6 +63,7 @@ impl Worker {
                     if facts.changed().await.is_err() {
                         return;
                     }
+                    sleep(GATHER).await;
                 }
             }
         }
@@ -168,11 +171,13 @@ impl Worker {
     async fn pass_time(&self, pause: Duration, backlog: &mut Backlog, facts: &mut watch::Receiver<u64>) {
         let until = Instant::now() + pause;
         while let Ok(Ok(())) = timeout_at(until, facts.changed()).await {
+            sleep(GATHER).await;
+            facts.borrow_and_update();
             if self.read_on(backlog).await.is_none() {
                 break;
             }
         }
-        tokio::time::sleep_until(until).await;
+        sleep_until(until).await;
     }
 
     /// Has the log know up to where the channel was told. Until it does nothing more is sent: so no more than one

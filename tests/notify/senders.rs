@@ -77,7 +77,7 @@ async fn a_webhook_is_sent_the_documented_form_signed_and_the_same_bytes_each_ti
     }
     let expected = serde_json::json!({
         "version": 1, "id": id(), "cluster": { "name": "lab", "uuid": "00000000-0000-0000-0000-000000000000" },
-        "at": "2023-11-14T22:13:20.123Z", "severity": "warning", "kind": "alert", "by": "ada",
+        "at": "2023-11-14T22:13:20.123Z", "severity": "warning", "kind": "alert", "host": "host-7", "by": "ada",
         "reason": "a \"test\"\nof mail", "text": came[0].text(),
         "fact": { "kind": "alert", "alert": { "Isolated": { "host": 7 } } },
     });
