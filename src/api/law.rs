@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a broken law is told by a panic")]
 
+use super::accounts::{NewAccount, NewTarget};
 use super::bodies::{
     Adopt, Disarm, EventsAfter, Fence, Fences, Figuring, Invite, Invited, JoinAnswer, JoinBody, Loaded, MonthAsked,
     MonthPartAsked, Move, Name, NewAccess, NewChannel, NewVm, Plan, Recover, Recovering, Stop, Window,
@@ -33,6 +34,8 @@ pub(crate) fn law(bytes: &[u8]) -> bool {
         settles_as_json::<JoinBody>(bytes),
         settles_as_json::<JoinAnswer>(bytes),
         settles_as_json::<PiecesView>(bytes),
+        settles_as_json::<NewAccount>(bytes),
+        settles_as_json::<NewTarget>(bytes),
         passed_on(bytes),
     ];
     bodies.contains(&true) || asked(bytes) || place(bytes)

@@ -9,6 +9,7 @@
 //! Whoever is asked passes the question on to the master, so that any node will do. While there is no master, a voter
 //! still shows what it knows, and says so in the header `as-known-by`; nothing is changed then.
 
+mod accounts;
 mod actions;
 mod bodies;
 mod channels;
@@ -43,6 +44,7 @@ mod who;
 
 pub use crate::ledger::Grouping;
 pub use crate::samples::Measure;
+pub use accounts::{NewAccount, NewTarget, Percent, TargetView};
 pub use actions::{LONGEST_DISARM, sound_policy};
 pub use bodies::{Adopt, GivenAccess, Invited, JoinAnswer, JoinBody, NewVm, Token};
 pub use channels::{ChannelView, Tested};

@@ -62,6 +62,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         "The report of a month, such as `?month=2026-10`, in a `?zone=`, signed by the cluster's authority; its first part",
     ),
     look("/v1/report/month/part", "The part of a signed report with this `?print=` that begins at `?offset=`"),
+    look("/v1/targets", "The targets of tags: how much of their time VMs with them are to be up"),
     look("/v1/datastores", "The shared datastores"),
     look("/v1/networks", "The networks of guests"),
     look("/v1/fences", "The fence devices, without their passwords"),
@@ -94,6 +95,19 @@ pub(super) const OPERATIONS: &[Operation] = &[
     act("post", "/v1/vms/{vm}/stop", "The VM should be stopped", Some(r#"{"force":false}"#)),
     act("post", "/v1/vms/{vm}/move", "Moves the VM alive", Some(r#"{"to":"host-2"}"#)),
     act("post", "/v1/vms/{vm}/unprotect", "Ends the VM's protection; it runs on", None),
+    act(
+        "put",
+        "/v1/vms/{vm}/account",
+        "By what its time is accounted for; `up` is running, agent, or a probe by tcp, http or command; what is left out stays",
+        Some(r#"{"tags":["web"],"up":{"probe":{"tcp":{"address":"10.0.0.7:80"}}},"target":99.95}"#),
+    ),
+    act(
+        "put",
+        "/v1/targets/{tag}",
+        "How much of their time VMs with the tag are to be up",
+        Some(r#"{"target":99.95}"#),
+    ),
+    act("delete", "/v1/targets/{tag}", "Takes that back", None),
     act(
         "post",
         "/v1/hosts/{host}/{deed}",

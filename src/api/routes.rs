@@ -3,8 +3,8 @@
 use super::errors::Failure;
 use super::handle::Api;
 use super::{
-    actions, channels, doctor, fences, figures, found, join, live, load, month, openapi, pieces, protect, queries,
-    registry, tokens,
+    accounts, actions, channels, doctor, fences, figures, found, join, live, load, month, openapi, pieces, protect,
+    queries, registry, tokens,
 };
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -45,6 +45,9 @@ fn all() -> Router<Api> {
         .route("/v1/vms/{vm}/stop", post(actions::stop))
         .route("/v1/vms/{vm}/move", get(live::moving).post(actions::move_vm))
         .route("/v1/vms/{vm}/unprotect", post(actions::unprotect))
+        .route("/v1/vms/{vm}/account", put(accounts::set_account))
+        .route("/v1/targets", get(accounts::targets))
+        .route("/v1/targets/{tag}", put(accounts::set_target).delete(accounts::remove_target))
         .route("/v1/found", get(found::found))
         .route("/v1/found/{vm}", post(found::adopt))
         .route("/v1/policy", get(actions::policy).put(actions::set_policy))

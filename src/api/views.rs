@@ -1,18 +1,19 @@
 //! What the operators' interface shows: plain values with names instead of numbers, made from one look at a node.
 
+use super::accounts::Percent;
 use super::handle::{Portion, portion};
 use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
-use crate::core::master::{Fate, Forecast, Way};
+use crate::core::master::{Fate, Forecast};
 use crate::core::message::Watchdog;
 use crate::core::reason::{HostState, Wait};
-use crate::core::state::{Armed, ClusterState, Host, Policy, Response, Role, Standing, Vm};
+use crate::core::state::{Armed, ClusterState, Health, Host, Policy, Response, Role, Standing, Tag, UpMeans, Vm};
 use crate::core::time::Instant;
 use crate::core::timing::{Profile, Timing};
 use crate::explain::{self, Names};
 use crate::node::Node;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 /// The cluster at a glance.
@@ -132,6 +133,16 @@ pub struct VmView {
     pub waits_for: String,
     /// What proved its last holders gone, the youngest last.
     pub proofs: Vec<ProofView>,
+    /// Words by which VMs are summed up.
+    pub tags: BTreeSet<Tag>,
+    /// When it counts as up.
+    pub up: UpMeans,
+    /// How much of its time it is to be up, if it has a target of its own.
+    pub target: Option<Percent>,
+    /// Whether its guest answers, where that is asked.
+    pub health: Health,
+    /// Its guest's operating system, if that is known.
+    pub system: Option<String>,
 }
 
 /// A host that may run a VM.
@@ -334,6 +345,11 @@ impl<'a> Viewer<'a> {
                     epoch: holder.epoch.to_string(),
                 })
                 .collect(),
+            tags: vm.account.tags.clone(),
+            up: vm.account.up.clone(),
+            target: vm.account.target.map(Percent),
+            health: vm.health(),
+            system: vm.guest.system.clone(),
             waits_for: wait.as_ref().map_or("unknown", Wait::kind).to_owned(),
             waits: wait.filter(|_| !quiet).map(|wait| explain::wait(&wait, self.state)),
             proofs: vm
@@ -362,13 +378,13 @@ impl<'a> Viewer<'a> {
         match &forecast.fate {
             Fate::Restarted { to, proof, after } => {
                 view.to = Some(self.state.host(*to));
-                view.proof = Some(way(*proof).to_owned());
+                view.proof = Some(proof.proof().to_owned());
                 view.after_milliseconds = Some(milliseconds(*after));
                 view.text = format!("would be started on {}", self.state.host(*to));
             }
             Fate::Queued { to, proof } => {
                 view.to = Some(self.state.host(*to));
-                view.proof = Some(way(*proof).to_owned());
+                view.proof = Some(proof.proof().to_owned());
                 view.text = format!("would wait until {} has started others", self.state.host(*to));
             }
             Fate::NoRoom(reasons) => {
@@ -425,13 +441,5 @@ fn watchdog(watchdog: Watchdog) -> String {
         Watchdog::None => "none".to_owned(),
         Watchdog::Hardware { timeout } => format!("hardware, {timeout:?}"),
         Watchdog::Software { timeout } => format!("software, {timeout:?}"),
-    }
-}
-
-fn way(way: Way) -> &'static str {
-    match way {
-        Way::Fence => "fenced",
-        Way::Lease => "lease-expired",
-        Way::Lock => "disk-locked",
     }
 }

@@ -5,13 +5,12 @@
 //! stable storage.
 
 use crate::core::command::{Said, Want};
-use crate::core::ids::{
-    Address, Authority, Epoch, FactKey, FeatureId, FenceId, HostId, LogIndex, Ticket, VmId, VoterId,
-};
+use crate::core::ids::{Address, Authority, Epoch, FeatureId, FenceId, HostId, LogIndex, Ticket, VmId};
 use crate::core::message::{Coming, FenceOp, FenceResult, Known, Message};
 use crate::core::reason::{Alert, HostState, JudgeCause, Proof, Refusal, Wait};
 use crate::core::record::{DatastoreCall, DatastoreResult};
-use crate::core::state::{HolderProof, Policy, Registration, Shape, Telling, VmDefinition};
+pub use crate::core::request::Request;
+use crate::core::state::{HolderProof, Shape, UpMeans};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -62,6 +61,13 @@ pub enum Event {
     },
     /// The agent is to end, so that a newer one may start: it asks for its guards to be disarmed first.
     Upgrade,
+    /// A question to a guest has ended.
+    GuestAnswered {
+        /// Which.
+        ticket: Ticket,
+        /// How.
+        answer: GuestAnswer,
+    },
     /// The machine is being shut down by a person: what ends now ends because of that.
     ShuttingDown,
     /// The shutdown of the machine was called off.
@@ -130,6 +136,19 @@ pub enum Action {
         /// What.
         call: PlatformCall,
     },
+    /// Ask a guest. It says nothing about where the VM may run.
+    AskGuest {
+        /// Pairs the answer.
+        ticket: Ticket,
+        /// Of which VM.
+        vm: VmId,
+        /// By this the hypervisor knows it.
+        uuid: u128,
+        /// What.
+        up: UpMeans,
+        /// Who has not answered by then does not.
+        within: Duration,
+    },
     /// Answer the hypervisor's hook.
     Hook {
         /// Which question.
@@ -148,6 +167,15 @@ pub enum Action {
     UpgradeReady,
     /// Something that people will want to know.
     Note(Note),
+}
+
+/// How a question to a guest ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GuestAnswer {
+    /// Whether it answers; nothing: it could not be asked.
+    pub answers: Option<bool>,
+    /// Its operating system, if its agent was asked and that is known.
+    pub system: Option<String>,
 }
 
 /// By whose order something irrevocable is done.
@@ -322,72 +350,6 @@ pub enum Ended {
     Unknown,
 }
 
-/// What an operator may ask.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Request {
-    /// A VM should run, be stopped, or be stopped at once.
-    Intend {
-        /// Which.
-        vm: VmId,
-        /// How.
-        want: Want,
-    },
-    /// Move a VM alive.
-    Move {
-        /// Which.
-        vm: VmId,
-        /// To which host.
-        to: HostId,
-    },
-    /// Put a VM under protection.
-    Protect(Box<VmDefinition>),
-    /// End a VM's protection.
-    Unprotect(VmId),
-    /// Forget an unprotected VM.
-    Remove(VmId),
-    /// From observing to acting.
-    Arm,
-    /// From acting to observing.
-    Disarm,
-    /// A cluster that only observes acts again after this; none: not by itself.
-    RearmAfter(Option<Duration>),
-    /// A host is dead, by a person's word.
-    ConfirmDead(HostId),
-    /// Have a host that runs nothing powered off and on, to see that its fence devices work.
-    Drill(HostId),
-    /// Have a host powered off, for good, and what it holds restarted elsewhere.
-    SwitchOff {
-        /// Which.
-        host: HostId,
-        /// Whether that is to be done although it holds VMs.
-        force: bool,
-    },
-    /// Have a host powered on that is off.
-    SwitchOn(HostId),
-    /// Only one machine with this host's UUID is left.
-    ResolveConflict(HostId),
-    /// A host may have VMs again.
-    EndQuarantine(HostId),
-    /// The cluster's rules.
-    SetPolicy(Box<Policy>),
-    /// A change of what people have named, and of who may speak.
-    Register(Box<Registration>),
-    /// A channel was told of facts: the master's own notifier asks for that, no person.
-    Notified {
-        /// Which channel.
-        channel: String,
-        /// Up to which fact.
-        upto: FactKey,
-        /// What became of them.
-        telling: Telling,
-    },
-    /// The majority is lost for good: these voters are dead.
-    Recover {
-        /// Which.
-        dead: Vec<VoterId>,
-    },
-}
-
 /// What an agent keeps on its own disk, over restarts of itself and of its machine.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AgentStore {
@@ -447,4 +409,13 @@ pub enum Note {
     Gap,
     /// Must be said loudly.
     Alert(Alert),
+    /// The guest of a VM answers from now on, or does not.
+    Guest {
+        /// Of which VM.
+        vm: VmId,
+        /// Where it runs.
+        host: HostId,
+        /// Whether it answers.
+        answers: bool,
+    },
 }

@@ -7,7 +7,7 @@ use crate::core::ids::{
 pub use crate::core::permission::{Coming, Order, OrderKind, Permit, PermitKind, Wish};
 use crate::core::reason::Refusal;
 pub use crate::core::remote::{FenceOp, FenceResult, RemoteOp, RemoteResult};
-use crate::core::state::{Armed, Shape};
+use crate::core::state::{Armed, GuestWord, Shape, UpMeans};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -125,6 +125,22 @@ pub enum Message {
         vm: VmId,
         /// The newest epoch under which the VM was there.
         epoch: Epoch,
+    },
+    /// The master to a host: ask these guests whether they answer, and no others.
+    AskGuests(Asking),
+    /// The host has heard it.
+    AskingHeard {
+        /// Which host.
+        incarnation: Incarnation,
+        /// Pairs the two.
+        ticket: Ticket,
+    },
+    /// A host to the master: this is new of a guest.
+    Guest(GuestReport),
+    /// The master to a host: the log has it, or has no use for it.
+    GuestNoted {
+        /// Which.
+        ticket: Ticket,
     },
 }
 
@@ -393,4 +409,32 @@ pub struct Definition {
     pub vm: VmId,
     /// What it is.
     pub shape: Arc<Shape>,
+}
+
+/// Whose guests a host is to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asking {
+    /// Which life of which host.
+    pub incarnation: Incarnation,
+    /// By whose authority.
+    pub authority: Authority,
+    /// Pairs the answer.
+    pub ticket: Ticket,
+    /// The VMs, all of them, and what is asked.
+    pub vms: Vec<(VmId, UpMeans)>,
+}
+
+/// What is new of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestReport {
+    /// On which life of which host.
+    pub incarnation: Incarnation,
+    /// Pairs the answer.
+    pub ticket: Ticket,
+    /// Of which VM.
+    pub vm: VmId,
+    /// Under which epoch it runs there.
+    pub epoch: Epoch,
+    /// What.
+    pub word: GuestWord,
 }

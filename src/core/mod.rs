@@ -24,6 +24,7 @@ pub mod reason;
 pub mod record;
 mod refusal;
 pub mod remote;
+pub mod request;
 pub mod sabotage;
 pub mod state;
 pub mod time;

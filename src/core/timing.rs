@@ -107,6 +107,21 @@ pub struct Timing {
     pub isolation: Duration,
     /// So many fences of one host within the window quarantine it.
     pub repeat_offender_window: Duration,
+    /// A guest is asked this often whether it answers.
+    pub ask_interval: Duration,
+    /// One that has not answered since it came up is asked again after this, and has twice as long for its answer.
+    pub ask_soon: Duration,
+    /// A guest that has not answered by then does not.
+    pub ask_deadline: Duration,
+    /// A guest is asked this often what its operating system is.
+    pub ask_system: Duration,
+    /// One that has not answered since it came up is told to be silent after so long.
+    pub guest_patience: Duration,
+    /// One that has come back, and comes back again within this time, must answer for `guest_steady` without a break
+    /// before that is told.
+    pub guest_unsteady: Duration,
+    /// How long that is.
+    pub guest_steady: Duration,
 }
 
 /// A table whose limits contradict each other.
@@ -178,6 +193,13 @@ impl Timing {
             hook_deadline: ms(3_000),
             isolation: ms(10_000),
             repeat_offender_window: ms(600_000),
+            ask_interval: ms(5_000),
+            ask_soon: ms(500),
+            ask_deadline: ms(3_000),
+            ask_system: ms(600_000),
+            guest_patience: ms(60_000),
+            guest_unsteady: ms(600_000),
+            guest_steady: ms(60_000),
         }
     }
 

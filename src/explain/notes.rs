@@ -44,5 +44,9 @@ pub fn note_of(speaker: &str, note: &Note, names: &dyn Names) -> String {
         Note::LeaseEnded => format!("{speaker}: its lease ended, what the lease covers was killed"),
         Note::Gap => format!("{speaker} noticed that it had stood still"),
         Note::Alert(what) => format!("ALERT: {}", alert(what, names)),
+        Note::Guest { vm, host, answers } => {
+            let does = if *answers { "answers" } else { "does not answer" };
+            format!("the guest of {} on {} {does}", names.vm(*vm), names.host(*host))
+        }
     }
 }

@@ -7,12 +7,13 @@ use crate::core::action::AgentStore;
 use crate::core::command::{Command, LogEntry, Proposal, Said};
 use crate::core::ids::{
     Address, Authority, BootId, ClusterGeneration, ConfigVersion, Epoch, Fingerprint, Generation, HostId, Incarnation,
-    LogIndex, VmId, VoterId,
+    LogIndex, Ticket, VmId, VoterId,
 };
 use crate::core::message::{
-    Ack, Challenge, Exit, Heartbeat, Inventory, Message, Presence, Register, Report, VmCondition,
+    Ack, Asking, Challenge, Exit, GuestReport, Heartbeat, Inventory, Message, Presence, Register, Report, VmCondition,
 };
 use crate::core::record::{DatastoreResult, Mail, Record, Released, Slot, Tombstone, VmEpoch};
+use crate::core::state::{GuestWord, Probe, UpMeans};
 use crate::election::{Payload, StoreImage, StoredSnapshot};
 use crate::fence::FenceDevice;
 use crate::ledger::{Entry, Key, What};
@@ -100,6 +101,28 @@ fn messages() -> Vec<(&'static str, Message)> {
         ("challenge", Message::Challenge(Challenge { authority: authority(), boot: BootId(2), session: 1, nonce: 9 })),
         ("register", Message::Register(Box::new(register))),
         ("report", Message::Report(report)),
+        (
+            "asking",
+            Message::AskGuests(Asking {
+                incarnation: incarnation(1),
+                authority: authority(),
+                ticket: Ticket(4),
+                vms: vec![
+                    (VmId(1), UpMeans::Agent),
+                    (VmId(4), UpMeans::Probe(Probe::Tcp { address: "10.0.0.7:80".to_owned() })),
+                ],
+            }),
+        ),
+        (
+            "guest",
+            Message::Guest(GuestReport {
+                incarnation: incarnation(1),
+                ticket: Ticket(5),
+                vm: VmId(1),
+                epoch: epoch(2),
+                word: GuestWord::Answers { answers: true, ago_milliseconds: 12 },
+            }),
+        ),
         ("voters", Message::Voters(vec![Address(0), Address(1)])),
         ("master", Message::Hello(authority())),
         (

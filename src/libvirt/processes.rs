@@ -130,8 +130,9 @@ fn state(name: ProcessName) -> Option<ProcessState> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read;
     use std::os::unix::process::CommandExt;
-    use std::process::{Child, Command};
+    use std::process::{Child, Command, Stdio};
     use uuid::Uuid;
 
     /// A process that looks like QEMU from outside, and is ended with the test.
@@ -140,8 +141,11 @@ mod tests {
     impl Fake {
         fn new(uuid: &str) -> Fake {
             let mut command = Command::new("sh");
-            command.arg0("qemu-system-fake").args(["-c", "read line", "sh", "-uuid", uuid]);
-            Fake(command.stdin(std::process::Stdio::piped()).spawn().unwrap())
+            command.arg0("qemu-system-fake").args(["-c", "echo; read line", "sh", "-uuid", uuid]);
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            // It may be spawned a moment before the kernel shows its arguments.
+            child.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            Fake(child)
         }
     }
 

@@ -192,6 +192,8 @@ impl Node {
             | Message::MoveFailed { .. }
             | Message::Forgotten { .. }
             | Message::Definition(_)
+            | Message::AskingHeard { .. }
+            | Message::Guest(_)
             | Message::Wish(_)
             | Message::DisarmGuards(_)
             | Message::RemoteDone { .. } => self.tell_master(now, Event::Message { from, message }),
@@ -213,6 +215,8 @@ impl Node {
             | Message::Hello(_)
             | Message::Outranked(_)
             | Message::DefinitionNoted { .. }
+            | Message::AskGuests(_)
+            | Message::GuestNoted { .. }
             | Message::Permit(_)
             | Message::Order(_)
             | Message::WishRefused { .. }

@@ -2,6 +2,7 @@
 
 use super::alerts::Alerts;
 use super::gate::Barrier;
+use super::guests::GuestAsker;
 use super::input::{Answer, Retry};
 use super::ledger::{Facts, row};
 use super::pings::Pings;
@@ -78,6 +79,7 @@ pub(super) struct Hands {
     pub(super) fence_troubles: Arc<Mutex<BTreeMap<FenceId, String>>>,
     pub(super) calls_in: mpsc::Sender<Inbound>,
     pub(super) alerts: Alerts,
+    pub(super) guests: GuestAsker,
     pub(super) pings: Pings,
     /// Facts on their way to the disk.
     pub(super) facts: Facts,
@@ -119,6 +121,7 @@ impl Hands {
             Action::Kill(vm) => self.platform.kill(vm),
             Action::Watchdog(op) => return self.work_watchdog(op),
             Action::Reboot => self.platform.reboot(),
+            Action::AskGuest { ticket, uuid, up, within, .. } => self.guests.ask(ticket, uuid, up, within),
             Action::Hook { ticket, answer } => self.platform.answer(ticket, answer),
             Action::Ping { to } => self.pings.ping(&self.transport.roster(), to),
             Action::Save(_)

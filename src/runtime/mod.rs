@@ -9,6 +9,7 @@ mod catch_up;
 mod copies;
 mod engine;
 mod gate;
+mod guests;
 mod hands;
 mod input;
 mod ledger;

@@ -3,6 +3,7 @@
 use super::alerts::Alerts;
 use super::catch_up::keep_up;
 use super::engine::{End, Engine, EngineError, Inputs};
+use super::guests::GuestAsker;
 use super::hands::{Glance, Hands, LED, REFUSED_WATCHDOG};
 use super::input::Answer;
 use super::ledger::Facts;
@@ -34,6 +35,7 @@ use crate::trust::{Identity, TrustError, fingerprint};
 use crate::watchdog::{DeviceWatchdog, MachineWatchdog, Watchdog};
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -117,7 +119,7 @@ pub struct Running {
     /// The way to its loop.
     pub handle: Handle,
     /// Where it listens to people.
-    pub api: std::net::SocketAddr,
+    pub api: SocketAddr,
     /// Whether its machine is being shut down.
     pub shutdown: Arc<ShutdownMark>,
     ended: oneshot::Receiver<Result<End, EngineError>>,
@@ -150,9 +152,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (calls_in, passed_on) = mpsc::channel(PASSED_ON);
     let (glance, glances) = watch::channel(Glance::default());
     let (facts, more_facts) = watch::channel(0);
-    let (listeners, plain) = listen(&config, &places).await?;
+    let (listeners, plain, api_address) = listen(&config, &places).await?;
     let keeper = sample_keeper(&config, &opened)?;
-    let api_address = listeners.address().unwrap_or(config.api);
     let handle = Handle { calls, glance: glances, facts: more_facts };
     let api = Api {
         handle: handle.clone(),
@@ -172,6 +173,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     };
     let mut hands = Hands {
         pings: pings(&config, &answers),
+        guests: GuestAsker::new(platform.live(), config.commands.clone(), answers.clone()),
         me: config.name.clone(),
         boot: boot.id,
         answers,
@@ -311,12 +313,16 @@ fn exporter(
 }
 
 /// Where people are listened to, and where metrics are told to anybody, if anywhere.
-async fn listen(config: &Config, places: &Places) -> Result<(Listeners, Option<MetricsListener>), StartError> {
+async fn listen(
+    config: &Config,
+    places: &Places,
+) -> Result<(Listeners, Option<MetricsListener>, SocketAddr), StartError> {
     let identity = Identity::load(&places.trust(), "api")?;
     let listeners = Listeners::bind(config.api, &identity, &places.socket()).await?;
-    let Some(address) = config.metrics else { return Ok((listeners, None)) };
+    let api = listeners.address().unwrap_or(config.api);
+    let Some(address) = config.metrics else { return Ok((listeners, None, api)) };
     let plain = MetricsListener::bind(address).await;
-    plain.map(|plain| (listeners, Some(plain))).map_err(|source| StartError::Metrics { address, source })
+    plain.map(|plain| (listeners, Some(plain), api)).map_err(|source| StartError::Metrics { address, source })
 }
 
 /// Starts what answers people, peers and Prometheus.

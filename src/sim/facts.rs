@@ -87,6 +87,10 @@ fn note(speaker: &str, note: &Note, names: &NameList) -> (&'static str, Value) {
         Note::LeaseEnded => ("lease-ended", json!({ "host": speaker })),
         Note::Gap => ("gap", json!({ "host": speaker })),
         Note::Alert(what) => ("alert", alert(what, names)),
+        Note::Guest { vm, host, answers } => {
+            let kind = if *answers { "guest-answers" } else { "guest-silent" };
+            (kind, json!({ "vm": names.vm(*vm), "host": names.host(*host) }))
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub enum Fault {
     DaemonHang(HostId, Duration),
     /// The hypervisor's daemon is restarted; of the starts queued inside, each may have become a process already.
     DaemonRestart(HostId),
+    /// The guest answers nothing for so long; its processors run on.
+    GuestHush(VmId, Duration),
     /// The next starts of the VM fail.
     FailStarts(VmId, u32),
     /// Starts on the host take so long.

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod faults;
+mod guests;
 mod kind;
 
 use crate::core::timing::{Profile, Timing};
@@ -41,11 +42,13 @@ pub struct Generated {
 /// The world of a seed.
 pub fn world(seed: u64, shape: &Shape) -> Generated {
     let dice = Dice::new(seed);
-    let spec = cluster::spec(seed, shape, &mut dice.fork("cluster"));
+    let mut spec = cluster::spec(seed, shape, &mut dice.fork("cluster"));
     let slowest = spec.hosts.values().map(|host| host.boot_time).max().unwrap_or_default();
     let bound = Timing::of(shape.profile).recovery_bound() + slowest;
     // The healed world needs its bound; a world too short for that heals half-way and is given the bound on top.
     let heals_at = shape.lasts.saturating_sub(bound).max(shape.lasts / 2);
-    let faults = faults::faults(&spec, heals_at, &mut dice.fork("faults"));
+    let mut faults = faults::faults(&spec, heals_at, &mut dice.fork("faults"));
+    faults.extend(guests::guests(&mut spec, heals_at, &mut dice.fork("guests")));
+    faults.sort_by_key(|(at, _)| *at);
     Generated { spec, faults, heals_at }
 }

@@ -2,7 +2,7 @@
 
 use crate::core::ids::{DatastoreId, FenceId, HostId, NetworkId};
 use crate::core::message::Watchdog;
-use crate::core::state::{Policy, VmDefinition};
+use crate::core::state::{Policy, UpMeans, VmDefinition};
 use crate::core::timing::Profile;
 use crate::explain::NameList;
 use std::collections::{BTreeMap, BTreeSet};
@@ -100,6 +100,8 @@ pub struct VmSpec {
     /// Whether it is protected from the start. If not, and it is wanted, it runs at its home from the start, as a
     /// stranger.
     pub protected: bool,
+    /// When it counts as up.
+    pub up: UpMeans,
 }
 
 /// How things behave when nothing is wrong.

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use std::time::Duration;
 
 /// The word of every fault, in the order in which the scenarios' documentation lists them.
-pub const FAULT_KINDS: [&str; 67] = [
+pub const FAULT_KINDS: [&str; 69] = [
     "power-off",
     "power-on",
     "power-blip",
@@ -31,6 +31,7 @@ pub const FAULT_KINDS: [&str; 67] = [
     "timed-out-starts",
     "guest-crash",
     "guest-poweroff",
+    "guest-hush",
     "link-cut",
     "link-loss",
     "link-delay",
@@ -79,6 +80,7 @@ pub const FAULT_KINDS: [&str; 67] = [
     "resolve-conflict",
     "end-quarantine",
     "set-policy",
+    "account",
     "recover",
     "heal",
 ];
@@ -103,6 +105,7 @@ pub fn fault_kind(fault: &Fault) -> &'static str {
         Fault::TimedOutStarts(..) => "timed-out-starts",
         Fault::GuestCrash(..) => "guest-crash",
         Fault::GuestPoweroff(..) => "guest-poweroff",
+        Fault::GuestHush(..) => "guest-hush",
         Fault::Link(_, _, LinkFault::Cut, _) => "link-cut",
         Fault::Link(_, _, LinkFault::Loss(_), _) => "link-loss",
         Fault::Link(_, _, LinkFault::Delay(_), _) => "link-delay",
@@ -160,6 +163,7 @@ fn request_kind(request: &Request) -> &'static str {
         Request::SetPolicy(_) => "set-policy",
         Request::Register(_) => "register",
         Request::Notified { .. } => "notified",
+        Request::Account { .. } => "account",
         Request::Recover { .. } => "recover",
     }
 }
@@ -182,6 +186,7 @@ pub fn fault_fields(fault: &Fault, names: &NameList) -> Map<String, Value> {
             json!({ "host": host(id), "takes": format_duration(*takes), "for": format_duration(*time) })
         }
         Fault::TimedOutStarts(id, count) => json!({ "host": host(id), "count": count }),
+        Fault::GuestHush(vm, time) => json!({ "vm": names.vm(*vm), "for": format_duration(*time) }),
         Fault::GuestCrash(vm) | Fault::GuestPoweroff(vm) => json!({ "vm": names.vm(*vm) }),
         Fault::Link(from, to, fault, time) => {
             link_fields(json!({ "from": host(from), "to": host(to), "for": format_duration(*time) }), fault)
@@ -246,6 +251,10 @@ fn link_fields(mut value: Value, fault: &LinkFault) -> Value {
 fn request_fields(request: &Request, names: &NameList) -> Value {
     match request {
         Request::Intend { vm, .. } | Request::Unprotect(vm) | Request::Remove(vm) => json!({ "vm": names.vm(*vm) }),
+        Request::Account { vm, change } => {
+            let up = change.up.as_ref().map(ToString::to_string);
+            json!({ "vm": names.vm(*vm), "up": up.unwrap_or_default() })
+        }
         Request::Move { vm, to } => json!({ "vm": names.vm(*vm), "to": names.host(*to) }),
         Request::Protect(definition) => json!({ "vm": definition.name, "response": definition.response }),
         Request::Arm | Request::Disarm | Request::RearmAfter(None) | Request::Register(_) => json!({}),

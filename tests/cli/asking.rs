@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Every command that people see, without its options.
-const COMMANDS: [&str; 68] = [
+const COMMANDS: [&str; 73] = [
     "status",
     "top",
     "host",
@@ -29,6 +29,7 @@ const COMMANDS: [&str; 68] = [
     "vm stop",
     "vm move",
     "vm protect",
+    "vm set",
     "vm unprotect",
     "vm remove",
     "events",
@@ -60,6 +61,10 @@ const COMMANDS: [&str; 68] = [
     "fence list",
     "fence add",
     "fence remove",
+    "target",
+    "target list",
+    "target set",
+    "target remove",
     "network list",
     "network add",
     "datastore list",

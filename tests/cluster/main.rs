@@ -15,6 +15,7 @@ mod deaths;
 mod freezes;
 mod full_disk;
 mod guards;
+mod guests;
 mod live;
 mod load;
 mod majority;

@@ -2,6 +2,7 @@
 //! a program of somebody else could.
 
 mod access;
+mod account;
 mod arm;
 mod events;
 mod fence;
@@ -83,6 +84,8 @@ pub enum ClusterCommand {
     Notify(notify::NotifyArgs),
     /// Looks after the networks of guests
     Network(names::NetworkArgs),
+    /// Says how much of their time VMs with a tag are to be up
+    Target(account::TargetArgs),
     /// Backs up and restores the state of this host
     Backup(local::BackupArgs),
     /// Prints what a shell needs to complete these commands
@@ -116,6 +119,7 @@ pub fn cluster(command: &ClusterCommand, output: &mut Output) -> anyhow::Result<
         Fence(args) => fence::fence(args, &mut asked(&args.flags)?, output),
         Notify(args) => notify::notify(args, &mut asked(&args.flags)?, output),
         Network(args) => names::network(args, &mut asked(&args.flags)?, output),
+        Target(args) => account::target(args, &mut asked(&args.flags)?, output),
         Backup(args) => local::backup(args, output),
         Completions(args) => local::completions(args, output),
         Openapi => local::openapi(output),

@@ -1,5 +1,6 @@
 //! `holdfast vm`: the VMs of the cluster, and what people want of them.
 
+use super::account::{SetArgs, guest, set, tags};
 use super::flags::{Flags, Form};
 use super::host::say;
 use super::live::{Follower, LiveArgs, of_move, of_vm, with};
@@ -11,6 +12,7 @@ use crate::cli::Exit;
 use crate::cli::named;
 use crate::cli::output::Output;
 use crate::core::command::Want;
+use crate::core::state::Health;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json as value};
 
@@ -22,7 +24,8 @@ Examples:
   holdfast vm explain db-1
   holdfast vm stop db-1 --reason \"disk change\"
   holdfast vm move db-1 host-2
-  holdfast vm protect db-1 --memory 4GiB --cores 2 --definition db-1.xml --start";
+  holdfast vm protect db-1 --memory 4GiB --cores 2 --definition db-1.xml --start
+  holdfast vm set db-1 --tag production --up agent --target 99.95";
 
 const STOP_HELP: &str = "\
 Without --force the guest is asked to power off, and may take its time. A VM that a person stopped stays stopped.
@@ -70,6 +73,9 @@ enum VmVerb {
     /// Puts a VM under protection
     #[command(after_help = super::protect::HELP)]
     Protect(Box<ProtectArgs>),
+    /// Says by what the time of a VM is accounted for: its tags, when it counts as up, its target
+    #[command(after_help = super::account::SET_HELP)]
+    Set(Box<SetArgs>),
     /// Ends the protection of a VM, which runs on
     #[command(after_help = "Examples:\n  holdfast vm unprotect db-1 --yes")]
     Unprotect(VmName),
@@ -122,6 +128,7 @@ pub fn vm(args: &VmArgs, session: &mut Session<'_>, output: &mut Output) -> anyh
         VmVerb::Move(target) => move_vm(target, session, output),
         VmVerb::Found { host } => found(host.as_deref(), session, output),
         VmVerb::Protect(new) => protect(new, session, output),
+        VmVerb::Set(args) => set(args, session, output),
         VmVerb::Unprotect(vm) => unprotect(&vm.name, session, output),
         VmVerb::Remove(vm) => remove(&vm.name, session, output),
     }
@@ -134,14 +141,17 @@ pub(super) fn path(name: &str) -> String {
 fn list(session: &mut Session<'_>, output: &mut Output) -> anyhow::Result<Exit> {
     let mut view: Vec<VmView> = session.list("/v1/vms", |vm: &VmView| vm.uuid)?;
     view.sort_by(|left, right| left.name.cmp(&right.name));
-    let mut sheet =
-        Sheet::new(&["name", "state", "host", "memory", "cores", "priority", "if its host dies", "waits for"]);
+    let head =
+        ["name", "state", "host", "guest", "tags", "memory", "cores", "priority", "if its host dies", "waits for"];
+    let mut sheet = Sheet::new(&head);
     for vm in &view {
         let plain = |text: String| (text, Mood::Plain);
         sheet.moody([
             plain(vm.name.clone()),
             (vm.state.clone(), mood(vm)),
             plain(or_dash(vm.host.as_deref())),
+            (or_dash(guest(vm).as_deref()), well(vm)),
+            plain(or_dash(Some(tags(vm).as_str()).filter(|tags| !tags.is_empty()))),
             plain(memory(vm.memory_mib)),
             plain(cores(vm.millicores)),
             plain(vm.priority.to_string()),
@@ -159,6 +169,15 @@ fn mood(vm: &VmView) -> Mood {
         "starting" | "moving" | "stopping" | "unknown" => Mood::Unsure,
         "waiting" => Mood::Bad,
         _ => Mood::Plain,
+    }
+}
+
+/// How its guest fares, where that is asked.
+fn well(vm: &VmView) -> Mood {
+    match vm.health {
+        Health::Silent => Mood::Bad,
+        Health::Answers => Mood::Good,
+        Health::Unknown => Mood::Plain,
     }
 }
 
@@ -181,6 +200,10 @@ fn show(args: &ShowArgs, session: &mut Session<'_>, output: &mut Output) -> anyh
     row("needs", format!("{}, {} cores", memory(vm.memory_mib), cores(vm.millicores)), Mood::Plain);
     row("priority", vm.priority.to_string(), Mood::Plain);
     row("if its host dies", response(&vm), Mood::Plain);
+    row("counts as up", vm.up.to_string(), Mood::Plain);
+    row("guest", or_dash(guest(&vm).as_deref()), well(&vm));
+    row("tags", or_dash(Some(tags(&vm).as_str()).filter(|tags| !tags.is_empty())), Mood::Plain);
+    row("target", or_dash(vm.target.map(|target| format!("{} %", target.0)).as_deref()), Mood::Plain);
     row("epoch", vm.epoch.clone(), Mood::Plain);
     row("waits for", or_dash(vm.waits.as_deref()), Mood::Plain);
     if vm.holders.is_empty() || !args.live.is_wanted(session) {

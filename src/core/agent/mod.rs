@@ -14,6 +14,7 @@
 
 mod acts;
 mod definitions;
+mod guests;
 mod hook;
 mod lease;
 mod leftovers;
@@ -88,6 +89,7 @@ pub struct Agent {
     vms: BTreeMap<VmId, local::LocalVm>,
     looks: vms::Looks,
     definitions: definitions::Definitions,
+    guests: guests::Guests,
     leftovers: leftovers::Leftovers,
     hooks: BTreeMap<Ticket, hook::Waiting>,
     remote: BTreeMap<Ticket, (Address, Ticket)>,
@@ -117,6 +119,7 @@ impl Agent {
             vms: BTreeMap::new(),
             looks: vms::Looks::starting(now),
             definitions: definitions::Definitions::default(),
+            guests: guests::Guests::default(),
             leftovers: leftovers::Leftovers::default(),
             hooks: BTreeMap::new(),
             remote: BTreeMap::new(),
@@ -173,6 +176,7 @@ impl Agent {
                 }
             }
             Event::Platform(event) => self.platform_says(now, event, actions),
+            Event::GuestAnswered { ticket, answer } => self.guest_answered(now, ticket, answer, actions),
             Event::Upgrade => self.begin_upgrade(now, actions),
             Event::ShuttingDown => self.begin_shutdown(now, actions),
             Event::ShutdownCalledOff => self.shutting_down = false,
@@ -207,6 +211,7 @@ impl Agent {
         self.look_if_due(now, actions);
         self.give_up_hooks(now, actions);
         self.send_definitions(now, actions);
+        self.tend_guests(now, actions);
     }
 
     /// When it wants to be woken.
@@ -232,6 +237,8 @@ impl Agent {
             Message::Order(order) => self.ordered(now, order, actions),
             Message::WishRefused { ticket, refusal } => self.wish_refused(ticket, refusal, actions),
             Message::DefinitionNoted { ticket } => self.definition_noted(now, ticket, actions),
+            Message::AskGuests(asking) => self.asking_told(from, asking, actions),
+            Message::GuestNoted { ticket } => self.guest_noted(now, ticket, actions),
             Message::GuardsDisarmed(incarnation) => self.guards_disarmed(incarnation, actions),
             Message::Hello(authority) if authority.generation < self.store.authority.generation => {
                 actions.push(Action::Send { to: from, message: Message::Outranked(self.store.authority) });
@@ -301,6 +308,7 @@ impl Agent {
         if authority > self.store.authority {
             if authority.generation > self.store.authority.generation {
                 self.describe_all_anew();
+                self.tell_guests_anew();
             }
             self.store.authority = authority;
             self.save(actions);

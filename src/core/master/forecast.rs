@@ -63,6 +63,17 @@ pub enum Way {
     Lock,
 }
 
+impl Way {
+    /// The kind of the proof that it leads to.
+    pub fn proof(self) -> &'static str {
+        match self {
+            Way::Fence => "fenced",
+            Way::Lease => "lease-expired",
+            Way::Lock => "disk-locked",
+        }
+    }
+}
+
 /// A plan, by VM.
 struct Fates {
     placed: BTreeMap<VmId, HostId>,

@@ -19,6 +19,7 @@ mod chain;
 mod explain;
 mod fencing;
 mod forecast;
+mod guests;
 mod judge;
 mod leftovers;
 mod moves;
@@ -118,6 +119,7 @@ pub struct Master {
     drills: BTreeMap<HostId, (BootId, Vec<(FenceId, LogIndex)>)>,
     recovery: recovery::Recovery,
     leftovers: leftovers::Leftovers,
+    guests: guests::Guests,
     alerted: BTreeSet<Alert>,
     rearm: requests::Rearm,
     last_ticket: u64,
@@ -157,6 +159,7 @@ impl Master {
             verification: Default::default(),
             recovery: recovery::Recovery::default(),
             leftovers: leftovers::Leftovers::default(),
+            guests: guests::Guests::default(),
             alerted: BTreeSet::new(),
             rearm: requests::Rearm::default(),
             last_ticket: MASTER_TICKETS | (term << 32),
@@ -195,7 +198,11 @@ impl Master {
             Event::Fence { ticket, result } => self.reached(cx, ticket, RemoteResult::Fence(result), out),
             Event::Request { ticket, request, said } => self.requested(cx, ticket, request, said, out),
             Event::Pong { from } => self.pong(cx, from),
-            Event::Platform(_) | Event::Upgrade | Event::ShuttingDown | Event::ShutdownCalledOff => {}
+            Event::Platform(_)
+            | Event::GuestAnswered { .. }
+            | Event::Upgrade
+            | Event::ShuttingDown
+            | Event::ShutdownCalledOff => {}
         }
         self.recover(cx, out);
     }
@@ -212,6 +219,8 @@ impl Master {
             Message::Forgotten { incarnation, vm, epoch } => self.leftovers.forgotten(incarnation.host, vm, epoch),
             Message::Wish(wish) => self.wished(cx, from, &wish, out),
             Message::Definition(said) => self.defined(cx, from, &said, out),
+            Message::AskingHeard { incarnation, ticket } => self.guests.asking_heard(incarnation.host, ticket),
+            Message::Guest(said) => self.guest_heard(cx, from, said, out),
             Message::DisarmGuards(target) => out.propose(Command::DisarmGuards { target }),
             Message::RemoteDone { ticket, result } => self.reached(cx, ticket, result, out),
             _ => {}
@@ -234,6 +243,7 @@ impl Master {
             self.tend_verification(cx, out);
             self.tend_vms(cx, out);
             self.tend_leftovers(cx, out);
+            self.tend_guests(cx, out);
             self.alert_waiting(cx, out);
             self.tend_rearm(cx, out);
         }
@@ -270,6 +280,7 @@ impl Master {
         self.recovery.settled(&proposal.command);
         self.admission_settled(&proposal.command);
         self.report_settled(&proposal.command);
+        self.guest_settled(&proposal.command, applied.refused, out);
         for change in &applied.changes {
             self.changed(cx, change, out);
         }
@@ -288,6 +299,7 @@ impl Master {
                 self.refresh_host(cx, life.host);
                 self.admitted(cx, *life, out);
                 self.drill_ends(cx, *life, out);
+                self.guests.forget(life.host);
             }
             Change::Judged(target, cause) => {
                 self.refresh_host(cx, target.host);
@@ -308,7 +320,10 @@ impl Master {
                 }
                 self.recovery.try_again();
             }
-            Change::Vm(vm) => self.recovery.consider(*vm),
+            Change::Vm(vm) => {
+                self.recovery.consider(*vm);
+                self.guests.reconsider();
+            }
             Change::Granted(grant) => self.granted(cx, grant, out),
             Change::Clash(vm, on) => self.clash(*vm, *on, out),
             Change::GuardsDisarmed(target) => {
@@ -320,7 +335,8 @@ impl Master {
             Change::Armed => self.inherit(cx, out),
             Change::SwitchedOff(target) => self.switched_off(cx, *target, out),
             Change::SwitchedOn(host) => self.switched_on(cx, *host, out),
-            Change::Config | Change::Voters | Change::Account(_) => {}
+            Change::Account(_) => self.guests.reconsider(),
+            Change::Config | Change::Voters => {}
             Change::Recovered => self.inherit(cx, out),
         }
     }

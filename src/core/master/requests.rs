@@ -77,6 +77,7 @@ impl Master {
             Request::SetPolicy(policy) => Ok(Command::SetPolicy(policy)),
             Request::Register(change) => Ok(Command::Register(change)),
             Request::Notified { channel, upto, telling } => Ok(Command::Notified { channel, upto, telling }),
+            Request::Account { vm, change } => protected(vm).map(|_| Command::Account { vm, change }),
             // There is a majority, so nothing is to be recovered.
             Request::Recover { .. } => Err(Refusal::NothingToDo),
         }

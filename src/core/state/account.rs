@@ -329,6 +329,47 @@ impl ClusterState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::command::{Command, Want};
+    use crate::core::ids::LogIndex;
+    use crate::core::state::{Registration, Vm, VmDefinition};
+
+    #[test]
+    fn a_change_leaves_what_it_does_not_name() {
+        let vm = VmId(1);
+        let vms = [(vm, Vm::new(VmDefinition::plain(vm), Want::Running))].into();
+        let mut state = ClusterState { vms, ..ClusterState::default() };
+        let mut apply = |change| {
+            let refused = state.apply(LogIndex(1), &Command::Account { vm, change: Box::new(change) }).refused;
+            (refused, state.vms[&vm].account.clone())
+        };
+        let tag: Tag = "web".parse().expect("a tag");
+        let target: Target = "99.9".parse().expect("a target");
+        let tagged = AccountChange { tags: Some([tag.clone()].into()), ..AccountChange::default() };
+        assert_eq!(apply(tagged).1, Account { tags: [tag.clone()].into(), ..Account::default() });
+        let aimed = AccountChange { target: Some(Some(target)), ..AccountChange::default() };
+        assert_eq!(apply(aimed).1, Account { tags: [tag].into(), target: Some(target), ..Account::default() });
+        let bare = AccountChange { tags: Some([].into()), target: Some(None), ..AccountChange::default() };
+        assert_eq!(apply(bare.clone()), (None, Account::default()));
+        assert_eq!(apply(bare).0, Some(Refusal::NothingToDo));
+    }
+
+    #[test]
+    fn tags_have_targets_and_not_without_bound() {
+        let mut state = ClusterState::default();
+        let mut set = |tag: String, target: Option<&str>| {
+            let target = target.map(|text| text.parse().expect("a target"));
+            let change = Registration::Target(tag.parse().expect("a tag"), target);
+            state.apply(LogIndex(1), &Command::Register(Box::new(change))).refused
+        };
+        assert_eq!(set("web".to_owned(), None), Some(Refusal::NoSuchThing));
+        assert_eq!(set("web".to_owned(), Some("99")), None);
+        assert_eq!(set("web".to_owned(), Some("99")), Some(Refusal::NothingToDo));
+        assert!((1..TARGETS_KEPT).all(|number| set(format!("t{number}"), Some("99")).is_none()));
+        assert_eq!(set("one-more".to_owned(), Some("99")), Some(Refusal::InUse));
+        assert_eq!(set("web".to_owned(), Some("99.5")), None);
+        assert_eq!(set("web".to_owned(), None), None);
+        assert_eq!(set("one-more".to_owned(), Some("99")), None);
+    }
 
     #[test]
     fn a_target_is_read_as_it_is_shown() {

@@ -118,3 +118,75 @@ impl ClusterState {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::command::{Command, Want};
+    use crate::core::ids::LogIndex;
+    use crate::core::state::{AccountChange, Holder, Host, Newcomer, Standing, UpMeans, VmDefinition};
+
+    const VM: VmId = VmId(1);
+    const EPOCH: Epoch = Epoch { number: 3, ..Epoch::NONE };
+
+    /// Two hosts, and a VM that runs on the first.
+    fn state(up: UpMeans) -> ClusterState {
+        let host = |number| {
+            let host = Host { standing: Standing::Admitted, ..Newcomer::default().host(HostId(number)) };
+            (HostId(number), host)
+        };
+        let mut vm = Vm::new(VmDefinition::plain(VM), Want::Running);
+        let (boot, generation, config) = Default::default();
+        vm.holders.insert(HostId(1), Holder { boot, generation, epoch: EPOCH, role: Role::Running, config });
+        vm.account.up = up;
+        ClusterState { hosts: [host(1), host(2)].into(), vms: [(VM, vm)].into(), ..ClusterState::default() }
+    }
+
+    fn hear(state: &mut ClusterState, host: u32, epoch: Epoch, word: GuestWord) -> Option<Refusal> {
+        let source = state.incarnation(HostId(host)).expect("it is a host");
+        state.apply(LogIndex(1), &Command::HearGuest { source, vm: VM, epoch, word }).refused
+    }
+
+    fn answers(answers: bool) -> GuestWord {
+        GuestWord::Answers { answers, ago_milliseconds: 0 }
+    }
+
+    #[test]
+    fn only_who_runs_it_is_believed_and_only_what_is_new_is_kept() {
+        let mut state = state(UpMeans::Agent);
+        assert_eq!(state.vms[&VM].health(), Health::Unknown);
+        assert_eq!(hear(&mut state, 2, EPOCH, answers(true)), Some(Refusal::OldEpoch));
+        assert_eq!(hear(&mut state, 1, Epoch::NONE, answers(true)), Some(Refusal::OldEpoch));
+        assert_eq!(hear(&mut state, 1, EPOCH, answers(true)), None);
+        assert_eq!(hear(&mut state, 1, EPOCH, answers(true)), Some(Refusal::NothingToDo));
+        assert_eq!(state.vms[&VM].health(), Health::Answers);
+        assert_eq!(hear(&mut state, 1, EPOCH, answers(false)), None);
+        assert_eq!(state.vms[&VM].health(), Health::Silent);
+    }
+
+    #[test]
+    fn what_nobody_asked_for_is_not_kept_but_what_it_is_called() {
+        let mut state = state(UpMeans::Running);
+        assert_eq!(hear(&mut state, 1, EPOCH, answers(true)), Some(Refusal::NotWanted));
+        assert_eq!(hear(&mut state, 1, EPOCH, GuestWord::System("Debian 12".to_owned())), None);
+        assert_eq!(state.vms[&VM].guest.system.as_deref(), Some("Debian 12"));
+        let long = GuestWord::System("x".repeat(SYSTEM_LENGTH + 1));
+        assert_eq!(hear(&mut state, 1, EPOCH, long), Some(Refusal::NothingToDo));
+    }
+
+    #[test]
+    fn what_was_heard_is_void_with_the_run_and_with_the_question() {
+        let mut state = state(UpMeans::Agent);
+        assert_eq!(hear(&mut state, 1, EPOCH, answers(true)), None);
+        let mut ended = state.clone();
+        ended.vms.get_mut(&VM).expect("the VM").holders.clear();
+        assert_eq!(ended.vms[&VM].health(), Health::Unknown);
+        let version = state.vms[&VM].version;
+        let change = AccountChange { up: Some("tcp:a:1".parse().expect("a probe")), ..AccountChange::default() };
+        let command = Command::Account { vm: VM, change: Box::new(change) };
+        assert_eq!(state.apply(LogIndex(2), &command).refused, None);
+        assert_eq!(state.vms[&VM].health(), Health::Unknown);
+        assert_eq!(state.vms[&VM].version, version, "no plan for the VM is void because of it");
+        assert_eq!(state.apply(LogIndex(3), &command).refused, Some(Refusal::NothingToDo));
+    }
+}

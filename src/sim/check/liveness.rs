@@ -3,6 +3,7 @@
 use crate::core::command::Want;
 use crate::core::ids::VmId;
 use crate::core::reason::{Unfit, Wait};
+use crate::core::state::Health;
 use std::fmt;
 
 /// How a protected VM stands.
@@ -40,6 +41,8 @@ pub enum Lack {
     NotStopped(VmId),
     /// The log would start the VM from another definition than the one that it runs with.
     Redefined(VmId),
+    /// The VM's guest answers, and the log does not know it.
+    Unheard(VmId, Health),
 }
 
 impl fmt::Display for Lack {
@@ -48,6 +51,7 @@ impl fmt::Display for Lack {
             Lack::NoMaster => write!(f, "there is no master"),
             Lack::NotRunning(vm, wait) => write!(f, "{vm} should run and does not: {wait:?}"),
             Lack::Redefined(vm) => write!(f, "{vm} runs with a definition that the log does not have"),
+            Lack::Unheard(vm, health) => write!(f, "the guest of {vm} answers, and the log says: {}", health.name()),
             Lack::NotStopped(vm) => write!(f, "{vm} was stopped by a person and runs"),
         }
     }

@@ -162,7 +162,7 @@ fn vm(
         is_transient: false,
         payload: Default::default(),
     };
-    VmSpec { definition, wanted: !dice.chance(8), protected }
+    VmSpec { definition, wanted: !dice.chance(8), protected, up: Default::default() }
 }
 
 fn policy(voters: u32, dice: &mut Dice) -> Policy {

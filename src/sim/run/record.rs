@@ -70,6 +70,10 @@ fn note(speaker: &str, note: &Note, names: &NameList) -> Option<String> {
         Note::Refused(refusal) => format!("{speaker} refused: {}", kind_of(refusal)),
         Note::LeaseEnded => format!("{speaker} lease ended"),
         Note::Alert(alert) => format!("alert: {}", alert_kinds(alert, names)),
+        Note::Guest { vm, host, answers } => {
+            let does = if *answers { "answers" } else { "is silent" };
+            format!("{} {does} on {}", names.vm(*vm), names.host(*host))
+        }
         Note::Deposed(_) | Note::Gap => return None,
     };
     Some(line)

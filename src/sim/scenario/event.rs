@@ -5,12 +5,13 @@
 use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::{DatastoreId, FenceId, HostId, VmId, VoterId};
+use crate::core::state::AccountChange;
 use crate::explain::NameList;
 use crate::reader::Problem;
 use crate::reader::{Found, Reader, choice};
 use crate::sim::fault::{DatastoreFault, Fault, FenceFault, LinkFault};
 use crate::sim::scenario::cluster;
-use crate::sim::scenario::vms::RESPONSES;
+use crate::sim::scenario::vms::{RESPONSES, up};
 use crate::sim::spec::WorldSpec;
 use crate::sim::spelling::FAULT_KINDS;
 use std::time::Duration;
@@ -114,6 +115,7 @@ impl Fields<'_, '_> {
             "timed-out-starts" => Fault::TimedOutStarts(self.host()?, self.count()?),
             "guest-crash" => Fault::GuestCrash(self.vm()?),
             "guest-poweroff" => Fault::GuestPoweroff(self.vm()?),
+            "guest-hush" => Fault::GuestHush(self.vm()?, self.lasting()?),
             "isolate" => Fault::Isolate(self.host()?, self.lasting()?),
             "partition" => Fault::Partition(self.partition()?, self.lasting()?),
             "voter-disk-full" => Fault::VoterDiskFull(self.host()?, self.lasting()?),
@@ -204,6 +206,10 @@ impl Fields<'_, '_> {
             "set-policy" => {
                 let base = &self.world.policy;
                 Request::SetPolicy(Box::new(self.entry.must("policy", |found| cluster::policy(found, base))?))
+            }
+            "account" => {
+                let change = AccountChange { up: Some(self.entry.must("up", up)?), ..AccountChange::default() };
+                Request::Account { vm: self.vm()?, change: Box::new(change) }
             }
             "recover" => Request::Recover { dead: self.entry.must("voters", voters)? },
             _ => return Err(self.entry.problem(format!("\"{kind}\" has no meaning yet"))),

@@ -1,5 +1,5 @@
 use super::*;
-use crate::core::state::{Policy, Response, VmDefinition};
+use crate::core::state::{AccountChange, Policy, Response, UpMeans, VmDefinition};
 use crate::sim::scenario::Scenario;
 use crate::sim::spelling::{fault_as_toml, fault_kind};
 use std::collections::BTreeSet;
@@ -39,6 +39,7 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
         Fault::TimedOutStarts(host, 2),
         Fault::GuestCrash(vm),
         Fault::GuestPoweroff(vm),
+        Fault::GuestHush(vm, time),
         link(LinkFault::Cut),
         link(LinkFault::Loss(30)),
         link(LinkFault::Delay(short)),
@@ -76,8 +77,9 @@ fn samples(world: &WorldSpec) -> Vec<Fault> {
     faults
 }
 
-fn requests(definition: VmDefinition) -> [Request; 18] {
+fn requests(definition: VmDefinition) -> [Request; 19] {
     let (host, vm) = (HostId(1), VmId(2));
+    let change = AccountChange { up: Some(UpMeans::Agent), ..AccountChange::default() };
     let policy = Policy { brake_percent: 25, accept_software_guards: true, ..Policy::default() };
     [
         Request::Intend { vm, want: Want::Running },
@@ -97,6 +99,7 @@ fn requests(definition: VmDefinition) -> [Request; 18] {
         Request::ResolveConflict(host),
         Request::EndQuarantine(host),
         Request::SetPolicy(Box::new(policy)),
+        Request::Account { vm, change: Box::new(change) },
         Request::Recover { dead: vec![VoterId(1), VoterId(3)] },
     ]
 }

@@ -153,7 +153,7 @@ impl EndState {
 }
 
 /// What a note can be called in an expectation.
-const NOTE_KINDS: [&str; 5] = ["master", "deposed", "judged", "lease-ended", "gap"];
+const NOTE_KINDS: [&str; 7] = ["master", "deposed", "judged", "lease-ended", "gap", "guest-answers", "guest-silent"];
 
 /// What can become of a machine's power.
 const POWER_KINDS: [&str; 9] = [

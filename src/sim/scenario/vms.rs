@@ -1,7 +1,7 @@
 //! The VMs of a scenario.
 
 use crate::core::ids::{HostId, VmId};
-use crate::core::state::{Response, VmDefinition};
+use crate::core::state::{AccountError, Response, UpMeans, VmDefinition};
 use crate::explain::NameList;
 use crate::reader::Problem;
 use crate::reader::{Found, Reader};
@@ -67,7 +67,7 @@ fn add(name: String, world: &mut WorldSpec) -> VmId {
         is_transient: false,
         payload: Default::default(),
     };
-    let mut vm = VmSpec { definition, wanted: true, protected: true };
+    let mut vm = VmSpec { definition, wanted: true, protected: true, up: Default::default() };
     vm.definition.locked = locked(&vm, world);
     world.vms.push(vm);
     VmId(number)
@@ -95,5 +95,11 @@ fn read(entry: &mut Reader<'_>, vm: &mut VmSpec, names: &NameList) -> Result<(),
     let intent = entry.maybe("intent", |found| found.word(&[("running", true), ("stopped", false)]))?;
     vm.wanted = intent.unwrap_or(vm.wanted);
     vm.protected = entry.maybe("protected", Found::boolean)?.unwrap_or(vm.protected);
+    vm.up = entry.maybe("up", up)?.unwrap_or_default();
     Ok(())
+}
+
+/// When a VM counts as up.
+pub(super) fn up(found: &Found<'_>) -> Result<UpMeans, Problem> {
+    found.text()?.parse().map_err(|error: AccountError| found.problem(error.to_string()))
 }

@@ -111,7 +111,7 @@ fn vm(id: VmId, stores: &[DatastoreId]) -> VmSpec {
         is_transient: false,
         payload: Default::default(),
     };
-    VmSpec { definition, wanted: true, protected: true }
+    VmSpec { definition, wanted: true, protected: true, up: Default::default() }
 }
 
 /// Makes every link misbehave, for so long.

@@ -190,6 +190,7 @@ impl World {
             Action::Define { vm, payload } => self.define(machine, vm, &payload),
             Action::Describe { vm, though_brought } => self.describe(machine, vm, though_brought),
             Action::Platform { ticket, call } => self.call_hypervisor(machine, ticket, call),
+            Action::AskGuest { ticket, vm, up, within, .. } => self.ask_guest(machine, ticket, vm, &up, within),
             Action::Hook { ticket, answer } => self.hook_answered(machine, ticket, answer),
             Action::Reply { ticket, reply } => self.replied(machine, ticket, reply),
             Action::UpgradeReady => self.end_upgraded(machine, self.machines[machine].agent.session),

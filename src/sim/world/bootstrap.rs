@@ -4,7 +4,7 @@ use crate::core::action::AgentStore;
 use crate::core::command::Want;
 use crate::core::ids::{Address, BootId, ConfigVersion, FenceId, Generation, HostId, LogIndex, VmId, VoterId};
 use crate::core::message::{Known, Protection};
-use crate::core::state::{Armed, ClusterState, Host, Life, Response, Standing, Vm};
+use crate::core::state::{Account, Armed, ClusterState, Host, Life, Response, Standing, Vm};
 use crate::core::timing::Timing;
 use crate::election::StoreImage;
 use crate::node::format;
@@ -48,6 +48,7 @@ pub(super) fn world(spec: WorldSpec) -> World {
         failing_starts: BTreeMap::new(),
         edits: 0,
         latest: BTreeMap::new(),
+        guests: Default::default(),
         migrations: Vec::new(),
         hooks: BTreeMap::new(),
         errands: BTreeMap::new(),
@@ -158,7 +159,8 @@ fn host(place: usize, machine: &Machine, spec: &WorldSpec) -> Host {
 
 fn vm(entry: &crate::sim::spec::VmSpec) -> Vm {
     let want = if entry.wanted { Want::Running } else { Want::Stopped };
-    Vm { config: FIRST, ..Vm::new(entry.definition.clone(), want) }
+    let account = Account { up: entry.up.clone(), ..Account::default() };
+    Vm { config: FIRST, account, ..Vm::new(entry.definition.clone(), want) }
 }
 
 /// Gives every voter its store, and every agent what it must know before it hears a master.

@@ -42,7 +42,8 @@ const POWER: [&str; 9] = [
     "watchdog",
 ];
 const JUDGED: [&str; 4] = ["conflict", "operator", "silent", "unanswered"];
-const NOTES: [&str; 6] = ["deposed", "gap", "lease-ended", "master", "placed", "placed-with-proof"];
+const NOTES: [&str; 8] =
+    ["deposed", "gap", "guest-answers", "guest-silent", "lease-ended", "master", "placed", "placed-with-proof"];
 const REQUESTS: [&str; 3] = ["accepted", "refused", "unanswered"];
 const HOOKS: [&str; 3] = ["failed-closed", "passed", "refused"];
 const VIOLATIONS: [&str; 6] = ["I1", "I2", "I3", "I4", "I5", "I6"];
@@ -182,6 +183,8 @@ impl Counts {
             Note::LeaseEnded => self.add("note", "lease-ended"),
             Note::Gap => self.add("note", "gap"),
             Note::Alert(alert) => self.add("alert", alert_name(alert)),
+            Note::Guest { answers: true, .. } => self.add("note", "guest-answers"),
+            Note::Guest { answers: false, .. } => self.add("note", "guest-silent"),
         }
     }
 }

@@ -109,6 +109,7 @@ impl World {
             Fault::GuestPoweroff(vm) => {
                 self.guest_ends(*vm, Ended::GuestPoweroff, "guest-powered-off").map_err(|_| Skipped)
             }
+            Fault::GuestHush(vm, lasts) => self.executor(*vm).ok_or(Skipped).map(|_| self.hush_guest(*vm, *lasts)),
             Fault::HypervisorStart(vm, host) => self.up(*host).and_then(|place| {
                 let known = self.spec.vms.iter().any(|entry| entry.definition.id == *vm);
                 if !known || self.machines[place].hypervisor.processes.contains_key(vm) {
@@ -328,6 +329,7 @@ impl World {
         }
         self.network.mend();
         self.failing_starts.clear();
+        self.guests.heal();
         for datastore in &mut self.datastores {
             datastore.faults.clear();
         }

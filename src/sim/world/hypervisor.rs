@@ -24,6 +24,7 @@ impl World {
         self.machines[machine].hypervisor.processes.insert(vm, Process { state, epoch, serial, since });
         self.process_changed(machine, vm, Some(state), epoch, Cause::Started);
         if state == ProcessState::Executing {
+            self.guest_begins(vm);
             let host = self.machines[machine].host;
             self.tell(Happening::VmUp(vm, host, epoch));
         }

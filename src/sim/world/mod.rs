@@ -24,6 +24,7 @@ mod faults;
 mod fence;
 #[cfg(test)]
 mod guest_tests;
+mod guests;
 mod hypervisor;
 mod machine;
 #[cfg(test)]
@@ -323,6 +324,9 @@ impl World {
             Occurrence::Daemon { machine, life } => self.daemon_due(machine, life),
             Occurrence::HookExpires(ticket) => self.hook_expires(ticket),
             Occurrence::Switch(migration) => self.switch(migration),
+            Occurrence::GuestAnswers { machine, life, session, ticket, answer } => {
+                self.guest_has_answered((machine, life, session), ticket, answer);
+            }
             Occurrence::Fence(device) => self.fence_done(device),
             Occurrence::FenceCuts(machine) => self.fence_cuts(machine),
             Occurrence::FenceGivenUp { machine, session, ticket } => self.fence_given_up(machine, session, ticket),

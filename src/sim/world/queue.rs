@@ -1,6 +1,6 @@
 //! What is to come, in order of true time.
 
-use crate::core::action::{ProcessState, Request};
+use crate::core::action::{GuestAnswer, ProcessState, Request};
 use crate::core::ids::{Address, FenceId, Ticket, VmId};
 use crate::node::Packet;
 use crate::sim::fault::Fault;
@@ -48,6 +48,8 @@ pub(super) enum Occurrence {
     Daemon { machine: usize, life: u32 },
     /// A hook has waited long enough.
     HookExpires(Ticket),
+    /// A guest has answered, or has not in time.
+    GuestAnswers { machine: usize, life: u32, session: u64, ticket: Ticket, answer: GuestAnswer },
     /// A live migration has copied everything.
     Switch(u64),
     /// The first operation in a fence device's queue ends.

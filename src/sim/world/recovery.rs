@@ -4,7 +4,7 @@ use crate::core::action::Request;
 use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
 use crate::core::reason::Wait;
-use crate::core::state::{Armed, ClusterState, Standing, Vm};
+use crate::core::state::{Armed, ClusterState, Health, Standing, Vm};
 use crate::sim::check::{Condition, Lack, Stand};
 use crate::sim::fault::Fault;
 use crate::sim::world::machine::Power;
@@ -80,11 +80,16 @@ impl<B: Brain> Simulation<B> {
         let protected = state.vms.iter().filter(|(_, vm)| vm.protected);
         let is_other =
             |(id, vm): &(&VmId, &Vm)| self.world.runs_as(**id).is_some_and(|payload| payload != vm.definition.payload);
-        let redefined = protected.filter(is_other).map(|(id, _)| Lack::Redefined(*id));
+        let redefined = protected.clone().filter(is_other).map(|(id, _)| Lack::Redefined(*id));
+        let is_unheard = |(id, vm): &(&VmId, &Vm)| {
+            let answers = self.world.guests_speak() && self.condition(**id) == Condition::Executes;
+            answers && vm.account.up.asks() && vm.health() != Health::Answers
+        };
+        let unheard = protected.filter(is_unheard).map(|(id, vm)| Lack::Unheard(*id, vm.health()));
         // A cluster that only observes stops nothing.
         let acts = state.armed == Armed::Armed;
         let lacks = stands.filter_map(|stand| stand.lack());
-        lacks.filter(|lack| acts || !matches!(lack, Lack::NotStopped(_))).chain(redefined).collect()
+        lacks.filter(|lack| acts || !matches!(lack, Lack::NotStopped(_))).chain(redefined).chain(unheard).collect()
     }
 
     fn condition(&self, vm: VmId) -> Condition {

@@ -102,7 +102,7 @@ pub(super) fn spec() -> WorldSpec {
         datastores: BTreeMap::from([(STORE, DatastoreSpec { name: "d".into(), heartbeat: true, locks: false })]),
         networks: BTreeMap::new(),
         fences: (1..=3).map(|number| (FenceId(number), fence(number))).collect(),
-        vms: vec![VmSpec { definition, wanted: true, protected: true }],
+        vms: vec![VmSpec { definition, wanted: true, protected: true, up: Default::default() }],
         nature: Nature::default(),
     }
 }

@@ -13,6 +13,7 @@ use crate::sim::world::counts::Counts;
 use crate::sim::world::datastore::Datastore;
 use crate::sim::world::fact::Fact;
 use crate::sim::world::fence::FenceDevice;
+use crate::sim::world::guests::Guests;
 use crate::sim::world::machine::Machine;
 use crate::sim::world::migration::Migration;
 use crate::sim::world::network::Network;
@@ -47,6 +48,7 @@ pub(super) struct World {
     pub(super) edits: u64,
     /// The newest one of each VM.
     pub(super) latest: BTreeMap<VmId, u64>,
+    pub(super) guests: Guests,
     pub(super) migrations: Vec<Migration>,
     pub(super) hooks: BTreeMap<Ticket, PendingHook>,
     pub(super) errands: BTreeMap<Ticket, Errand>,
