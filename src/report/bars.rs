@@ -13,7 +13,7 @@ const VALUES: f64 = 110.0;
 
 /// A bar for each.
 pub(super) fn bars(title: &str, bars: &[(String, Cell)], zone: &TimeZone) -> String {
-    let most = bars.iter().map(|(_, cell)| amount(&cell.value)).fold(0.0, f64::max);
+    let most = whole(bars);
     if most <= 0.0 {
         return String::new();
     }
@@ -31,10 +31,17 @@ pub(super) fn bars(title: &str, bars: &[(String, Cell)], zone: &TimeZone) -> Str
     figure(title, &told, TOP + ROW * bars.len() as f64 + 4.0, &parts)
 }
 
+/// What the longest bar could be: all there is of a share, and else the greatest of them.
+pub fn whole(bars: &[(String, Cell)]) -> f64 {
+    let is_share = bars.iter().any(|(_, cell)| matches!(cell.value, Value::Percent(_) | Value::Target(_)));
+    let most = bars.iter().map(|(_, cell)| amount(&cell.value)).fold(0.0, f64::max);
+    if is_share { most.max(100.0) } else { most }
+}
+
 /// A bar of stages for each.
 pub(super) fn stages(title: &str, rows: &[(String, Vec<Share>)]) -> String {
-    let whole = |shares: &[Share]| shares.iter().map(|share| share.milliseconds.max(0)).sum::<i64>();
-    let most = rows.iter().map(|(_, shares)| whole(shares)).max().unwrap_or(0);
+    let length = |shares: &[Share]| shares.iter().map(|share| share.milliseconds.max(0)).sum::<i64>();
+    let most = rows.iter().map(|(_, shares)| length(shares)).max().unwrap_or(0);
     if most <= 0 {
         return String::new();
     }
@@ -48,7 +55,7 @@ pub(super) fn stages(title: &str, rows: &[(String, Vec<Share>)]) -> String {
             parts.push_str(&bar(&format!("stage stage-{number}"), x, y, width.max(0.5), &tip));
             x += width;
         }
-        parts.push_str(&beside(x, y, &span(whole(shares))));
+        parts.push_str(&beside(x, y, &span(length(shares))));
     }
     let told = rows.iter().map(|(name, shares)| format!("{name}: {}", spelt(shares))).collect::<Vec<_>>().join("; ");
     format!("{}{}", legend(rows), figure(title, &told, TOP + ROW * rows.len() as f64 + 4.0, &parts))
@@ -89,7 +96,8 @@ fn beside(x: f64, y: f64, words: &str) -> String {
     format!("<text class=\"value\" x=\"{:.1}\" y=\"{:.1}\">{}</text>", x + 8.0, y + ROW / 2.0 + 4.0, escape(words))
 }
 
-fn amount(value: &Value) -> f64 {
+/// How much it is, as a number without its unit.
+pub fn amount(value: &Value) -> f64 {
     match value {
         Value::Count(count) => *count as f64,
         Value::Span(milliseconds) => *milliseconds as f64,

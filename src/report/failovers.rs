@@ -94,7 +94,7 @@ fn stages(view: &FailoversView) -> Section {
     let mut drawn = Vec::new();
     for wanted in [Kind::Failover, Kind::SwitchOver].into_iter().filter(|kind| has(*kind)) {
         drawn.push((format!("{}, median", kind(wanted)), lengths(wanted, |row| row.median_ms)));
-        drawn.push((format!("{}, 95th perc.", kind(wanted)), lengths(wanted, |row| row.p95_ms)));
+        drawn.push((format!("{}, p95", kind(wanted)), lengths(wanted, |row| row.p95_ms)));
     }
     let rows = view.stages.iter().map(|row| {
         let name = STAGES.iter().find(|(stage, _)| *stage == row.stage).map_or("total", |(_, name)| name);

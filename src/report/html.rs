@@ -4,7 +4,7 @@
 //! programs, in a block that no browser runs.
 
 use super::document::{Cell, Chart, Document, Fact, Mood, Section, Table, Value};
-use super::svg::escape;
+use super::svg::{escape, short};
 use super::words::text;
 use super::{bars, lines, timeline};
 use jiff::tz::TimeZone;
@@ -16,6 +16,8 @@ pub(super) const DATA_ENDS: &str = "</script>";
 
 const STYLE: &str = include_str!("style.css");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+/// A longer text is cut in a table; all of it is told to whoever points at it, and stands in the data.
+const NAME: usize = 48;
 /// Hatching tells what was planned and unseen apart in grey print, too.
 const PATTERNS: &str = "<svg width=\"0\" height=\"0\" style=\"position:absolute\" aria-hidden=\"true\"><defs>\
     <pattern id=\"planned\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
@@ -97,7 +99,12 @@ fn table(table: &Table, title: &str, zone: &TimeZone) -> String {
     };
     let heads = seen.iter().filter_map(|place| Some((place, table.columns.get(*place)?)));
     let heads: String = heads
-        .map(|(place, column)| format!("<th scope=\"col\" class=\"{}\">{}</th>", kind(place), escape(column.title)))
+        .enumerate()
+        .map(|(number, (place, column))| {
+            // The first column names the rows.
+            let class = if number == 0 { "text" } else { kind(place) };
+            format!("<th scope=\"col\" class=\"{class}\">{}</th>", escape(column.title))
+        })
         .collect();
     let rows: String = table.rows.iter().map(|row| tr(row, &seen, zone)).collect();
     format!(
@@ -112,6 +119,9 @@ fn tr(row: &[Cell], seen: &[usize], zone: &TimeZone) -> String {
         let shown = match &cell.value {
             Value::Spark(shares) => spark(shares),
             // Names may be written from right to left; their neighbours are not.
+            Value::Text(text) if text.chars().count() > NAME => {
+                format!("<bdi title=\"{}\">{}</bdi>", escape(text), escape(&short(text, NAME)))
+            }
             Value::Text(text) => format!("<bdi>{}</bdi>", escape(text)),
             value => escape(&text(value, zone)),
         };

@@ -33,6 +33,7 @@ pub fn load(view: &LoadView, frame: &Frame) -> Document {
         let cell = Cell::maybe(first.p95, |most| amount(view.of, most as f64));
         document.facts.push(Fact { label: "Heaviest, 95th percentile", cell, note: first.name.clone() });
     }
+    document.definitions = "";
     document.sections = vec![section(view, &rows)];
     document
 }
@@ -150,6 +151,7 @@ pub fn capacity(view: &CapacityView, frame: &Frame) -> Document {
         cell: Cell::maybe(survived.map(|dead| dead as u64), Value::Count),
         note: "before the sums no longer suffice".to_owned(),
     });
+    document.definitions = "";
     document.sections = vec![hosts(view), left(view)];
     document
 }
@@ -176,14 +178,14 @@ fn hosts(view: &CapacityView) -> Section {
             .iter()
             .filter_map(|host| {
                 let share = value(&host.cpu)? as f64 * 100.0 / host.cpu.capacity.max(1) as f64;
-                Some((host.name.clone(), Cell::plain(Value::Percent(share))))
+                Some((host.name.clone(), Cell::plain(Value::Target((share * 10.0).round() / 10.0))))
             })
             .collect::<Vec<_>>()
     };
     Section {
         name: "hosts",
         title: "Hosts".to_owned(),
-        note: Some("Promised is what the definitions of the VMs there come to; the mean and the 95th percentile are of what was used.".to_owned()),
+        note: Some("Promised is what the definitions of the VMs there come to; the mean and the 95th percentile are of what was used. The bars are the 95th percentile of CPU in use.".to_owned()),
         charts: vec![Chart::Bars { title: "CPU in use, 95th percentile".to_owned(), bars: bar(|cpu| cpu.p95) }],
         table: Some(Table {
             columns: columns.map(|(name, title)| Column::new(name, title)).to_vec(),
@@ -212,7 +214,7 @@ fn left(view: &CapacityView) -> Section {
     Section {
         name: "left",
         title: "What would be left".to_owned(),
-        note: Some("If the hosts with the most died, beyond what all protected VMs that should run need. These are sums: a VM needs its whole memory on one host, so that what fits is less; `holdfast plan --fail` reckons it out.".to_owned()),
+        note: Some("If the hosts with the most died, beyond what all protected VMs that should run need. These are sums: a VM needs its whole memory on one host, so that what fits is less; holdfast plan --fail reckons it out.".to_owned()),
         charts: Vec::new(),
         table: Some(Table {
             columns: vec![

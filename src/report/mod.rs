@@ -28,7 +28,7 @@ mod words;
 
 pub use crate::ledger::DEFINITIONS;
 pub use availability::{availability, take_spans, worse};
-pub use bars::spelt;
+pub use bars::{amount, spelt, whole};
 pub use document::{
     Band, Cell, Chart, Column, Document, Fact, Line, Mood, Point, Section, Share, Table, Value, Visible,
 };

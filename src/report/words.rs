@@ -20,6 +20,7 @@ pub fn text(value: &Value, zone: &TimeZone) -> String {
         Value::Percent(percent) => format!("{}%", cut(*percent, 5)),
         Value::Target(percent) => format!("{percent}%"),
         Value::Nines(nines) => cut(*nines, 2),
+        Value::Cores(millicores) if millicores.abs() < 100.0 => format!("{:.3}", millicores / 1_000.0),
         Value::Cores(millicores) => format!("{:.2}", millicores / 1_000.0),
         Value::Memory(mib) if *mib < 1_024.0 => format!("{mib:.0} MiB"),
         Value::Memory(mib) => format!("{:.1} GiB", mib / 1_024.0),

@@ -4,7 +4,9 @@ use super::flags::Form;
 use super::moment::moment;
 use super::show::{Sheet, tame};
 use crate::cli::output::Output;
-use crate::report::{Cell, Chart, Document, Mood, Section, Share, Table, Value, blocks, html, markdown, spelt, text};
+use crate::report::{
+    Cell, Chart, Document, Mood, Section, Share, Table, Value, amount, blocks, html, markdown, spelt, text, whole,
+};
 use crate::words::{listed, span};
 use jiff::tz::TimeZone;
 
@@ -98,17 +100,17 @@ fn drawn(chart: &Chart, zone: &TimeZone) -> Sheet {
         }
         Chart::Line(_) => {}
         Chart::Bars { bars, .. } => {
-            let most = bars.iter().filter_map(|(_, cell)| number(&cell.value)).fold(0.0, f64::max);
+            let most = whole(bars).max(f64::MIN_POSITIVE);
             for (name, cell) in bars {
-                let share = number(&cell.value).unwrap_or(0.0) / most.max(1.0);
+                let share = amount(&cell.value) / most;
                 sheet.cells(vec![plain(name.clone()), (text(&cell.value, zone), cell.mood), plain(bar(share))]);
             }
         }
         Chart::Stages { rows, .. } => {
-            let whole = |shares: &[Share]| shares.iter().map(|share| share.milliseconds.max(0)).sum::<i64>();
-            let most = rows.iter().map(|(_, shares)| whole(shares)).max().unwrap_or(0).max(1) as f64;
+            let length = |shares: &[Share]| shares.iter().map(|share| share.milliseconds.max(0)).sum::<i64>();
+            let most = rows.iter().map(|(_, shares)| length(shares)).max().unwrap_or(0).max(1) as f64;
             for (name, shares) in rows {
-                let all = whole(shares);
+                let all = length(shares);
                 sheet.cells(vec![
                     plain(name.clone()),
                     plain(span(all)),
@@ -169,18 +171,5 @@ fn raw(cell: &Cell) -> String {
         | Value::Nines(number)
         | Value::Cores(number)
         | Value::Memory(number) => number.to_string(),
-    }
-}
-
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Count(count) => Some(*count as f64),
-        Value::Span(milliseconds) => Some(*milliseconds as f64),
-        Value::Percent(number)
-        | Value::Target(number)
-        | Value::Nines(number)
-        | Value::Cores(number)
-        | Value::Memory(number) => Some(*number),
-        Value::None | Value::Text(_) | Value::Moment(_) | Value::Spark(_) => None,
     }
 }
