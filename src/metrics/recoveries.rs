@@ -9,7 +9,7 @@ use crate::core::command::Want;
 use crate::core::ids::{HostId, VmId};
 use crate::core::message::Exit;
 use crate::core::reason::JudgeCause;
-use crate::ledger::{Entry, What};
+use crate::ledger::{Cause, Entry, What};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,7 +35,7 @@ struct Judged {
 /// A VM that is down, and should not be.
 #[derive(Debug, Clone, Copy)]
 struct Fall {
-    cause: &'static str,
+    cause: Cause,
     proof: &'static str,
     down_at: i64,
     noticed_at: i64,
@@ -122,18 +122,18 @@ impl Recoveries {
         for (stage, took) in STAGE_NAMES.into_iter().zip(stages) {
             self.counts.stage(stage, took);
         }
-        self.counts.recoveries.add((fall.cause, fall.proof));
+        self.counts.recoveries.add((fall.cause.name(), fall.proof));
     }
 }
 
-/// Why a VM was down, in the words of the reports.
-fn cause(judged: Option<JudgeCause>, exit: Option<Exit>) -> &'static str {
+/// Why a VM was down, as far as that is known when it ends; whoever reads the whole ledger may know more.
+fn cause(judged: Option<JudgeCause>, exit: Option<Exit>) -> Cause {
     match (judged, exit) {
-        (_, Some(Exit::LeaseEnded)) => "isolation",
-        (Some(JudgeCause::Drill | JudgeCause::SwitchedOff), _) | (_, Some(Exit::HostShutdown)) => "maintenance",
-        (Some(_), _) | (None, Some(Exit::NotFound)) => "host-failure",
-        (None, Some(Exit::Crashed | Exit::CrashedSoon)) => "guest-crash",
-        (None, _) => "unknown",
+        (_, Some(Exit::LeaseEnded)) => Cause::Isolation,
+        (Some(JudgeCause::Drill | JudgeCause::SwitchedOff), _) | (_, Some(Exit::HostShutdown)) => Cause::Maintenance,
+        (Some(_), _) | (None, Some(Exit::NotFound)) => Cause::HostFailure,
+        (None, Some(Exit::Crashed | Exit::CrashedSoon)) => Cause::GuestCrash,
+        (None, _) => Cause::Unknown,
     }
 }
 
