@@ -1,7 +1,8 @@
-//! A report as one HTML file: no script, nothing from elsewhere, and drawn in SVG, so that it can be mailed, kept and printed.
+//! A report as one HTML file: no script, nothing from elsewhere, and drawn in SVG, so that it can be mailed, kept and
+//! printed.
 //!
-//! The page forbids itself to load anything at all, in a policy that browsers obey. All of the data stands in it, too, for
-//! programs, in a block that no browser runs.
+//! The page forbids itself to load anything at all, in a policy that browsers obey. All of the data stands in it, too,
+//! for programs, in a block that no browser runs.
 
 use super::document::{Cell, Chart, Document, Fact, Mood, Section, Table, Value};
 use super::svg::{escape, short};
@@ -31,7 +32,8 @@ pub fn html(document: &Document) -> String {
     let mut page = format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" \
-         content=\"{POLICY}\">\n<title>{title} – {}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{STYLE}</style>\n</head>\n<body>\n{PATTERNS}<main>\n\
+         content=\"{POLICY}\">\n<title>{title} – {}</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>\n{STYLE}\
+         </style>\n</head>\n<body>\n{PATTERNS}<main>\n\
          <header>\n<h1>{title}</h1>\n<p class=\"subtitle\">{}</p>\n</header>\n",
         escape(&document.subtitle),
         escape(&document.subtitle)

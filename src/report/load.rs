@@ -9,6 +9,13 @@ const DRAWN: usize = 24;
 /// The width of a small drawing, in characters.
 const SPARK: usize = 30;
 
+const LINES: &str = "The line is the mean of each step, the thin one its maximum, the dashed one the 95th percentile. \
+    Where nobody measured there is a gap.";
+const PROMISED: &str = "Promised is what the definitions of the VMs there come to; the mean and the 95th percentile are \
+    of what was used. The bars are the 95th percentile of CPU in use.";
+const LEFT: &str = "If the hosts with the most died, beyond what all protected VMs that should run need. These are sums: \
+    a VM needs its whole memory on one host, so that what fits is less; holdfast plan --fail reckons it out.";
+
 /// What the load of a period looks like.
 pub fn load(view: &LoadView, frame: &Frame) -> Document {
     let most = |row: &LoadRow| row.p95.or(row.mean).unwrap_or(0);
@@ -65,17 +72,13 @@ fn section(view: &LoadView, rows: &[&LoadRow]) -> Section {
         })
     });
     let unit = match view.of {
-        Measure::Cpu => {
-            "Cores that were busy. The line is the mean of each step, the thin one its maximum, the dashed one the 95th percentile."
-        }
-        Measure::Memory => {
-            "Memory of the host in use. The line is the mean of each step, the thin one its maximum, the dashed one the 95th percentile."
-        }
+        Measure::Cpu => "Cores that were busy.",
+        Measure::Memory => "Memory of the host in use.",
     };
     Section {
         name: "load",
         title: "How it went".to_owned(),
-        note: Some(format!("{unit} Where nobody measured there is a gap.")),
+        note: Some(format!("{unit} {LINES}")),
         charts: lines.collect(),
         table: Some(Table {
             columns: vec![
@@ -185,7 +188,7 @@ fn hosts(view: &CapacityView) -> Section {
     Section {
         name: "hosts",
         title: "Hosts".to_owned(),
-        note: Some("Promised is what the definitions of the VMs there come to; the mean and the 95th percentile are of what was used. The bars are the 95th percentile of CPU in use.".to_owned()),
+        note: Some(PROMISED.to_owned()),
         charts: vec![Chart::Bars { title: "CPU in use, 95th percentile".to_owned(), bars: bar(|cpu| cpu.p95) }],
         table: Some(Table {
             columns: columns.map(|(name, title)| Column::new(name, title)).to_vec(),
@@ -214,7 +217,7 @@ fn left(view: &CapacityView) -> Section {
     Section {
         name: "left",
         title: "What would be left".to_owned(),
-        note: Some("If the hosts with the most died, beyond what all protected VMs that should run need. These are sums: a VM needs its whole memory on one host, so that what fits is less; holdfast plan --fail reckons it out.".to_owned()),
+        note: Some(LEFT.to_owned()),
         charts: Vec::new(),
         table: Some(Table {
             columns: vec![

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A [`Document`] says what is shown and nothing of how: cells are numbers with their kind, and each form writes them in
-//! its own way. All here is pure: the same views make the same bytes. Names come from outside, so each form escapes what it
-//! writes, everywhere.
+//! its own way. All here is pure: the same views make the same bytes. Names come from outside, so each form escapes what
+//! it writes, everywhere.
 
 mod availability;
 mod bars;
