@@ -7,17 +7,14 @@ use super::extract::{Json, Query};
 use super::figure_views::{CauseRow, FailoversView, FigureRow, FiguresView, RecoveryView, SpanView, StageRow};
 use super::handle::Api;
 use super::queries::{names, read};
+use super::readings::{Asked, Readings};
 use crate::clock;
 use crate::core::ids::HostId;
 use crate::explain::Names;
-use crate::ledger::{Cause, Condition, History, Kind, Period, Piece, Recovery, Row, Scope, Share, Stage, Told};
-use crate::runtime::fact;
+use crate::ledger::{Cause, Condition, Kind, Period, Piece, Recovery, Row, Scope, Share, Stage};
 use crate::store::{LedgerReader, QueryError};
 use axum::extract::State;
 use std::collections::BTreeMap;
-
-/// So many rows are read at once.
-const PORTION: usize = 10_000;
 
 /// `GET /v1/report/availability`
 pub(super) async fn availability(
@@ -27,7 +24,8 @@ pub(super) async fn availability(
 ) -> Result<Json<FiguresView>, Failure> {
     let names = names(&api).await;
     let now = clock::wall_milliseconds();
-    read(&api, move |ledger| figures(ledger, &asked, now, &names)).await.map(Json)
+    let readings = api.readings.clone();
+    read(&api, move |ledger| figures((ledger, &readings), &asked, now, &names)).await.map(Json)
 }
 
 /// `GET /v1/report/failovers`
@@ -38,23 +36,8 @@ pub(super) async fn failovers(
 ) -> Result<Json<FailoversView>, Failure> {
     let names = names(&api).await;
     let now = clock::wall_milliseconds();
-    read(&api, move |ledger| recoveries(ledger, &asked, now, &names)).await.map(Json)
-}
-
-/// Reads the whole ledger: what befell somebody before a period tells how he was in it, and what was noted after it may
-/// tell that he had been down.
-fn told(ledger: &LedgerReader, scope: Scope) -> Result<(Told, Option<i64>), QueryError> {
-    let mut history = History::new(scope);
-    let mut after = None;
-    loop {
-        let rows = ledger.after(after, PORTION)?;
-        let Some(last) = rows.last() else {
-            let began_at = history.began_at();
-            return Ok((history.end(), began_at));
-        };
-        after = Some(last.key);
-        rows.iter().filter_map(fact).for_each(|entry| history.add(&entry));
-    }
+    let readings = api.readings.clone();
+    read(&api, move |ledger| recoveries((ledger, &readings), &asked, now, &names)).await.map(Json)
 }
 
 /// The period that was asked for, as far as it is over. Its beginning may be that of all facts.
@@ -63,21 +46,23 @@ fn period(from: Option<i64>, to: Option<i64>, now: i64) -> Period {
 }
 
 pub(super) fn figures(
-    ledger: &LedgerReader,
+    (ledger, readings): (&LedgerReader, &Readings),
     asked: &Figuring,
     now: i64,
     names: &dyn Names,
 ) -> Result<FiguresView, QueryError> {
     let period = period(asked.from, asked.to, now);
-    let (mut told, first) = told(ledger, Scope { period, draws: asked.spans, recovers: false })?;
-    for host in told.hosts.iter_mut().filter(|host| host.name.is_empty()) {
+    let scope = Scope { period, draws: asked.spans, recovers: false };
+    let told = readings.told(ledger, scope, again(asked.after.as_ref()))?;
+    let from = asked.from.or(told.began_at).unwrap_or(now);
+    let mut rows = told.rows(asked.by);
+    for row in rows.iter_mut().filter(|row| row.name.is_empty()) {
         // The first host of a cluster has never joined it.
-        host.name = u32::try_from(host.id).map(|id| names.host(HostId(id))).unwrap_or_default();
+        row.name = row.key.parse().map(|id| names.host(HostId(id))).unwrap_or_default();
     }
-    let from = asked.from.or(first).unwrap_or(now);
     let wanted = |row: &Row| asked.name.as_ref().is_none_or(|name| *name == row.name);
     let mut rows: Vec<(String, FigureRow)> =
-        told.rows(asked.by).into_iter().filter(wanted).map(|row| (row.key.clone(), figure_row(row))).collect();
+        rows.into_iter().filter(wanted).map(|row| (row.key.clone(), figure_row(row))).collect();
     let count = rows.len();
     if let Some(worst) = asked.worst {
         rows.sort_by(|(_, left), (_, right)| crate::report::worse(left, right));
@@ -88,6 +73,10 @@ pub(super) fn figures(
     let span = |(from, to): &(i64, i64)| SpanView { from: *from, to: *to, condition: Condition::Unseen, cause: None };
     let unwatched = told.unwatched.iter().map(span).collect();
     Ok(FiguresView { from, to: period.to, by: asked.by, count, rows, total, unwatched, next })
+}
+
+fn again(after: Option<&String>) -> Asked {
+    if after.is_some() { Asked::ForMore } else { Asked::Anew }
 }
 
 /// The part of a list that was asked for, and what to ask for next.
@@ -135,14 +124,15 @@ fn figure_row(row: Row) -> FigureRow {
 }
 
 pub(super) fn recoveries(
-    ledger: &LedgerReader,
+    (ledger, readings): (&LedgerReader, &Readings),
     asked: &Recovering,
     now: i64,
     names: &dyn Names,
 ) -> Result<FailoversView, QueryError> {
     let period = period(asked.from, asked.to, now);
-    let (told, first) = told(ledger, Scope { period, draws: false, recovers: true })?;
-    let from = asked.from.or(first).unwrap_or(now);
+    let scope = Scope { period, draws: false, recovers: true };
+    let told = readings.told(ledger, scope, again(asked.after.as_ref()))?;
+    let from = asked.from.or(told.began_at).unwrap_or(now);
     let list: Vec<RecoveryView> = told
         .recoveries
         .iter()

@@ -71,6 +71,8 @@ pub struct Api {
     pub survey: Option<Arc<dyn Survey>>,
     /// What goes on there.
     pub live: Arc<dyn Live>,
+    /// What was read of the ledger last, for reports.
+    pub readings: super::Readings,
     /// The signed reports that were made last.
     pub reports: super::MadeReports,
     /// What hosts and VMs have used, as far as it was told to this node.

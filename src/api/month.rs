@@ -10,6 +10,7 @@ use super::extract::{Json, Query};
 use super::figures::{figures, recoveries};
 use super::handle::Api;
 use super::queries::{names, read};
+use super::readings::Readings;
 use super::registry::authority;
 use crate::clock;
 use crate::core::state::Identity;
@@ -117,8 +118,9 @@ pub(super) async fn made(
         ..stated(&cluster, &authority, &api.host, now)
     };
     let names = names(&api).await;
+    let readings = api.readings.clone();
     let file = read(&api, move |ledger| {
-        let parts = gather(ledger, statement, now, &names)?;
+        let parts = gather((ledger, &readings), statement, now, &names)?;
         let frame = Frame {
             cluster: parts.statement.cluster.clone(),
             zone: zone.time_zone().clone(),
@@ -133,18 +135,23 @@ pub(super) async fn made(
     Ok(Json(api.reports.keep(file)))
 }
 
-fn gather(ledger: &LedgerReader, statement: Statement, now: i64, names: &dyn Names) -> Result<Month, QueryError> {
+fn gather(
+    past: (&LedgerReader, &Readings),
+    statement: Statement,
+    now: i64,
+    names: &dyn Names,
+) -> Result<Month, QueryError> {
     let (from, to) = (Some(statement.from), Some(statement.to));
     let of = |by| Figuring { by, from, to, ..Figuring::default() };
-    let mut vms = figures(ledger, &of(Grouping::Vm), now, names)?;
+    let mut vms = figures(past, &of(Grouping::Vm), now, names)?;
     let drawn = Figuring { worst: Some(DRAWN), spans: true, ..of(Grouping::Vm) };
-    take_spans(&mut vms, figures(ledger, &drawn, now, names)?);
+    take_spans(&mut vms, figures(past, &drawn, now, names)?);
     Ok(Month {
         statement,
         vms,
-        tags: figures(ledger, &of(Grouping::Tag), now, names)?,
-        hosts: figures(ledger, &of(Grouping::Host), now, names)?,
-        failovers: recoveries(ledger, &Recovering { from, to, ..Recovering::default() }, now, names)?,
+        tags: figures(past, &of(Grouping::Tag), now, names)?,
+        hosts: figures(past, &of(Grouping::Host), now, names)?,
+        failovers: recoveries(past, &Recovering { from, to, ..Recovering::default() }, now, names)?,
     })
 }
 

@@ -13,7 +13,7 @@ use super::roster::{self, Keeper, ROSTER};
 use super::samples;
 use super::shutdown::ShutdownMark;
 use super::storage::{Search, Storage, attach};
-use crate::api::{self, Api, ApiError, Handle, KnownPeople, Listeners, MadeReports};
+use crate::api::{self, Api, ApiError, Handle, KnownPeople, Listeners, MadeReports, Readings};
 use crate::clock;
 use crate::config::{Config, PlatformConfig, WatchdogConfig};
 use crate::core::action::Event;
@@ -148,8 +148,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (transport, inbox) = transport(&config, &member, &opened, boot.id, &timing)?;
     let shutdown = Arc::new(ShutdownMark::new(config.shutdown_mark.clone()));
     let platform = platform(&config, &timing, (&storage, &transport), &shutdown, &answers)?;
-    let (calls, called) = mpsc::channel(CALLS);
-    let (calls_in, passed_on) = mpsc::channel(PASSED_ON);
+    let ((calls, called), (calls_in, passed_on)) = (mpsc::channel(CALLS), mpsc::channel(PASSED_ON));
     let (glance, glances) = watch::channel(Glance::default());
     let (facts, more_facts) = watch::channel(0);
     let (listeners, plain, api_address) = listen(&config, &places).await?;
@@ -167,6 +166,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         survey: platform.survey(),
         live: platform.live(),
         reports: MadeReports::default(),
+        readings: Readings::default(),
         samples: keeper.reader().clone(),
         progresses: Progresses::default(),
         local: Local { host: config.name.clone(), commands: Arc::new(config.commands.clone()) },

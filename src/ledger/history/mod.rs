@@ -83,12 +83,27 @@ impl History {
         }
     }
 
+    /// Whether facts of this kind mean anything to it. Of others it needs to know no more than when they were.
+    pub fn reads(&self, kind: &str) -> bool {
+        match kind {
+            "vm-placed" => self.scope.recovers,
+            "vm-redefined" | "vm-not-moved" | "vm-gave-up" | "host-proven" | "host-quarantined" | "host-switched"
+            | "host-drilled" | "armed" | "voters" | "recovered" => false,
+            _ => true,
+        }
+    }
+
+    /// A fact was there that means nothing to it.
+    pub fn pass(&mut self, at_milliseconds: i64) {
+        self.clock = self.clock.max(at_milliseconds);
+        self.began_at.get_or_insert(self.clock);
+    }
+
     /// Reads one fact more.
     pub fn add(&mut self, entry: &Entry) {
         let known = self.clock;
-        let at = entry.at_milliseconds.max(known);
-        self.clock = at;
-        self.began_at.get_or_insert(at);
+        self.pass(entry.at_milliseconds);
+        let at = self.clock;
         match &entry.what {
             What::MasterBegan { blind_milliseconds, .. } if *blind_milliseconds > 0 => {
                 self.watch.began(at.saturating_sub(signed(*blind_milliseconds)), at, known);
@@ -313,6 +328,8 @@ pub struct Told {
     pub recoveries: Vec<Recovery>,
     /// When nobody watched.
     pub unwatched: Vec<(i64, i64)>,
+    /// When the first fact was, of the period or of any other time.
+    pub began_at: Option<i64>,
 }
 
 /// How one VM or host fared.
@@ -361,12 +378,8 @@ impl History {
             targets: self.targets,
             recoveries: self.recoveries.into(),
             unwatched: self.watch.unwatched(period.from, period.to).collect(),
+            began_at: self.began_at,
             scope,
         }
-    }
-
-    /// When the first fact was that was read.
-    pub fn began_at(&self) -> Option<i64> {
-        self.began_at
     }
 }

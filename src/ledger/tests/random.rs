@@ -125,7 +125,11 @@ fn read(facts: &[Fact], from: i64, to: i64) -> Told {
     let period = Period { from: from * 1_000, to: to * 1_000 };
     let mut history = History::new(Scope { period, draws: true, recovers: true });
     for entry in entries(facts.iter().map(|(at, what)| (at * 1_000, what))) {
-        history.add(&entry);
+        let text = serde_json::to_value(&entry.what).unwrap();
+        match history.reads(text["kind"].as_str().unwrap()) {
+            true => history.add(&entry),
+            false => history.pass(entry.at_milliseconds),
+        }
     }
     history.end()
 }
