@@ -233,3 +233,80 @@ impl Plan {
         steps.iter().map(|step| Summary::over(step).map(point)).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::ids::Address;
+    use crate::samples::{Batch, Delivery, Desk, HOUR_SLOTS, Members, Retention, VmSample, encode_batches};
+    use tokio::sync::oneshot;
+
+    const FIRST: u32 = 490_896 * HOUR_SLOTS;
+
+    /// Two VMs on a host, measured in these slots.
+    fn desk(path: &std::path::Path, slots: &[u32]) -> Desk {
+        let mut desk = Desk::new(path, Retention::default(), 1);
+        let members = Members { hosts: [0].into(), vms: [1, 2].into() };
+        desk.take(Delivery::Cluster(Some(members)), 0);
+        for slot in slots.iter().map(|slot| Slot(FIRST + slot)) {
+            let vm = |uuid, busy| VmSample { uuid, busy_millicores: Some(busy), used_mib: 64 };
+            let batch = Batch { slot, busy_millicores: Some(400), used_mib: 1_024, vms: vec![vm(1, 100), vm(2, 200)] };
+            let (answer, _nobody_waits) = oneshot::channel();
+            let body = encode_batches(&[batch]);
+            desk.take(Delivery::Batches { from: Address(0), body, answer }, slot.begins());
+        }
+        desk
+    }
+
+    fn rows() -> Vec<Row> {
+        let row = |name: &str, members: &[u128]| Row {
+            name: name.to_owned(),
+            millicores: 1_000 * members.len() as u64,
+            members: members.iter().map(|uuid| Subject::Vm(*uuid)).collect(),
+            ..Row::default()
+        };
+        vec![row("both", &[1, 2]), row("one", &[1])]
+    }
+
+    fn wanted(slots: u32, points: usize) -> Wanted {
+        let window = Window { from: Slot(FIRST), to: Slot(FIRST + slots) };
+        Wanted { of: Measure::Cpu, window, name: None, points, after: None, limit: usize::MAX }
+    }
+
+    #[test]
+    fn what_several_use_is_the_sum_and_a_gap_is_a_gap() {
+        let folder = tempfile::tempdir().unwrap();
+        let reader = desk(&folder.path().join("samples.db"), &[0, 1, 4, 5]).reader();
+        let plan = Plan::new(&reader, rows(), wanted(8, 4), Slot(FIRST + 8)).unwrap();
+        assert_eq!((plan.level, plan.step), (Level::Raw, Some(2)));
+        let read = plan.read(&reader.open().unwrap()).unwrap();
+        let figures = |row: &LoadRow| (row.capacity, row.min, row.mean, row.p95, row.last, row.measured_percent);
+        assert_eq!(figures(&read[0]), (Some(2_000), Some(300), Some(300), Some(300), Some(300), 50));
+        assert_eq!(figures(&read[1]), (Some(1_000), Some(100), Some(100), Some(100), Some(100), 50));
+        let point = |mean| Some(Point { mean, max: mean });
+        assert_eq!(read[0].points, [point(300), None, point(300), None]);
+    }
+
+    #[test]
+    fn a_part_of_the_rows_says_where_the_rest_begins() {
+        let folder = tempfile::tempdir().unwrap();
+        let reader = desk(&folder.path().join("samples.db"), &[0]).reader();
+        let part = |change: fn(&mut Wanted)| {
+            let mut wanted = wanted(8, 0);
+            change(&mut wanted);
+            Plan::new(&reader, rows(), wanted, Slot(FIRST + 8))
+        };
+        let first = part(|wanted| wanted.limit = 1).unwrap();
+        assert_eq!((first.rows[0].name.as_str(), first.next.as_deref()), ("both", Some("both")));
+        let rest = part(|wanted| wanted.after = Some("both".to_owned())).unwrap();
+        assert_eq!((rest.rows[0].name.as_str(), rest.next), ("one", None));
+        let missing = part(|wanted| wanted.name = Some("onee".to_owned())).err().unwrap().to_string();
+        assert!(missing.contains("no row \"onee\""), "{missing}");
+        // A year of very many is read by the hour, and as many at a time as can be.
+        let many: Vec<Row> = std::iter::repeat_n(rows().remove(1), 5_000).collect();
+        let year = Window { from: Slot(FIRST), to: Slot(FIRST + 365 * 24 * HOUR_SLOTS) };
+        let plan = Plan::new(&reader, many, Wanted { window: year, ..wanted(8, 0) }, year.to).unwrap();
+        assert_eq!(plan.level, Level::Hours);
+        assert!(plan.next.is_some() && (100..200).contains(&plan.rows.len()), "{}", plan.rows.len());
+    }
+}

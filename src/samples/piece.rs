@@ -68,6 +68,9 @@ pub(super) fn add(
     let Ok(theirs) = decode_summaries(&piece.data, piece.level) else { return Ok(()) };
     let place = place(series_of(transaction, known, piece.subject)?);
     let mut values = summaries(transaction, place)?;
+    if values.is_empty() {
+        return put(transaction, place, &piece.data);
+    }
     values.resize(values.len().max(theirs.len()), None);
     for (mine, theirs) in values.iter_mut().zip(theirs) {
         // That of more slots counts.
