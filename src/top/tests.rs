@@ -35,7 +35,7 @@ fn vm(number: usize, hosts: usize) -> VmView {
         "name": format!("vm-{number}"), "uuid": Uuid::nil(), "protected": true, "want": Want::Running,
         "state": "running", "host": format!("host-{}", number % hosts + 1), "epoch": "0.1", "response": Response::Restart,
         "priority": 0, "memory_mib": 1024, "millicores": 2000, "bonds": [], "holders": [], "waits": null,
-        "waits_for": "nothing", "proofs": [],
+        "waits_for": "nothing", "proofs": [], "tags": [], "up": "running", "target": null, "health": "unknown", "system": null,
     });
     serde_json::from_value(view).unwrap()
 }

@@ -16,7 +16,7 @@
 use super::Agent;
 use super::local::LocalPresence;
 use crate::core::action::{Action, GuestAnswer};
-use crate::core::ids::{Address, Epoch, Ticket, VmId};
+use crate::core::ids::{Address, Authority, Epoch, Ticket, VmId};
 use crate::core::message::{Asking, GuestReport, Message};
 use crate::core::state::{GuestWord, SYSTEM_LENGTH, UpMeans};
 use crate::core::time::Instant;
@@ -34,6 +34,8 @@ const TOLD_AT_ONCE: usize = 8;
 pub(super) struct Guests {
     /// The guests that the master wants asked, and how.
     wanted: BTreeMap<VmId, UpMeans>,
+    /// By which word of which master.
+    wanted_by: Option<(Authority, Ticket)>,
     tracks: BTreeMap<VmId, Track>,
     questions: BTreeMap<Ticket, Question>,
     /// What is not known to be in the log.
@@ -161,6 +163,13 @@ impl Agent {
     pub(super) fn asking_told(&mut self, from: Address, asking: Asking, actions: &mut Vec<Action>) {
         if !self.accepts(asking.authority, asking.incarnation, actions) {
             return;
+        }
+        let word = Some((asking.authority, asking.ticket));
+        if self.guests.wanted_by != word {
+            // Whoever asks anew may know less than was told before: what was asked otherwise in between counts no more,
+            // and this host may not have heard of it.
+            self.guests.tracks.values_mut().for_each(|track| track.told = None);
+            self.guests.wanted_by = word;
         }
         self.guests.wanted = asking.vms.into_iter().collect();
         let heard = Message::AskingHeard { incarnation: self.incarnation(), ticket: asking.ticket };
