@@ -96,12 +96,7 @@ impl Node {
             NodeEvent::Packet { from, packet: Packet::Election { authority, from: sender, to, message } } => {
                 self.election_message(now, from, (authority, sender, to), *message, actions);
             }
-            NodeEvent::WallClock { milliseconds } => {
-                self.wall_at_zero = milliseconds.saturating_sub(whole_milliseconds(now));
-                if let Some(voter) = &mut self.voter {
-                    voter.wall_at_zero = self.wall_at_zero;
-                }
-            }
+            NodeEvent::WallClock { milliseconds } => self.tell_time(now, milliseconds),
             NodeEvent::Stored { ticket, done } => self.stored(now, ticket, done, actions),
             NodeEvent::Reloaded(image) => {
                 if self.voter.is_none() && self.lost.is_none() {
@@ -113,6 +108,14 @@ impl Node {
         self.yield_to_newer_generation(actions);
         self.pass_on(actions);
         self.pump(now, actions);
+    }
+
+    /// What people's clocks show now.
+    pub fn tell_time(&mut self, now: Instant, milliseconds: i64) {
+        self.wall_at_zero = milliseconds.saturating_sub(whole_milliseconds(now));
+        if let Some(voter) = &mut self.voter {
+            voter.wall_at_zero = self.wall_at_zero;
+        }
     }
 
     fn start_waiting_voter(&mut self, now: Instant, actions: &mut Vec<NodeAction>) {

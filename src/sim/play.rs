@@ -53,6 +53,7 @@ pub fn play(seed: u64, shape: &Shape, keep: Keep) -> (Simulation, NameList) {
     let bound = simulation.recovery_bound();
     simulation.recover(bound);
     simulation.run_until(shape.lasts);
+    simulation.account();
     (simulation, names)
 }
 

@@ -8,10 +8,12 @@
 //! | I4 | one decider | `log`, `orders`, `majority` |
 //! | I5 | intent is obeyed; that no disk is deleted needs no check, as no action can | `intent` |
 //! | I6 | doubt is loud | `doubt` |
+//! | figures | the ledger tells what was true | `accounts` |
 //!
 //! They are told facts in the order in which they came true, and each node's state after its step. The work is
 //! proportional to what changed.
 
+mod accounts;
 mod doubt;
 mod holders;
 mod intent;
@@ -70,6 +72,7 @@ pub struct Checks {
     orders: orders::Orders,
     intent: intent::Intent,
     doubt: doubt::Doubt,
+    accounts: accounts::Accounts,
     /// Starts and migrations by people that nobody had to let in.
     let_pass: BTreeSet<(VmId, usize)>,
 }
@@ -89,6 +92,7 @@ impl Checks {
             orders: orders::Orders::default(),
             intent: intent::Intent::default(),
             doubt: doubt::Doubt::new(&Timing::of(spec.profile)),
+            accounts: accounts::Accounts::new(&Timing::of(spec.profile)),
             let_pass: BTreeSet::new(),
         }
     }
@@ -120,6 +124,7 @@ impl Checks {
         let found = &mut self.found;
         match fact {
             Fact::Process { vm, machine, host, state, epoch, by } => {
+                self.accounts.process(now, (*vm, *machine), *state);
                 let permitted = epoch.is_some_and(|epoch| epoch != Epoch::NONE);
                 // People answer for what they sent on its way while nobody had to let it in.
                 let came = self.let_pass.contains(&(*vm, *machine));
@@ -184,6 +189,9 @@ impl Checks {
 
     /// An agent does something.
     pub fn agent_does(&mut self, machine: usize, now: Instant, action: &NodeAction, members: Option<&Members>) {
+        if let NodeAction::Ledger(entries) = action {
+            self.accounts.written(entries);
+        }
         self.majority.did(machine, now, action, members, &mut self.found);
         self.leases.did(machine, now, action, (&self.shadow, &self.processes), &mut self.found);
     }
@@ -201,6 +209,11 @@ impl Checks {
     /// How things stand under this master, which is asked what VMs wait for.
     pub fn sample(&mut self, now: u64, master: Option<Authority>, wait: impl Fn(VmId) -> Option<Wait>) {
         self.doubt.sample(now, master, (&self.shadow, &self.processes), wait, &mut self.found);
+    }
+
+    /// The run is over: the ledger must tell of it what was true.
+    pub fn account(&mut self, now: u64) {
+        self.accounts.check(now, &mut self.found);
     }
 
     /// After healing, and in the time allowed, this did not come right.

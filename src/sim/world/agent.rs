@@ -52,7 +52,7 @@ impl World {
             agent: agent.store.clone(),
             store: target.disk.image.clone(),
             timing: Arc::clone(&self.timing),
-            blind: Default::default(),
+            blind: Duration::from_micros(agent.led_at.map_or(0, |led_at| self.now.saturating_sub(led_at))),
             seed,
         };
         self.outbox.push_back(ToNode::Start { machine, setup: Box::new(setup) });
@@ -161,7 +161,7 @@ impl World {
             NodeAction::Store(batch) => self.write_batch(machine, batch),
             NodeAction::NewStore(image) => self.replace_store(machine, Some(*image)),
             NodeAction::DropStore => self.replace_store(machine, None),
-            // The checkers hold what happened against the truth themselves.
+            // The checkers keep it, and hold it against the truth.
             NodeAction::Ledger(_) => {}
             NodeAction::ReloadStore => self.reload_store(machine, self.machines[machine].agent.session),
             NodeAction::Core(action) => self.perform_core(machine, action),

@@ -13,6 +13,12 @@ pub trait Brain: Sized {
     fn start(now: Instant, setup: Setup, actions: &mut Vec<NodeAction>) -> Self;
     /// Lets one thing happen.
     fn step(&mut self, now: Instant, event: NodeEvent, actions: &mut Vec<NodeAction>);
+    /// Tells it what people's clocks show: for the history, and for no decision.
+    fn tell_time(&mut self, _now: Instant, _milliseconds: i64) {}
+    /// Whether it knows a master.
+    fn knows_master(&self) -> bool {
+        false
+    }
     /// When it wants to be woken.
     fn next_deadline(&self) -> Instant;
     /// The replicated state as it has it, if it votes.
@@ -43,6 +49,12 @@ impl Brain for Node {
     }
     fn step(&mut self, now: Instant, event: NodeEvent, actions: &mut Vec<NodeAction>) {
         Node::step(self, now, event, actions);
+    }
+    fn tell_time(&mut self, now: Instant, milliseconds: i64) {
+        Node::tell_time(self, now, milliseconds);
+    }
+    fn knows_master(&self) -> bool {
+        self.master_address().is_some()
     }
     fn next_deadline(&self) -> Instant {
         Node::next_deadline(self)

@@ -74,6 +74,8 @@ pub(super) struct Agent {
     /// The wake came while it stood still.
     pub(super) wake_missed: bool,
     pub(super) inbox: VecDeque<NodeEvent>,
+    /// When a run of it last knew a master, as it keeps in mind.
+    pub(super) led_at: Option<u64>,
     pub(super) store: AgentStore,
     pub(super) upgrading: Option<Option<u64>>,
     /// What this run was told of definitions: the edit of each VM's.

@@ -116,6 +116,12 @@ impl<B: Brain> Simulation<B> {
         self.world.now = self.world.now.max(at);
     }
 
+    /// At the end of a run: holds what the ledger tells of it against what was true.
+    pub fn account(&mut self) {
+        self.checks.account(self.world.now);
+        self.report();
+    }
+
     /// Lets the next thing happen, with all that follows from it at once. False if nothing is to come.
     pub fn step(&mut self) -> bool {
         let Some((at, occurrence)) = self.world.queue.pop() else { return false };
@@ -244,7 +250,11 @@ impl<B: Brain> Simulation<B> {
         let Some(brain) = self.brains.get_mut(machine).and_then(Option::as_mut) else { return };
         let mut actions = std::mem::take(&mut self.actions);
         self.checks.agent_hears(machine, now, &event);
+        brain.tell_time(now, i64::try_from(self.world.now / 1_000).unwrap_or(i64::MAX));
         brain.step(now, event, &mut actions);
+        if brain.knows_master() {
+            self.world.machines[machine].agent.led_at = Some(self.world.now);
+        }
         self.perform(machine, session, actions, woken);
         if woken == Woken::JustNow {
             self.checks.agent_woke(machine, (self.world.now, now));
