@@ -2,7 +2,7 @@
 
 use crate::core::reason::Alert;
 
-/// The kinds of [`Wait`], to count them by.
+/// The kinds of [`Wait`](crate::core::reason::Wait), to count them by.
 pub const WAIT_KINDS: [&str; 14] = [
     "nothing",
     "stopped",
