@@ -1,7 +1,7 @@
 //! How often each thing happened, with a zero for what never did: so that a soak can say what it did not try.
 
 use crate::core::action::Note;
-use crate::core::reason::{Alert, HostState, JudgeCause, PROOF_KINDS, Proof, Refusal};
+use crate::core::reason::{HostState, JudgeCause, PROOF_KINDS, Proof, Refusal};
 use crate::core::state::HolderProof;
 use crate::sim::spelling::{FAULT_KINDS, fault_kind};
 use crate::sim::timeline::Happening;
@@ -182,7 +182,7 @@ impl Counts {
             Note::Refused(refusal) => self.refusal(refusal),
             Note::LeaseEnded => self.add("note", "lease-ended"),
             Note::Gap => self.add("note", "gap"),
-            Note::Alert(alert) => self.add("alert", alert_name(alert)),
+            Note::Alert(alert) => self.add("alert", alert.kind()),
             Note::Guest { answers: true, .. } => self.add("note", "guest-answers"),
             Note::Guest { answers: false, .. } => self.add("note", "guest-silent"),
         }
@@ -197,25 +197,5 @@ fn judged_name(cause: JudgeCause) -> &'static str {
         JudgeCause::Operator => "operator",
         JudgeCause::Drill => "drill",
         JudgeCause::SwitchedOff => "switched-off",
-    }
-}
-
-fn alert_name(alert: &Alert) -> &'static str {
-    match alert {
-        Alert::Waiting { .. } => "waiting",
-        Alert::TwoMachines { .. } => "two-machines",
-        Alert::WrongMachine { .. } => "wrong-machine",
-        Alert::FenceFailed { .. } => "fence-failed",
-        Alert::Brake { .. } => "brake",
-        Alert::Isolated { .. } => "isolated",
-        Alert::Unanswered { .. } => "unanswered",
-        Alert::Quarantined { .. } => "quarantined",
-        Alert::AgentAway { .. } => "agent-away",
-        Alert::GaveUp { .. } => "gave-up",
-        Alert::DeadShowsLife { .. } => "dead-shows-life",
-        Alert::StoreLost => "store-lost",
-        Alert::Clash { .. } => "clash",
-        Alert::NoMajority => "no-majority",
-        Alert::Storage { .. } => "storage",
     }
 }
