@@ -248,25 +248,25 @@ pub struct JoinAnswer {
 /// Which figures are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Figuring {
+pub(crate) struct Figuring {
     /// Of what each row is.
     #[serde(default)]
-    pub(super) by: Grouping,
+    pub(crate) by: Grouping,
     /// In milliseconds since 1970; the beginning if missing.
-    pub(super) from: Option<i64>,
+    pub(crate) from: Option<i64>,
     /// In milliseconds since 1970; now if missing.
-    pub(super) to: Option<i64>,
+    pub(crate) to: Option<i64>,
     /// Only the row of this name.
-    pub(super) name: Option<String>,
+    pub(crate) name: Option<String>,
     /// Whether each row has its spans, for a drawing.
     #[serde(default)]
-    pub(super) spans: bool,
+    pub(crate) spans: bool,
     /// Only so many rows, those that fared worst first; the sums are of all.
-    pub(super) worst: Option<usize>,
+    pub(crate) worst: Option<usize>,
     /// The rows after this one: `next` of the answer before.
-    pub(super) after: Option<String>,
+    pub(crate) after: Option<String>,
     /// At most so many rows; by default, all.
-    pub(super) limit: Option<usize>,
+    pub(crate) limit: Option<usize>,
 }
 
 /// Of which month a signed report is asked for.

@@ -45,7 +45,8 @@ fn period(from: Option<i64>, to: Option<i64>, now: i64) -> Period {
     Period { from: from.unwrap_or(i64::MIN), to: to.unwrap_or(now).min(now) }
 }
 
-pub(super) fn figures(
+/// How available each was.
+pub(crate) fn figures(
     (ledger, readings): (&LedgerReader, &Readings),
     asked: &Figuring,
     now: i64,

@@ -80,7 +80,7 @@ pub fn bench(args: &BenchArgs, output: &mut Output) -> anyhow::Result<Exit> {
             What::Simulator => simulator(runs),
             What::Plan => vec![plan(runs)],
             What::Heartbeat => heartbeat(runs),
-            What::History => bench_history::samples()?,
+            What::History => bench_history::history(runs)?,
             What::Metrics => metrics(runs)?,
         };
         if args.output == Format::Text {

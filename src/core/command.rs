@@ -285,6 +285,8 @@ pub struct Admission {
     pub follows: Generation,
     /// Where its agent is reached.
     pub address: Address,
+    /// For how long, in milliseconds, the last run of its agent had not been heard by then; zero: it is that one.
+    pub unheard_milliseconds: u64,
     /// What it said of itself.
     pub inventory: Inventory,
 }

@@ -87,11 +87,13 @@ pub enum Sabotage {
     EditsToldTooSoon,
     /// I6: nothing is said of a VM that waits.
     Silent,
+    /// The figures: an outage begins when it was noticed.
+    OutageFromJudgement,
 }
 
 impl Sabotage {
     /// All of them.
-    pub const ALL: [Sabotage; 41] = [
+    pub const ALL: [Sabotage; 42] = [
         Sabotage::NoLeaseWait,
         Sabotage::AckAfterJudgement,
         Sabotage::AckWithoutMajority,
@@ -133,6 +135,7 @@ impl Sabotage {
         Sabotage::EditsNotTold,
         Sabotage::EditsToldTooSoon,
         Sabotage::Silent,
+        Sabotage::OutageFromJudgement,
     ];
 
     /// The one of this name, as [`Debug`] writes it.

@@ -84,6 +84,13 @@ impl Election {
         self.raw.raft.term
     }
 
+    /// Whether somebody leads whom a majority follows: an entry of that term is known to be committed.
+    pub fn is_led(&self) -> bool {
+        let raft = &self.raw.raft;
+        let newest = raft.raft_log.term(raft.raft_log.committed);
+        raft.leader_id != raft::INVALID_ID && newest.is_ok_and(|term| term == raft.term)
+    }
+
     /// The last entry of the log, whether on disk or not.
     pub fn last_index(&self) -> LogIndex {
         LogIndex(self.raw.raft.raft_log.last_index())

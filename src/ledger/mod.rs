@@ -172,6 +172,10 @@ pub enum What {
         planned: bool,
         /// For how long it had ended by then, in milliseconds, by its host's own clock; zero: not known.
         ago_milliseconds: u64,
+        /// Nobody saw how it ended: it was found gone by another run of its host's agent, and so long ago the last one was
+        /// heard.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unseen: bool,
     },
     /// A VM failed everywhere, too often.
     VmGaveUp {

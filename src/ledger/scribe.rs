@@ -217,8 +217,19 @@ fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&S
             matches!(exit, Exit::ByPerson | Exit::Ordered | Exit::HostShutdown | Exit::Moved | Exit::NeverStarted)
         });
         let proof = proven.map(|proven| proven.proof);
-        let (ran, ago_milliseconds) = (runs(*role), ago_milliseconds.unwrap_or(0));
-        facts.push(What::VmGone { vm: id, host: *host, epoch: *epoch, ran, proof, exit, planned, ago_milliseconds });
+        let (ran, unheard) = (runs(*role), unheard(command, *host));
+        let ago_milliseconds = unheard.or(ago_milliseconds).unwrap_or(0);
+        facts.push(What::VmGone {
+            vm: id,
+            host: *host,
+            epoch: *epoch,
+            ran,
+            proof,
+            exit,
+            planned,
+            ago_milliseconds,
+            unseen: unheard.is_some(),
+        });
     }
     for (host, (epoch, role)) in &after.holders {
         let old = before.holders.get(host).filter(|(old, _)| old == epoch).map(|(_, role)| *role);
@@ -237,6 +248,16 @@ fn holders_told_apart(id: VmId, vm: &Vm, command: &Command, (before, after): (&S
 fn stayed(before: &Seen, after: &Seen) -> Option<HostId> {
     let is_back = |host: &HostId| after.holders.get(host).is_some_and(|(_, role)| *role == Role::Running);
     before.holders.iter().find(|(host, (_, role))| *role == Role::Outgoing && is_back(host)).map(|(host, _)| *host)
+}
+
+/// For how many milliseconds a host had not been heard that this very command admits with another run of its agent.
+fn unheard(command: &Command, host: HostId) -> Option<u64> {
+    match command {
+        Command::Admit(admission) if admission.incarnation.host == host => {
+            Some(admission.unheard_milliseconds).filter(|unheard| *unheard > 0)
+        }
+        _ => None,
+    }
 }
 
 /// How a host said, with this very command, that a VM ended on it, and how many milliseconds before.

@@ -97,8 +97,17 @@ mod tests {
         assert_eq!(judged(JudgeCause::Drill, false), Severity::Info);
         let gone = |exit, planned| {
             let (vm, epoch) = (VmId(1), Epoch::NONE);
-            let what =
-                What::VmGone { vm, host: HOST, epoch, ran: true, proof: None, exit, planned, ago_milliseconds: 0 };
+            let what = What::VmGone {
+                vm,
+                host: HOST,
+                epoch,
+                ran: true,
+                proof: None,
+                exit,
+                planned,
+                ago_milliseconds: 0,
+                unseen: false,
+            };
             what.severity()
         };
         assert_eq!(gone(Some(Exit::Crashed), false), Severity::Warning);

@@ -158,7 +158,8 @@ mod tests {
 
     fn gone(exit: Option<Exit>, planned: bool, ago_milliseconds: u64) -> What {
         let proof = Some(Proof::Fenced { device: FenceId(1) });
-        What::VmGone { vm: VM, host: OLD, epoch: Epoch::default(), ran: true, proof, exit, planned, ago_milliseconds }
+        let (epoch, ran, unseen) = (Epoch::default(), true, false);
+        What::VmGone { vm: VM, host: OLD, epoch, ran, proof, exit, planned, ago_milliseconds, unseen }
     }
 
     fn judged() -> What {

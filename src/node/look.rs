@@ -61,6 +61,11 @@ impl Node {
         }
     }
 
+    /// Whether there is a master, as far as this node knows.
+    pub fn knows_master(&self) -> bool {
+        self.voter.as_ref().map_or_else(|| self.agent.master().is_some(), |voter| voter.knows_master())
+    }
+
     /// How the master sees a host; `None` if this is not the master.
     pub fn host_state(&self, host: HostId) -> Option<HostState> {
         Some(self.voter.as_ref()?.master.as_ref()?.host_state(host))

@@ -40,8 +40,8 @@ pub(super) struct Voter {
     /// Since when no leader was known, and whether that was said.
     leaderless: Option<(Instant, bool)>,
     pub(super) wall_at_zero: i64,
-    /// Nothing once a leader was known.
-    blind_before: Duration,
+    /// When this node last knew a master, and for how long it had known none by then.
+    led: (Instant, Duration),
 }
 
 impl Voter {
@@ -88,11 +88,11 @@ impl Voter {
             Role::Follower { leader, .. } | Role::Learner { leader, .. } => leader.is_some(),
             Role::Candidate { .. } => false,
         };
+        if self.knows_master() {
+            self.led = (now, Duration::ZERO);
+        }
         match self.leaderless {
-            _ if known => {
-                self.leaderless = None;
-                self.blind_before = Duration::ZERO;
-            }
+            _ if known => self.leaderless = None,
             None => self.leaderless = Some((now, false)),
             Some((since, false)) if now.since(since) > limit => {
                 self.leaderless = Some((since, true));
@@ -107,7 +107,12 @@ impl Voter {
     pub(super) fn take_over(&mut self, old: Voter) {
         self.ears = old.ears;
         self.leaderless = old.leaderless;
-        self.blind_before = old.blind_before;
+        self.led = old.led;
+    }
+
+    /// Whether there is a master, who decides. Somebody who was elected and heard of no more is none.
+    pub(super) fn knows_master(&self) -> bool {
+        self.election.is_led() && (self.master.is_some() || !self.election.is_leader())
     }
 
     /// For how long no leader was known.
@@ -144,7 +149,7 @@ impl Node {
                     asks_until,
                     leaderless: None,
                     wall_at_zero: self.wall_at_zero,
-                    blind_before: self.blind_before,
+                    led: (now, self.blind_before),
                 };
                 voter.learn_peers();
                 self.beginnings += 1;
@@ -281,7 +286,8 @@ impl Node {
                 let mut out = Output { actions: std::mem::take(&mut self.buffer), proposals: Vec::new() };
                 let master = Master::start(&voter.context(now), self.timing.clone(), me, column, term, &mut out);
                 self.buffer = out.actions;
-                let blind = blind(voter.leaderless_for(now), voter.blind_before);
+                let (led_at, before) = voter.led;
+                let blind = blind(now.since(led_at), before);
                 let command = Command::Begin { host: me, blind_milliseconds: blind };
                 voter.propose(now, Proposal { answers: None, said: None, command });
                 for proposal in out.proposals {
@@ -347,8 +353,8 @@ impl Voter {
 }
 
 /// For how long nobody saw what happened, in milliseconds.
-fn blind(leaderless: Duration, before: Duration) -> u64 {
-    u64::try_from(leaderless.saturating_add(before).as_millis()).unwrap_or(u64::MAX)
+fn blind(unled: Duration, before: Duration) -> u64 {
+    u64::try_from(unled.saturating_add(before).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a master says loudly goes into the log, so that it can be read afterwards.

@@ -359,7 +359,7 @@ impl Hands {
 
     /// Keeps in mind that there is a master, so that a later run knows for how long nobody saw anything.
     pub(super) fn remember_led(&self, node: &Node, wall_milliseconds: i64) {
-        if node.master_address().is_some() {
+        if node.knows_master() {
             let mark = Operation::Mark { key: LED.to_owned(), value: wall_milliseconds.to_string() };
             // The next one will do as well.
             let _ = self.store.submit(mark, |_| {});

@@ -75,7 +75,7 @@ impl Facts {
 }
 
 /// A fact as a row.
-pub(super) fn row(entry: &ledger::Entry) -> Option<LedgerRow> {
+pub fn row(entry: &ledger::Entry) -> Option<LedgerRow> {
     let body = serde_json::to_value(entry).ok()?;
     let kind = body.get("kind")?.as_str()?.to_owned();
     let ledger::Key { generation, index, part } = entry.key;

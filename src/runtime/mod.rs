@@ -23,7 +23,7 @@ mod storage;
 
 pub use engine::{End, EngineError};
 pub use hands::Glance;
-pub use ledger::fact;
+pub use ledger::{fact, row};
 pub use shutdown::{Leave, ShutdownMark};
 pub use start::{Running, StartError, start};
 

@@ -289,6 +289,12 @@ impl Agent {
 
     /// Tells the master how the VMs fare. Also while not admitted: that a VM is gone may be the awaited proof.
     pub(super) fn send_report_if_due(&mut self, now: Instant, actions: &mut Vec<Action>) {
+        let hears = self.admitted && now.since(self.last_ack) <= self.timing.suspect;
+        // Who hears nobody may be heard by a new master, and that one knows nothing that is not in the log.
+        let known = if hears { self.reports.acknowledged } else { 0 };
+        if !hears && self.reports.next.is_none() && self.vms.values().any(LocalVm::is_unsettled) {
+            self.reports.next = Some(now);
+        }
         if now < self.report_deadline() {
             return;
         }
@@ -301,14 +307,13 @@ impl Agent {
             vms: self
                 .vms
                 .iter()
-                .filter(|(_, vm)| vm.is_newer_than(self.reports.acknowledged))
+                .filter(|(_, vm)| vm.is_newer_than(known))
                 .map(|(id, vm)| vm.condition(*id, now))
                 .collect(),
             strangers: self.reports.strangers.clone(),
             hypervisor: self.reports.hypervisor,
             features: self.reports.features.clone(),
         };
-        let hears = self.admitted && now.since(self.last_ack) <= self.timing.suspect;
         match self.master.filter(|_| hears) {
             Some(master) => actions.push(Action::Send { to: master, message: Message::Report(report) }),
             // A host that hears nobody does not know who the master is by now, but it may still be heard.

@@ -32,6 +32,9 @@ impl Master {
         watched.is_leaving = heartbeat.leaving;
         let is_known = heartbeat.incarnation == watched.life && heartbeat.session == watched.session;
         let is_wronged = breaks(Sabotage::AckAfterJudgement) && watched.state == HostState::Judged;
+        if is_known {
+            watched.heard_at = cx.now;
+        }
         if is_known && heartbeat.admitted && (watched.is_acknowledged || is_wronged) {
             if quorum {
                 if !is_wronged {
@@ -138,6 +141,11 @@ impl Master {
         if let Some(watched) = self.watched_mut(register.host) {
             watched.admission.proposed = Some(cx.now);
         }
+        let is_another_run = (register.boot, register.session) != (host.life.boot, host.life.session);
+        let unheard_milliseconds = match self.watched(register.host) {
+            Some(watched) if is_another_run => self.unheard_milliseconds(cx, watched.heard_at),
+            _ => 0,
+        };
         let incarnation =
             Incarnation { host: register.host, boot: register.boot, generation: Generation(host.generation.0 + 1) };
         out.propose(Command::Admit(Box::new(Admission {
@@ -145,6 +153,7 @@ impl Master {
             session: register.session,
             follows: host.generation,
             address: from,
+            unheard_milliseconds,
             inventory: register.inventory,
         })));
     }
@@ -211,7 +220,7 @@ impl Master {
             watched.reports = Default::default();
             watched.hypervisor = true;
             // An agent whose watchdog was closed in good order opens it as it starts, before it was ever acknowledged.
-            watched.last_sign = cx.now;
+            (watched.last_sign, watched.heard_at) = (cx.now, cx.now);
         }
         self.welcome(cx, life, out);
         self.recovery.consider_host(cx.state, life.host);

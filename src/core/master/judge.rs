@@ -24,6 +24,8 @@ pub(super) struct Watched {
     pub(super) state_since: Instant,
     /// The last moment at which something was sent that could extend its lease (rule 8).
     pub(super) last_sign: Instant,
+    /// When this run of its agent was last heard, or might have been by an earlier master.
+    pub(super) heard_at: Instant,
     last_pong: Option<Instant>,
     /// Since when it is pinged without a break.
     pinged_since: Option<Instant>,
@@ -88,6 +90,7 @@ impl Master {
                 state_since: self.since,
                 // An earlier master may have acknowledged it until the very moment of this one's election.
                 last_sign: self.since,
+                heard_at: self.since,
                 last_pong: None,
                 pinged_since: None,
                 is_leaving: false,
@@ -337,9 +340,8 @@ impl Master {
         }
         let heard = cx.ears.newest(target.host);
         // One that was never heard has been silent for as long as there was anybody to hear it.
-        let silence = cx.now.since(heard.map_or(self.since, |heard| heard.at));
+        let silent_milliseconds = self.unheard_milliseconds(cx, heard.map_or(self.since, |heard| heard.at));
         let planned = heard.is_some_and(|heard| heard.heartbeat.leaving);
-        let silent_milliseconds = u64::try_from(silence.as_millis()).unwrap_or(u64::MAX);
         out.propose(Command::Judge { target, cause, silent_milliseconds, planned });
         if breaks(Sabotage::JudgementNotCommitted) {
             self.seek_proof(cx, target, out);

@@ -29,6 +29,7 @@ mod records;
 mod recovery;
 mod reports;
 mod requests;
+mod silence;
 mod tombstones;
 mod verify;
 
@@ -100,6 +101,8 @@ pub struct Master {
     since: Instant,
     /// No silence from before this counts: this node was not there to hear.
     listening_since: Instant,
+    /// Up to when it was there before that.
+    stood_from: Instant,
     last_wake: Instant,
     next_scan: Instant,
     next_poll: Instant,
@@ -143,6 +146,7 @@ impl Master {
             authority,
             since: cx.now,
             listening_since: Instant::ZERO,
+            stood_from: Instant::ZERO,
             last_wake: cx.now,
             next_scan: cx.now,
             next_poll: cx.now,
@@ -230,6 +234,7 @@ impl Master {
     fn wake(&mut self, cx: &Context<'_>, out: &mut Output) {
         if cx.now.since(self.last_wake) > self.timing.gap {
             // This node stood still, so the silence was its own (rule 2).
+            self.stood_from = self.last_wake;
             self.listening_since = cx.now;
             self.records.listening_since(cx.now);
             out.note(Note::Gap);

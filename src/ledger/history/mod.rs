@@ -23,6 +23,7 @@ use super::{Decision, Entry, What};
 use crate::core::ids::{HostId, VmId};
 use crate::core::message::Exit;
 use crate::core::reason::{Alert, JudgeCause, StorageTrouble, Unfit, Wait};
+use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::state::{Tag, Target};
 use life::Life;
 use span::State;
@@ -146,7 +147,8 @@ impl History {
             }
             What::HostJudged { cause, silent_milliseconds, planned, .. } => {
                 let state = blame(*cause, *planned, host.isolated);
-                let last_sign = at.saturating_sub(signed(*silent_milliseconds));
+                let silent = if breaks(Sabotage::OutageFromJudgement) { 0 } else { signed(*silent_milliseconds) };
+                let last_sign = at.saturating_sub(silent);
                 let sign = self.watch.last_sign(last_sign, host.seen_at, HEARD_AT_ONCE);
                 host.life.set(sign, state);
                 host.judged = Some((last_sign, state));
@@ -222,12 +224,12 @@ impl History {
                 vm.not_started(*exit);
                 None
             }
-            What::VmGone { host, proof, exit, ago_milliseconds, .. } => {
-                let (host, ago) = (*host, signed(*ago_milliseconds));
+            What::VmGone { host, proof, exit, ago_milliseconds, unseen, .. } => {
+                let (host, ago, unseen) = (*host, signed(*ago_milliseconds), *unseen);
                 let known = self.hosts.get(&host);
                 let (blamed, doubted) = (blamed(known, *exit), known.and_then(|host| host.doubted_at));
                 let doubted_at = doubted.unwrap_or(i64::MAX);
-                let recovery = vm.gone(now, host, End { proof: *proof, exit: *exit, ago, doubted_at, blamed });
+                let recovery = vm.gone(now, host, End { proof: *proof, exit: *exit, ago, unseen, doubted_at, blamed });
                 self.held.entry(host).or_default().remove(&id);
                 if *exit == Some(Exit::LeaseEnded) && blamed == Cause::Isolation {
                     self.cut_off(host);

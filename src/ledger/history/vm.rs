@@ -84,6 +84,8 @@ pub(super) struct End {
     pub(super) proof: Option<Proof>,
     pub(super) exit: Option<Exit>,
     pub(super) ago: i64,
+    /// Nobody saw how it ended; so long ago its host's last sign is.
+    pub(super) unseen: bool,
     /// Since when nobody knows which of two machines its host is.
     pub(super) doubted_at: i64,
     /// What is to be blamed where a host could not say how it ended.
@@ -265,9 +267,12 @@ impl Vm {
         let is_told = matches!(end.proof, None | Some(Proof::Released { .. }));
         let ended = now.at.saturating_sub(end.ago).max(self.seen_at);
         let down_at = match (is_told, end.ago) {
-            (true, 1..) => ended,
+            (true, 1..) if !end.unseen => ended,
             // Its host said that it is gone, and not since when.
             (true, _) => now.watch.last_sign(ended, self.seen_at, super::HEARD_AT_ONCE),
+            (false, _) if end.unseen => {
+                now.watch.last_sign(ended, self.seen_at, super::HEARD_AT_ONCE).min(end.doubted_at)
+            }
             // Nobody but the host itself can say that it ran on while there was no master.
             (false, _) => now.watch.last_sign(ended, self.seen_at, BACK_WITHIN).min(end.doubted_at),
         };

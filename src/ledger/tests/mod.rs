@@ -85,7 +85,13 @@ fn gone(host: HostId, proof: Proof, exit: Option<Exit>, planned: bool) -> What {
 }
 
 fn ended(host: HostId, proof: Proof, exit: Option<Exit>, planned: bool, ago_milliseconds: u64) -> What {
-    What::VmGone { vm: VM, host, epoch: Epoch::NONE, ran: true, proof: Some(proof), exit, planned, ago_milliseconds }
+    let (epoch, unseen) = (Epoch::NONE, false);
+    What::VmGone { vm: VM, host, epoch, ran: true, proof: Some(proof), exit, planned, ago_milliseconds, unseen }
+}
+
+fn found_gone(host: HostId, proof: Proof, exit: Option<Exit>, ago_milliseconds: u64) -> What {
+    let (epoch, planned, unseen) = (Epoch::NONE, false, true);
+    What::VmGone { vm: VM, host, epoch, ran: true, proof: Some(proof), exit, planned, ago_milliseconds, unseen }
 }
 
 fn judged(host: HostId, silent_milliseconds: u64) -> What {
@@ -211,6 +217,21 @@ fn what_was_killed_before_anybody_was_told_was_down_from_then_on() {
 }
 
 #[test]
+fn what_another_run_of_the_agent_finds_gone_was_down_from_the_last_sign_of_the_one_before() {
+    let released = Proof::Released { refuses: Epoch::NONE };
+    let rebooted = Proof::Rebooted { boot: BootId(2) };
+    for (proof, exit) in [(released, Some(Exit::Crashed)), (rebooted, None)] {
+        let found = (20_000, found_gone(ONE, proof, exit, 3_000));
+        let facts = [(0, protected()), (0, up(ONE, false)), found.clone(), (21_000, up(TWO, false))];
+        assert_eq!(history(&facts).vm(VM, 0, 30_000).unplanned, 4_000);
+        // A new master has not heard the run before, and nor had anybody for the time without one.
+        let dark = What::MasterBegan { host: TWO, blind_milliseconds: 5_000 };
+        let facts = [(0, protected()), (0, up(ONE, false)), (17_000, dark), found, (21_000, up(TWO, false))];
+        assert_eq!(history(&facts).vm(VM, 0, 30_000).unplanned, 4_000 + 5_000 + 2_000);
+    }
+}
+
+#[test]
 fn a_host_cannot_say_that_a_vm_ended_before_it_ran() {
     let released = Proof::Released { refuses: Epoch::NONE };
     let history =
@@ -251,6 +272,7 @@ fn what_should_run_and_never_does_is_down_unplanned() {
         exit: Some(Exit::StartFailed),
         planned: false,
         ago_milliseconds: 0,
+        unseen: false,
     };
     let stopped = What::VmProtected { vm: VM, name: "vm-1".to_owned(), want: Want::Stopped };
     let wanted = What::VmWanted { vm: VM, want: Want::Running };

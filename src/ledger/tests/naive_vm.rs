@@ -155,7 +155,7 @@ impl Life {
     }
 
     fn gone(&mut self, sheet: &mut Sheet, past: &[Fact], at: i64, what: &What) {
-        let What::VmGone { host, proof, exit, ago_milliseconds, .. } = what else { return };
+        let What::VmGone { host, proof, exit, ago_milliseconds, unseen, .. } = what else { return };
         let before = &past[..past.len() - 1];
         let cut_off = is_isolated(before, *host);
         self.on.retain(|other| other != host);
@@ -178,8 +178,9 @@ impl Life {
         let told = matches!(proof, None | Some(Proof::Released { .. }));
         let ended = (at - secs(*ago_milliseconds)).max(self.seen);
         let since = match told {
-            true if *ago_milliseconds > 0 => ended,
+            true if *ago_milliseconds > 0 && !unseen => ended,
             true => sign(past, ended, self.seen, 2),
+            false if *unseen => sign(past, ended, self.seen, 2).min(doubted(before, *host).unwrap_or(i64::MAX)),
             false => sign(past, ended, self.seen, 60).min(doubted(before, *host).unwrap_or(i64::MAX)),
         };
         let cell = match exit {

@@ -87,15 +87,15 @@ fn up_means() -> impl Strategy<Value = UpMeans> {
 fn of_vm() -> impl Strategy<Value = What> {
     let vm = || (1..=2u32).prop_map(VmId);
     let epoch = Epoch::NONE;
-    let gone = (vm(), host(), prop::bool::weighted(0.8), proof(), exit(), milliseconds(30));
+    let gone = (vm(), host(), prop::bool::weighted(0.8), proof(), exit(), milliseconds(30), prop::bool::weighted(0.2));
     prop_oneof![
         2 => (vm(), want()).prop_map(|(vm, want)| What::VmProtected { vm, name: format!("vm-{}", vm.0), want }),
         1 => vm().prop_map(|vm| What::VmUnprotected { vm }),
         3 => (vm(), want()).prop_map(|(vm, want)| What::VmWanted { vm, want }),
         2 => (vm(), host()).prop_map(move |(vm, host)| What::VmPlaced { vm, host, epoch, proofs: Vec::new() }),
         8 => (vm(), host(), prop::bool::weighted(0.2)).prop_map(move |(vm, host, again)| What::VmUp { vm, host, epoch, again }),
-        6 => gone.prop_map(move |(vm, host, ran, proof, exit, ago_milliseconds)| {
-            What::VmGone { vm, host, epoch, ran, proof, exit, planned: false, ago_milliseconds }
+        6 => gone.prop_map(move |(vm, host, ran, proof, exit, ago_milliseconds, unseen)| {
+            What::VmGone { vm, host, epoch, ran, proof, exit, planned: false, ago_milliseconds, unseen }
         }),
         2 => (vm(), up_means()).prop_map(|(vm, up)| What::VmAccounted { vm, account: Account { up, ..Account::default() } }),
         4 => (vm(), host(), any::<bool>(), milliseconds(15)).prop_map(move |(vm, host, answers, ago_milliseconds)| {

@@ -28,6 +28,11 @@ pub(super) struct Accounts {
     runs_on: BTreeMap<VmId, BTreeSet<usize>>,
     /// Since when each VM ran, and did not, in milliseconds.
     turns: BTreeMap<VmId, Vec<(i64, bool)>>,
+    /// Where it ran at last, and since when.
+    arrivals: BTreeMap<VmId, Vec<(i64, HostId)>>,
+    /// When some master was last seen, and for how long there was none before others were.
+    led_at: i64,
+    leaderless: Vec<(i64, i64)>,
     /// A sign, or the word that a VM ended, is on its way for so long at the most: it may be read from storage.
     on_its_way: i64,
     /// A host looks after its VMs this often.
@@ -43,6 +48,9 @@ impl Accounts {
             entries: BTreeMap::new(),
             runs_on: BTreeMap::new(),
             turns: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            led_at: 0,
+            leaderless: Vec::new(),
             on_its_way: milliseconds(timing.record_interval) * 2,
             look: milliseconds(timing.look_interval),
             late: milliseconds(timing.look_interval + timing.fence_after),
@@ -56,16 +64,37 @@ impl Accounts {
 
     /// A process of a VM is in this state from now on. One that was killed counts until it is gone, as its own host
     /// sees it; and how long one stands still as it is moved alive is not told.
-    pub(super) fn process(&mut self, now: u64, (vm, machine): (VmId, usize), state: Option<ProcessState>) {
+    pub(super) fn process(
+        &mut self,
+        now: u64,
+        vm: VmId,
+        (machine, host): (usize, HostId),
+        state: Option<ProcessState>,
+    ) {
         let places = self.runs_on.entry(vm).or_default();
         match state {
-            Some(ProcessState::Executing | ProcessState::Departed | ProcessState::Dying) => places.insert(machine),
-            Some(ProcessState::Incoming) | None => places.remove(&machine),
-        };
+            Some(ProcessState::Executing | ProcessState::Departed | ProcessState::Dying) => {
+                if places.insert(machine) {
+                    self.arrivals.entry(vm).or_default().push((milliseconds(now), host));
+                }
+            }
+            Some(ProcessState::Incoming) | None => drop(places.remove(&machine)),
+        }
         let runs = !places.is_empty();
         let turns = self.turns.entry(vm).or_default();
         if turns.last().map(|(_, ran)| *ran) != Some(runs) {
             turns.push((milliseconds(now), runs));
+        }
+    }
+
+    /// A node took a step, as master or not.
+    pub(super) fn seen(&mut self, now: u64, is_master: bool) {
+        let now = milliseconds(now);
+        if is_master {
+            if now - self.led_at > DOUBT {
+                self.leaderless.push((self.led_at, now));
+            }
+            self.led_at = now;
         }
     }
 
@@ -88,13 +117,13 @@ impl Accounts {
             }
             let turns = self.turns.get(&id).map_or(&[][..], Vec::as_slice);
             for (from, to) in overlaps(&vm.pieces, turns, false, &[Condition::Up]) {
-                if to - from > self.on_its_way + self.unnoticed(id, to) && is_sure(from, to) {
+                let late = self.on_its_way + self.unnoticed(id, to);
+                if to - from > late && !self.is_out_of_date(id, from, to) && is_sure(from, to) {
                     found.add("figures", format!("{id} was down from {from} to {to} ms, and counts as up"));
                 }
             }
             for (from, to) in overlaps(&vm.pieces, turns, true, &[Condition::Planned, Condition::Unplanned]) {
-                let is_proving = self.gone_after(id, from).is_some_and(|(gone, _)| to <= gone + self.on_its_way);
-                if to - from > self.late && !is_proving && is_sure(from, to) {
+                if to - from > self.late && !self.is_being_proven(id, from, to) && is_sure(from, to) {
                     found.add("figures", format!("{id} ran from {from} to {to} ms, and counts as down"));
                 }
             }
@@ -116,6 +145,34 @@ impl Accounts {
             _ => None,
         });
         gone.next()
+    }
+
+    /// Whether it ran on a host until it was proven to be gone from there; or until that host was judged, which fell silent
+    /// before it could say that it ran.
+    fn is_being_proven(&self, id: VmId, from: i64, to: i64) -> bool {
+        let arrivals = self.arrivals.get(&id).into_iter().flatten();
+        let Some((_, on)) = arrivals.rev().find(|(at, _)| *at < to) else { return false };
+        let until = |at: i64| from <= at && to <= at + self.on_its_way;
+        self.entries.values().any(|entry| match &entry.what {
+            What::VmGone { vm, host, ran: true, .. } => *vm == id && host == on && until(entry.at_milliseconds),
+            What::HostJudged { host, silent_milliseconds, .. } if host == on => {
+                let at = entry.at_milliseconds;
+                let last_sign = at.saturating_sub(i64::try_from(*silent_milliseconds).unwrap_or(i64::MAX));
+                last_sign <= from + self.late && until(at)
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether its host was admitted again meanwhile with what it knew of the VM before it stood still, and soon looked.
+    fn is_out_of_date(&self, id: VmId, from: i64, to: i64) -> bool {
+        self.entries.values().any(|entry| match &entry.what {
+            What::VmUp { vm, again: true, .. } if *vm == id => {
+                (from..=to).contains(&entry.at_milliseconds)
+                    && to - entry.at_milliseconds <= self.on_its_way + self.look
+            }
+            _ => false,
+        })
     }
 
     /// For how long a living host may not have noticed that a VM ended, if it told so then.
@@ -147,7 +204,8 @@ impl Accounts {
             };
             Some((since.saturating_sub(DOUBT), until.saturating_add(DOUBT)))
         };
-        self.entries.values().filter_map(doubt).collect()
+        let leaderless = self.leaderless.iter().map(|(from, to)| (from - DOUBT, to + DOUBT));
+        self.entries.values().filter_map(doubt).chain(leaderless).collect()
     }
 
     /// When a host was admitted next: then it is known again which machine it is.

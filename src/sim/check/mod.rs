@@ -111,6 +111,7 @@ impl Checks {
                 self.shadow.follow(state);
             }
         }
+        self.accounts.seen(now, master.is_some());
         if self.log.has_turned(machine, master) {
             self.log.master(machine, master, &mut self.found);
             if let (Some(_), Some(state)) = (master, state) {
@@ -124,7 +125,7 @@ impl Checks {
         let found = &mut self.found;
         match fact {
             Fact::Process { vm, machine, host, state, epoch, by } => {
-                self.accounts.process(now, (*vm, *machine), *state);
+                self.accounts.process(now, *vm, (*machine, *host), *state);
                 let permitted = epoch.is_some_and(|epoch| epoch != Epoch::NONE);
                 // People answer for what they sent on its way while nobody had to let it in.
                 let came = self.let_pass.contains(&(*vm, *machine));

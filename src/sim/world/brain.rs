@@ -54,7 +54,7 @@ impl Brain for Node {
         Node::tell_time(self, now, milliseconds);
     }
     fn knows_master(&self) -> bool {
-        self.master_address().is_some()
+        Node::knows_master(self)
     }
     fn next_deadline(&self) -> Instant {
         Node::next_deadline(self)

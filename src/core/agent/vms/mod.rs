@@ -12,6 +12,7 @@ use crate::core::message::{Exit, Permit};
 use crate::core::sabotage::{Sabotage, breaks};
 use crate::core::time::Instant;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The looks of this run: one at a time.
 #[derive(Debug)]
@@ -23,16 +24,24 @@ pub(super) struct Looks {
     again: bool,
     next: Instant,
     seen: bool,
+    /// When the last one was begun that has returned.
+    as_of: Instant,
 }
 
 impl Looks {
     pub(super) fn starting(now: Instant) -> Looks {
-        Looks { begun: 0, under_way: None, again: false, next: now, seen: false }
+        Looks { begun: 0, under_way: None, again: false, next: now, seen: false, as_of: now }
     }
 
     /// Whether one is under way that began when a VM was still here, which is gone by now.
     pub(super) fn may_show_what_was(&self, local: &LocalVm) -> bool {
         self.under_way.is_some() && self.begun <= local.settle_after
+    }
+
+    /// Since when what is noticed to be gone is gone: at once, unless nobody could look for a while. Then, since it was last
+    /// looked for.
+    fn noticed(&self, now: Instant, interval: Duration) -> Instant {
+        if now.since(self.as_of) > interval * 3 / 2 { self.as_of } else { now }
     }
 
     /// Whether one has returned in this run.
@@ -111,10 +120,7 @@ impl Agent {
     }
 
     pub(super) fn looked(&mut self, now: Instant, ticket: Ticket, view: View, actions: &mut Vec<Action>) {
-        if self.looks.under_way.is_none_or(|(expected, _)| expected != ticket) {
-            return;
-        }
-        self.looks.under_way = None;
+        let Some((_, began)) = self.looks.under_way.take_if(|(expected, _)| *expected == ticket) else { return };
         self.looks.seen = true;
         let number = self.looks.begun;
         self.note_platform(now, &view);
@@ -133,6 +139,7 @@ impl Agent {
         for vm in absent {
             self.not_seen(now, vm, number, &view, actions);
         }
+        self.looks.as_of = began;
         if view.daemon {
             self.remove_stale(&view, actions);
         }
@@ -267,7 +274,8 @@ impl Agent {
         let refuses = *floor;
         self.store.journal.remove(&vm);
         self.save(actions);
-        let local = LocalVm::new(refuses, LocalPresence::Gone { refuses, exit }, now);
+        let since = self.looks.noticed(now, self.timing.look_interval);
+        let local = LocalVm::new(refuses, LocalPresence::Gone { refuses, exit }, since);
         self.vms.insert(vm, local);
         self.touch(now, vm);
     }

@@ -1,7 +1,8 @@
-//! `holdfast bench history`: what it costs to keep samples of a large cluster, and how soon they are told.
+//! What it costs to keep samples of a large cluster, and how soon they are told.
 
-use super::bench::timed;
-use super::figure::Figure;
+use super::super::bench::timed;
+use super::super::figure::Figure;
+use super::{HOSTS, Scratch, VMS, mib, peak_mib};
 use crate::clock::thread_processor_time;
 use crate::core::ids::Address;
 use crate::samples::{
@@ -15,8 +16,6 @@ use std::path::Path;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-const HOSTS: u32 = 1_000;
-const VMS: u32 = 20_000;
 const VMS_OF_ONE: u32 = VMS / HOSTS;
 /// What came is written so often.
 const FLUSH_SLOTS: u32 = 60;
@@ -30,30 +29,11 @@ const PIECES: usize = 20_000;
 const CHARTS: u32 = 25;
 
 /// An hour of samples as it comes, then a year of hours that is there already, then charts of single VMs.
-pub(super) fn samples() -> anyhow::Result<Vec<Figure>> {
-    let folder = Scratch::new()?;
+pub(super) fn samples(folder: &Scratch) -> anyhow::Result<Vec<Figure>> {
     let path = folder.0.join("samples.db");
     let mut figures = ingest(&path)?;
     figures.extend(year(&path)?);
     Ok(figures)
-}
-
-/// A folder on the disk that is gone with this.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new() -> anyhow::Result<Scratch> {
-        let path = std::env::temp_dir().join(format!("holdfast-bench-{}", std::process::id()));
-        fs::create_dir(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What is left of it is in the way of nobody.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 fn desk(path: &Path) -> Desk {
@@ -191,21 +171,9 @@ impl Noise {
     }
 }
 
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
-}
-
 /// The time that the processors have worked on something in this thread.
 fn processor_time(work: impl FnOnce()) -> Duration {
     let before = thread_processor_time();
     work();
     thread_processor_time().saturating_sub(before)
-}
-
-/// The most memory that this process ever had.
-fn peak_mib() -> anyhow::Result<f64> {
-    let status = fs::read_to_string("/proc/self/status").context("the kernel does not tell of this process")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells it otherwise")?;
-    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
-    Ok(kib / 1_024.0)
 }
