@@ -176,6 +176,11 @@ pub(super) async fn load(
     _: Looking,
     Query(asked): Query<Loaded>,
 ) -> Result<Json<LoadView>, Failure> {
+    used(&api, asked).await.map(Json)
+}
+
+/// As much of what was asked for as one answer holds.
+pub(super) async fn used(api: &Api, asked: Loaded) -> Result<LoadView, Failure> {
     let by = asked.by.unwrap_or(Grouping::Vm);
     let (window, now) = window(asked.from, asked.to)?;
     let wanted = Wanted {
@@ -186,8 +191,8 @@ pub(super) async fn load(
         after: asked.after,
         limit: asked.limit.unwrap_or(usize::MAX),
     };
-    let plan = Plan::new(&api.samples, usage::rows(&api, by).await?, wanted, now)?;
-    look(&api, move |look| {
+    let plan = Plan::new(&api.samples, usage::rows(api, by).await?, wanted, now)?;
+    look(api, move |look| {
         Ok(LoadView {
             of: plan.of,
             by,
@@ -200,7 +205,6 @@ pub(super) async fn load(
         })
     })
     .await
-    .map(Json)
 }
 
 /// The time that is asked for, in whole slots, and the slot in which this is.

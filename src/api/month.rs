@@ -4,11 +4,12 @@
 //! not be too long. The last few that were made are kept for that, in memory; whoever comes too late has it made again.
 
 use super::actions::Looking;
-use super::bodies::{Figuring, MonthAsked, MonthPartAsked, Recovering};
+use super::bodies::{Figuring, Loaded, MonthAsked, MonthPartAsked, Recovering};
 use super::errors::Failure;
 use super::extract::{Json, Query};
 use super::figures::{figures, recoveries};
 use super::handle::Api;
+use super::load::{LoadView, used};
 use super::queries::{names, read};
 use super::readings::Readings;
 use super::registry::authority;
@@ -17,6 +18,7 @@ use crate::core::state::Identity;
 use crate::explain::Names;
 use crate::ledger::{Grouping, Period, Zone};
 use crate::report::{DEFINITIONS, Frame, Month, Order, Statement, html, month, seal, take_spans};
+use crate::samples::Measure;
 use crate::store::{LedgerReader, QueryError};
 use crate::trust::{Authority, fingerprint};
 use axum::extract::State;
@@ -28,6 +30,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 const READABLE: usize = 100;
 /// So many VMs have their spans in the data, for the timeline.
 const DRAWN: usize = 48;
+/// The course of a host's load has so many points.
+const POINTS: usize = 62;
 /// The length of a month's name, such as `2026-10`.
 const MONTH: usize = 7;
 /// So many reports are kept until they are fetched.
@@ -118,9 +122,11 @@ pub(super) async fn made(
         ..stated(&cluster, &authority, &api.host, now)
     };
     let names = names(&api).await;
+    let cpu = of_hosts(&api, Measure::Cpu, &statement).await?;
+    let memory = of_hosts(&api, Measure::Memory, &statement).await?;
     let readings = api.readings.clone();
     let file = read(&api, move |ledger| {
-        let parts = gather((ledger, &readings), statement, now, &names)?;
+        let parts = gather((ledger, &readings), statement, (cpu, memory), now, &names)?;
         let frame = Frame {
             cluster: parts.statement.cluster.clone(),
             zone: zone.time_zone().clone(),
@@ -138,6 +144,7 @@ pub(super) async fn made(
 fn gather(
     past: (&LedgerReader, &Readings),
     statement: Statement,
+    (cpu, memory): (LoadView, LoadView),
     now: i64,
     names: &dyn Names,
 ) -> Result<Month, QueryError> {
@@ -152,7 +159,23 @@ fn gather(
         tags: figures(past, &of(Grouping::Tag), now, names)?,
         hosts: figures(past, &of(Grouping::Host), now, names)?,
         failovers: recoveries(past, &Recovering { from, to, ..Recovering::default() }, now, names)?,
+        cpu,
+        memory,
     })
+}
+
+/// What all hosts used of one thing, though one answer does not hold it.
+async fn of_hosts(api: &Api, of: Measure, statement: &Statement) -> Result<LoadView, Failure> {
+    let (from, to) = (Some(statement.from), Some(statement.to));
+    let asked =
+        |after| Loaded { of, by: Some(Grouping::Host), name: None, from, to, points: Some(POINTS), after, limit: None };
+    let mut view = used(api, asked(None)).await?;
+    while let Some(after) = view.next.take() {
+        let more = used(api, asked(Some(after))).await?;
+        view.rows.extend(more.rows);
+        view.next = more.next;
+    }
+    Ok(view)
 }
 
 fn stated(cluster: &Identity, authority: &Authority, host: &str, now: i64) -> Statement {

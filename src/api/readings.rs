@@ -1,11 +1,10 @@
 //! Reading the whole ledger for a report, and keeping what was read for those who fetch it in parts.
 //!
 //! What befell somebody before a period tells how he was in it, and what was noted after it may tell that he had been down:
-//! so all of the ledger is read. One thread fetches rows while another reads what they say.
+//! so all of the ledger is read. One thread fetches rows and reads what they say, while another works out what that means.
 
-use crate::ledger::{History, Scope, Told};
-use crate::runtime::fact;
-use crate::store::{LedgerKey, LedgerReader, LedgerRow, QueryError};
+use crate::ledger::{History, Scope, Told, What};
+use crate::store::{LedgerKey, LedgerReader, QueryError};
 use std::collections::VecDeque;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -60,33 +59,34 @@ impl Readings {
 fn read(ledger: &LedgerReader, scope: Scope) -> Result<(Told, Option<LedgerKey>), QueryError> {
     let (give, portions) = sync_channel(AHEAD);
     std::thread::scope(|threads| {
-        let fetching = threads.spawn(move || fetch(ledger, &give));
+        let fetching = threads.spawn(move || fetch(ledger, scope, &give));
         let mut history = History::new(scope);
-        for row in portions.into_iter().flatten() {
-            add(&mut history, &row);
+        for (at_milliseconds, what) in portions.into_iter().flatten() {
+            match what {
+                Some(what) => history.tell(at_milliseconds, &what),
+                None => history.pass(at_milliseconds),
+            }
         }
         let last = fetching.join().unwrap_or_else(|panic| resume_unwind(panic))?;
         Ok((history.end(), last))
     })
 }
 
-fn fetch(ledger: &LedgerReader, give: &SyncSender<Vec<LedgerRow>>) -> Result<Option<LedgerKey>, QueryError> {
+/// When something happened, and what, if that means anything here.
+type Fact = (i64, Option<What>);
+
+fn fetch(ledger: &LedgerReader, scope: Scope, give: &SyncSender<Vec<Fact>>) -> Result<Option<LedgerKey>, QueryError> {
     let mut after = None;
     loop {
-        let rows = ledger.after(after, PORTION)?;
-        let Some(last) = rows.last() else { return Ok(after) };
-        after = Some(last.key);
-        if give.send(rows).is_err() {
-            // Nobody reads on.
+        let mut facts = Vec::with_capacity(PORTION);
+        ledger.each_after(after, PORTION, |row| {
+            after = Some(row.key);
+            let what = scope.reads(row.kind).then(|| What::read(row.kind, row.body)).flatten();
+            facts.push((row.at_milliseconds, what));
+        })?;
+        if facts.is_empty() || give.send(facts).is_err() {
+            // There is no more, or nobody reads on.
             return Ok(after);
         }
-    }
-}
-
-/// Most of the time goes into understanding what a row says: one that means nothing here is only told to have been.
-fn add(history: &mut History, row: &LedgerRow) {
-    match history.reads(&row.kind).then(|| fact(row)).flatten() {
-        Some(entry) => history.add(&entry),
-        None => history.pass(row.at_milliseconds),
     }
 }

@@ -11,6 +11,7 @@ mod decision;
 mod figures;
 mod history;
 mod period;
+mod quick;
 mod scribe;
 mod severity;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::document::{Cell, Chart, Column, Document, Fact, Line, Mood, Point, Section, Table, Value};
 use super::frame::Frame;
 use crate::api::{CapacityView, LoadRow, LoadView, Measure, Use};
+use std::cmp::Ordering;
 
 /// So many are drawn.
 const DRAWN: usize = 24;
@@ -18,9 +19,6 @@ const LEFT: &str = "If the hosts with the most died, beyond what all protected V
 
 /// What the load of a period looks like.
 pub fn load(view: &LoadView, frame: &Frame) -> Document {
-    let most = |row: &LoadRow| row.p95.or(row.mean).unwrap_or(0);
-    let heavier =
-        |left: &LoadRow, right: &LoadRow| most(right).cmp(&most(left)).then_with(|| left.name.cmp(&right.name));
     let rows = frame.ordered(&view.rows, heavier);
     let title = match view.of {
         Measure::Cpu => "CPU load",
@@ -43,6 +41,17 @@ pub fn load(view: &LoadView, frame: &Frame) -> Document {
     document.definitions = "";
     document.sections = vec![section(view, &rows)];
     document
+}
+
+/// The same, as a part of another document.
+pub(super) fn part(view: &LoadView, frame: &Frame, (name, title): (&'static str, &str)) -> Section {
+    let rows = frame.ordered(&view.rows, heavier);
+    Section { name, title: title.to_owned(), ..section(view, &rows) }
+}
+
+fn heavier(left: &LoadRow, right: &LoadRow) -> Ordering {
+    let most = |row: &LoadRow| row.p95.or(row.mean).unwrap_or(0);
+    most(right).cmp(&most(left)).then_with(|| left.name.cmp(&right.name))
 }
 
 fn amount(of: Measure, value: f64) -> Value {

@@ -4,8 +4,9 @@ use super::availability::{causes, facts, figures, sections, worse};
 use super::document::{Document, Section};
 use super::failovers;
 use super::frame::{Frame, Order};
+use super::load;
 use super::seal::Statement;
-use crate::api::{FailoversView, FigureRow, FiguresView};
+use crate::api::{FailoversView, FigureRow, FiguresView, LoadView};
 use serde::Serialize;
 
 /// What the report of a month is made of, and what programs find in it.
@@ -21,6 +22,10 @@ pub struct Month {
     pub hosts: FiguresView,
     /// How VMs were brought back and moved.
     pub failovers: FailoversView,
+    /// How busy the processors of hosts were.
+    pub cpu: LoadView,
+    /// How much of their memory was in use.
+    pub memory: LoadView,
 }
 
 /// What the report of a month looks like.
@@ -70,5 +75,7 @@ fn others(month: &Month, frame: &Frame) -> Vec<Section> {
     why_hosts.title = "Why hosts were down".to_owned();
     sections.push(why_hosts);
     sections.extend(failovers::parts(&month.failovers, &few));
+    sections.push(load::part(&month.cpu, &few, ("cpu", "CPU load of hosts")));
+    sections.push(load::part(&month.memory, &few, ("memory", "Memory in use on hosts")));
     sections
 }

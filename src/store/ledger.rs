@@ -35,6 +35,19 @@ pub struct LedgerRow {
     pub body: String,
 }
 
+/// What most readers need of a row, as long as it lies there.
+#[derive(Debug, Clone, Copy)]
+pub struct Glimpse<'a> {
+    /// Where it stands.
+    pub key: LedgerKey,
+    /// When it happened, in milliseconds since 1970.
+    pub at_milliseconds: i64,
+    /// What happened, in a word.
+    pub kind: &'a str,
+    /// All about it, as JSON.
+    pub body: &'a str,
+}
+
 /// The columns of a row, in the order in which [`row`] reads them.
 pub(super) const COLUMNS: &str = "generation, log_index, part, at_milliseconds, vm, host, kind, body";
 
@@ -84,5 +97,21 @@ pub(super) fn row(row: &Row<'_>) -> Result<LedgerRow, WriteError> {
         host: row.get(5)?,
         kind: row.get(6)?,
         body: row.get(7)?,
+    })
+}
+
+/// Reads generation, log index, part, time, kind and body.
+pub(super) fn glimpse<'a>(row: &'a Row<'_>) -> Result<Glimpse<'a>, WriteError> {
+    let text = |column| -> Result<&'a str, WriteError> {
+        row.get_ref(column)?
+            .as_str()
+            .map_err(|error| WriteError::corrupt(format_args!("the ledger has no text: {error}")))
+    };
+    let log_index = from_row(row.get(1)?)?;
+    Ok(Glimpse {
+        key: LedgerKey { generation: row.get(0)?, log_index, part: row.get(2)? },
+        at_milliseconds: row.get(3)?,
+        kind: text(4)?,
+        body: text(5)?,
     })
 }

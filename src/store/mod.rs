@@ -31,7 +31,7 @@ mod writer;
 pub use error::{QueryError, StoreError, SubmitError, WriteError, WriteErrorKind};
 #[cfg(any(test, fuzzing))]
 pub(crate) use law::law;
-pub use ledger::{LedgerKey, LedgerRow};
+pub use ledger::{Glimpse, LedgerKey, LedgerRow};
 pub use reader::{LedgerReader, ROWS_MAX, TimeRange};
 pub use writer::{Operation, Refused};
 

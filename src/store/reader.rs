@@ -6,7 +6,7 @@
 
 use super::database::{Access, connect};
 use super::error::{QueryError, StoreError};
-use super::ledger::{COLUMNS, LedgerKey, LedgerRow, row};
+use super::ledger::{COLUMNS, Glimpse, LedgerKey, LedgerRow, glimpse, row};
 use rusqlite::{Connection, InterruptHandle, OptionalExtension, Params, Row, ToSql, named_params};
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -60,6 +60,29 @@ impl LedgerReader {
         );
         let limit = bounded(limit);
         self.rows(&sql, named_params! {":generation": generation, ":index": index, ":part": part, ":limit": limit})
+    }
+
+    /// The same, each handed over where it lies: of very many, to copy them takes most of the time.
+    pub fn each_after(
+        &self,
+        key: Option<LedgerKey>,
+        limit: usize,
+        mut take: impl FnMut(Glimpse<'_>),
+    ) -> Result<(), QueryError> {
+        let (generation, index, part) = key.map_or((-1, -1, -1), place);
+        let sql = "SELECT generation, log_index, part, at_milliseconds, kind, body FROM ledger
+            WHERE (generation, log_index, part) > (:generation, :index, :part)
+            ORDER BY generation, log_index, part LIMIT :limit";
+        let limit = bounded(limit);
+        let after = named_params! {":generation": generation, ":index": index, ":part": part, ":limit": limit};
+        self.pool.with(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query(after)?;
+            while let Some(row) = rows.next()? {
+                take(glimpse(row).map_err(|error| QueryError::Damaged(error.text))?);
+            }
+            Ok(())
+        })
     }
 
     /// The last rows, in the order of their places.

@@ -5,7 +5,7 @@ use crate::receiver::{Came, Mode, Receiver, SECRET};
 use crate::skip;
 use holdfast::client::Note;
 use holdfast::core::state::Severity;
-use holdfast::demo::{Cluster, Wanted};
+use holdfast::demo::{Cluster, Network, Wanted};
 use holdfast::ledger::Entry;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -228,4 +228,45 @@ async fn mails_come_once_and_in_order_over_a_masters_death() {
     let ids: BTreeSet<String> = server.mails().iter().map(|mail| mail["headers"]["message-id"].to_string()).collect();
     assert_eq!(ids.len(), server.mails().len(), "each has a Message-ID of its own");
     cluster.end().await.expect("it ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_that_is_cut_off_goes_on_with_one_at_the_most() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut wanted = Wanted::ordinary(folder.path().to_owned(), PathBuf::from(env!("CARGO_BIN_EXE_holdfast")));
+    wanted.relayed = true;
+    let plan = Cluster::plan(wanted).expect("a plan");
+    let network = Network::between(&plan).await.expect("a network");
+    let mut cluster = plan.build().await.expect("a cluster");
+    let web = Receiver::start().await;
+    add_webhook(&cluster, "web", &web, &["--least", "info"]).await;
+    web.set(Mode::Answer(503, "", "later".to_owned()));
+    decide(&cluster, "cut", 5).await;
+    web.until("the first try", |came| !came.is_empty()).await;
+    let master = cluster.master().await.expect("a master");
+    let machines = cluster.machines();
+    network.isolate(cluster.machine(&master).expect("a host"), machines);
+    // Both may send now: the old master until it knows that it is none any more, the new one from its first moment on.
+    web.set(Mode::Take);
+    let old = master.as_str();
+    let other = |cluster| async move { Ok(followed(cluster, old).await) };
+    cluster.until("another master", other).await.expect("another master");
+    web.until("the rest", |came| came.iter().any(|came| came.taken && came.told()["reason"] == "cut-5.")).await;
+    network.mend();
+    decide(&cluster, "mended", 2).await;
+    let again = check(&cluster, "web", Severity::Info, &web).await;
+    assert!(again.len() <= 1, "{again:?} came twice");
+    cluster.end().await.expect("it ends");
+}
+
+/// Whether hosts other than the old master's know another one.
+async fn followed(cluster: &Cluster, old: &str) -> bool {
+    for machine in cluster.machines().iter().filter(|machine| machine.name != old) {
+        let Ok(client) = machine.client() else { return false };
+        let Ok(view) = client.get::<Value>("/v1/status").await else { return false };
+        if view["master"].as_str().is_none_or(|master| master == old) {
+            return false;
+        }
+    }
+    true
 }

@@ -189,6 +189,8 @@ pub fn month() -> Month {
         tags: FiguresView { by: Grouping::Tag, ..figures(4, 0) },
         hosts: FiguresView { by: Grouping::Host, ..figures(6, 0) },
         failovers: failovers(40),
+        cpu: LoadView { by: Grouping::Host, ..load(6) },
+        memory: LoadView { of: Measure::Memory, by: Grouping::Host, ..load(6) },
     }
 }
 

@@ -84,16 +84,6 @@ impl History {
         }
     }
 
-    /// Whether facts of this kind mean anything to it. Of others it needs to know no more than when they were.
-    pub fn reads(&self, kind: &str) -> bool {
-        match kind {
-            "vm-placed" => self.scope.recovers,
-            "vm-redefined" | "vm-not-moved" | "vm-gave-up" | "host-proven" | "host-quarantined" | "host-switched"
-            | "host-drilled" | "armed" | "voters" | "recovered" => false,
-            _ => true,
-        }
-    }
-
     /// A fact was there that means nothing to it.
     pub fn pass(&mut self, at_milliseconds: i64) {
         self.clock = self.clock.max(at_milliseconds);
@@ -102,10 +92,15 @@ impl History {
 
     /// Reads one fact more.
     pub fn add(&mut self, entry: &Entry) {
+        self.tell(entry.at_milliseconds, &entry.what);
+    }
+
+    /// The same, of what happened when.
+    pub fn tell(&mut self, at_milliseconds: i64, what: &What) {
         let known = self.clock;
-        self.pass(entry.at_milliseconds);
+        self.pass(at_milliseconds);
         let at = self.clock;
-        match &entry.what {
+        match what {
             What::MasterBegan { blind_milliseconds, .. } if *blind_milliseconds > 0 => {
                 self.watch.began(at.saturating_sub(signed(*blind_milliseconds)), at, known);
             }

@@ -17,6 +17,18 @@ pub struct Scope {
     pub recovers: bool,
 }
 
+impl Scope {
+    /// Whether facts of this kind mean anything here. Of others no more needs to be known than when they were.
+    pub fn reads(&self, kind: &str) -> bool {
+        match kind {
+            "vm-placed" => self.recovers,
+            "vm-redefined" | "vm-not-moved" | "vm-gave-up" | "host-proven" | "host-quarantined" | "host-switched"
+            | "host-drilled" | "armed" | "voters" | "recovered" => false,
+            _ => true,
+        }
+    }
+}
+
 /// What was counted of one VM or host.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tally {

@@ -123,11 +123,15 @@ fn past() -> impl Strategy<Value = Vec<Fact>> {
 
 fn read(facts: &[Fact], from: i64, to: i64) -> Told {
     let period = Period { from: from * 1_000, to: to * 1_000 };
-    let mut history = History::new(Scope { period, draws: true, recovers: true });
+    let scope = Scope { period, draws: true, recovers: true };
+    let mut history = History::new(scope);
     for entry in entries(facts.iter().map(|(at, what)| (at * 1_000, what))) {
-        let text = serde_json::to_value(&entry.what).unwrap();
-        match history.reads(text["kind"].as_str().unwrap()) {
-            true => history.add(&entry),
+        let text = serde_json::to_value(&entry).unwrap();
+        let kind = text["kind"].as_str().unwrap();
+        let what = What::read(kind, &text.to_string()).unwrap();
+        assert_eq!(what, entry.what);
+        match scope.reads(kind) {
+            true => history.tell(entry.at_milliseconds, &what),
             false => history.pass(entry.at_milliseconds),
         }
     }
