@@ -112,7 +112,7 @@ impl Past {
             self.starts(vm);
         }
         self.at += 120_000;
-        self.tell_of(What::HostUp { host, boot: BootId(self.index.into()) });
+        self.tell_of(What::HostUp { host, boot: BootId(self.index) });
     }
 
     fn starts(&mut self, vm: u32) {
