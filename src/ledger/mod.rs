@@ -73,6 +73,9 @@ pub enum What {
         host: HostId,
         /// In which boot.
         boot: BootId,
+        /// If that is another boot than the last one: for how long that one had not been heard, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rebooted: Option<u64>,
     },
     /// A host was judged to be out.
     HostJudged {

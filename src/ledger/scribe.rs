@@ -1,18 +1,19 @@
 //! Derives the ledger from the log: the replicated state before and after each command, told apart.
 
 use crate::core::command::{Command, LogEntry};
-use crate::core::ids::{Epoch, HostId, VmId};
+use crate::core::ids::{BootId, Epoch, HostId, VmId};
 use crate::core::message::{Exit, Presence};
 use crate::core::reason::{JudgeCause, Proof};
 use crate::core::state::{Account, Applied, Change, ClusterState, GuestWord, Policy, Registration, Role, Telling, Vm};
 use crate::ledger::{Decision, Entry, Key, What};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Watches the replicated state. It remembers of each VM what the next change is told apart from.
 #[derive(Debug, Clone, Default)]
 pub struct Scribe {
     vms: BTreeMap<VmId, Seen>,
-    hosts: BTreeSet<HostId>,
+    /// Each with the boot that was admitted last.
+    hosts: BTreeMap<HostId, BootId>,
     rules: Policy,
 }
 
@@ -40,7 +41,11 @@ impl Scribe {
     /// Begins from a state whose past is written down already.
     pub fn new(state: &ClusterState) -> Scribe {
         let vms = state.vms.iter().map(|(id, vm)| (*id, Seen::of(vm))).collect();
-        Scribe { vms, hosts: state.hosts.keys().copied().collect(), rules: state.policy.clone() }
+        Scribe {
+            vms,
+            hosts: state.hosts.iter().map(|(id, host)| (*id, host.life.boot)).collect(),
+            rules: state.policy.clone(),
+        }
     }
 
     /// What follows from a command that was applied just now.
@@ -133,7 +138,9 @@ impl Scribe {
     fn of_change(&mut self, state: &ClusterState, command: &Command, change: &Change, facts: &mut Vec<What>) {
         match change {
             Change::Admitted(life) => {
-                facts.push(What::HostUp { host: life.host, boot: life.boot });
+                let before = self.hosts.insert(life.host, life.boot);
+                let rebooted = unheard(command, life.host).filter(|_| before.is_some_and(|boot| boot != life.boot));
+                facts.push(What::HostUp { host: life.host, boot: life.boot, rebooted });
                 self.seen_again(state, life.host, facts);
             }
             Change::Judged(target, cause @ JudgeCause::SwitchedOff) => {
@@ -141,8 +148,8 @@ impl Scribe {
             }
             Change::Proven(target, proof) => facts.push(What::HostProven { host: target.host, proof: *proof }),
             Change::Host(host) => match state.hosts.contains_key(host) {
-                true => drop(self.hosts.insert(*host)),
-                false if self.hosts.remove(host) => facts.push(What::HostLeft { host: *host }),
+                true => drop(self.hosts.entry(*host).or_default()),
+                false if self.hosts.remove(host).is_some() => facts.push(What::HostLeft { host: *host }),
                 false => {}
             },
             Change::Vm(vm) => self.of_vm(state, command, *vm, facts),

@@ -15,8 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// The stages of a recovery, in their order, and all of it.
-pub(super) const STAGE_NAMES: [&str; 5] = ["detect", "prove", "queue", "start", "total"];
+/// The stages of a recovery until its VM runs, in their order, all of them, and what comes after.
+pub(super) const STAGE_NAMES: [&str; 6] = ["detect", "prove", "queue", "start", "total", "ready"];
 /// The parts of what a host keeps on its own disk.
 const STORES: [&str; 3] = ["agent", "voter", "ledger"];
 /// What fence devices are asked.
@@ -43,7 +43,7 @@ pub struct Counts {
     /// What fence devices answered: which, asked what, and how.
     pub fence_answers: Tally<(String, &'static str, &'static str)>,
     alerts: Tally<&'static str>,
-    stages: [Histogram; 5],
+    stages: [Histogram; STAGE_NAMES.len()],
     stores: [Arc<Meter>; 3],
     fences: [Histogram; 4],
     datastores: BTreeMap<String, DatastoreMeter>,

@@ -23,6 +23,8 @@ pub struct Recoveries {
     judged: BTreeMap<HostId, Judged>,
     runs: BTreeMap<VmId, BTreeSet<HostId>>,
     falls: BTreeMap<VmId, Fall>,
+    /// Since when those run again whose guests have not answered since. Most are never asked.
+    back: BTreeMap<VmId, i64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +48,8 @@ struct Fall {
 impl Recoveries {
     /// Begins at this time, in milliseconds since 1970.
     pub fn new(counts: Arc<Counts>, begun: i64) -> Recoveries {
-        Recoveries { counts, begun, judged: BTreeMap::new(), runs: BTreeMap::new(), falls: BTreeMap::new() }
+        let (judged, runs, falls, back) = Default::default();
+        Recoveries { counts, begun, judged, runs, falls, back }
     }
 
     /// These facts were recorded.
@@ -71,6 +74,17 @@ impl Recoveries {
             What::VmUnprotected { vm } => {
                 self.falls.remove(vm);
                 self.runs.remove(vm);
+                self.back.remove(vm);
+            }
+            // From now on, another answer counts.
+            What::VmAccounted { vm, .. } => {
+                self.back.remove(vm);
+            }
+            What::VmAnswers { vm, answers: true, ago_milliseconds, .. } => {
+                if let Some(since) = self.back.remove(vm) {
+                    let answered = at.saturating_sub(i64::try_from(*ago_milliseconds).unwrap_or(i64::MAX));
+                    self.counts.stage("ready", span(since, answered));
+                }
             }
             What::VmGone { vm, ran: true, .. } => self.gone(at, *vm, what),
             What::VmPlaced { vm, .. } => {
@@ -83,6 +97,7 @@ impl Recoveries {
                 let fall = self.falls.remove(vm);
                 if let Some(fall) = fall.filter(|_| !again && at >= self.begun) {
                     self.count(&fall, at);
+                    self.back.insert(*vm, at);
                 }
             }
             _ => {}
@@ -93,6 +108,9 @@ impl Recoveries {
         let What::VmGone { host, proof, exit, planned, ago_milliseconds, .. } = what else { return };
         let left = self.runs.entry(vm).or_default();
         left.remove(host);
+        if left.is_empty() {
+            self.back.remove(&vm);
+        }
         // Where it runs on elsewhere, it was moved.
         if !left.is_empty() || *planned {
             return;
@@ -113,17 +131,20 @@ impl Recoveries {
     fn count(&self, fall: &Fall, up_at: i64) {
         let placed_at = fall.placed_at.unwrap_or(up_at);
         let moments = [fall.down_at, fall.noticed_at, fall.proven_at, placed_at, up_at];
-        let took = |from: i64, to: i64| Duration::from_millis(u64::try_from(to.saturating_sub(from)).unwrap_or(0));
         let stages = moments.windows(2).map(|pair| match pair {
-            [from, to] => took(*from, *to),
+            [from, to] => span(*from, *to),
             _ => Duration::ZERO,
         });
-        let stages = stages.chain([took(fall.down_at, up_at)]);
+        let stages = stages.chain([span(fall.down_at, up_at)]);
         for (stage, took) in STAGE_NAMES.into_iter().zip(stages) {
             self.counts.stage(stage, took);
         }
         self.counts.recoveries.add((fall.cause.name(), fall.proof));
     }
+}
+
+fn span(from: i64, to: i64) -> Duration {
+    Duration::from_millis(u64::try_from(to.saturating_sub(from)).unwrap_or(0))
 }
 
 /// Why a VM was down, as far as that is known when it ends; whoever reads the whole ledger may know more.
@@ -142,6 +163,7 @@ mod tests {
     use super::*;
     use crate::core::ids::{BootId, Epoch, FenceId, LogIndex};
     use crate::core::reason::Proof;
+    use crate::core::state::Account;
     use crate::ledger::Key;
 
     const VM: VmId = VmId(1);
@@ -194,7 +216,23 @@ mod tests {
     fn each_stage_begins_where_the_one_before_has_ended() {
         let (recoveries, stages) = counted(0, &death());
         assert_eq!(recoveries, [(("host-failure", "fenced"), 1)]);
-        assert_eq!(stages, [1_500, 700, 100, 1_200, 3_500]);
+        assert_eq!(stages, [1_500, 700, 100, 1_200, 3_500, 0]);
+    }
+
+    #[test]
+    fn a_guest_is_ready_with_its_first_answer() {
+        let answers = |answers, ago_milliseconds| What::VmAnswers {
+            vm: VM,
+            host: NEW,
+            epoch: Epoch::default(),
+            answers,
+            ago_milliseconds,
+        };
+        let later = [(15_000, answers(true, 500)), (16_000, answers(false, 0)), (17_000, answers(true, 0))];
+        assert_eq!(counted(0, &[&death()[..], &later].concat()).1[5], 2_500);
+        // What is counted from now on is something else.
+        let account = What::VmAccounted { vm: VM, account: Account::default() };
+        assert_eq!(counted(0, &[&death()[..], &[(14_000, account)], &later].concat()).1[5], 0);
     }
 
     #[test]
@@ -208,7 +246,7 @@ mod tests {
         let story = [(0, up(OLD, false)), (5_000, gone(Some(Exit::Crashed), false, 400)), (5_100, placed())];
         let (recoveries, stages) = counted(0, &[&story[..], &[(6_000, up(NEW, false))]].concat());
         assert_eq!(recoveries, [(("guest-crash", "fenced"), 1)]);
-        assert_eq!(stages, [400, 0, 100, 900, 1_400]);
+        assert_eq!(stages, [400, 0, 100, 900, 1_400, 0]);
     }
 
     #[test]
@@ -230,7 +268,7 @@ mod tests {
             recoveries.add(*at, what);
         }
         recoveries.add(11_000, &What::VmUnprotected { vm: VM });
-        recoveries.add(11_000, &What::HostUp { host: OLD, boot: BootId(2) });
+        recoveries.add(11_000, &What::HostUp { host: OLD, boot: BootId(2), rebooted: None });
         assert!(recoveries.judged.is_empty() && recoveries.runs.is_empty() && recoveries.falls.is_empty());
     }
 }

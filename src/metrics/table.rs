@@ -157,7 +157,7 @@ families! {
         FACTS: Counter "holdfast_ledger_facts_total" [] "Facts that this run of the agent has added to the ledger.";
         FACTS_WAITING: Gauge "holdfast_ledger_waiting_facts" [] "Facts that the disk has refused and that wait for another try.";
         RECOVERIES: Counter "holdfast_recoveries_total" ["cause", "proof"] "VMs that were brought back. Every voter counts all of them: take the greatest, not the sum.";
-        STAGE: Histogram "holdfast_recovery_stage_seconds" ["stage"] "How long each stage of bringing a VM back took: detect, prove, queue, start, and all of it. Every voter counts all of them.";
+        STAGE: Histogram "holdfast_recovery_stage_seconds" ["stage"] "How long each stage of bringing a VM back took: detect, prove, queue, start; all of it until it ran, total; from then until its guest answered, where that counts, ready. Every voter counts all of them.";
     }
     Master {
         HOSTS: Gauge "holdfast_hosts" ["state"] "How many hosts are in each state.";

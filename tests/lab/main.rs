@@ -16,6 +16,7 @@ mod daemons;
 mod deaths;
 mod faults;
 mod fences;
+mod guests;
 mod hosts;
 mod kvm;
 mod load;

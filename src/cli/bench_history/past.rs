@@ -56,7 +56,7 @@ impl Past {
         self.tell_of(What::MasterBegan { host: HostId(0), blind_milliseconds: 0 });
         for number in 0..HOSTS {
             self.tell_of(What::HostJoined { host: HostId(number), name: format!("host-{number}") });
-            self.tell_of(What::HostUp { host: HostId(number), boot: BootId(1) });
+            self.tell_of(What::HostUp { host: HostId(number), boot: BootId(1), rebooted: None });
         }
         for number in 0..VMS {
             let (vm, name, want) = (VmId(number), format!("vm-{number}"), Want::Running);
@@ -112,7 +112,7 @@ impl Past {
             self.starts(vm);
         }
         self.at += 120_000;
-        self.tell_of(What::HostUp { host, boot: BootId(self.index) });
+        self.tell_of(What::HostUp { host, boot: BootId(self.index), rebooted: None });
     }
 
     fn starts(&mut self, vm: u32) {

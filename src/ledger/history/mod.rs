@@ -128,7 +128,12 @@ impl History {
         let host = self.hosts.entry(id).or_default();
         match what {
             What::HostJoined { name, .. } if is_in_time => host.name.clone_from(name),
-            What::HostUp { .. } => {
+            What::HostUp { rebooted, .. } => {
+                if let (Some(unheard), None) = (rebooted, host.judged) {
+                    let last_sign = at.saturating_sub(signed(*unheard));
+                    let sign = self.watch.last_sign(last_sign, host.seen_at, HEARD_AT_ONCE);
+                    host.life.set(sign, State::unplanned(Cause::Unknown));
+                }
                 (host.judged, host.isolated, host.writes_nothing) = (None, false, false);
                 host.doubted_at = None;
                 host.seen_at = at;

@@ -156,7 +156,7 @@ fn a_host_out_of_sight_that_comes_back_with_its_vms_was_unseen() {
         (0, protected()),
         (0, up(ONE, false)),
         (10_000, judged(ONE, 2_000)),
-        (20_000, What::HostUp { host: ONE, boot: BootId(1) }),
+        (20_000, What::HostUp { host: ONE, boot: BootId(1), rebooted: None }),
         (20_000, up(ONE, true)),
     ]);
     let sum = history.vm(VM, 0, 30_000);

@@ -166,7 +166,10 @@ pub fn host(facts: &[Fact], id: HostId, seconds: i64) -> Vec<Cell> {
     for (place, (at, what)) in facts.iter().enumerate() {
         let past = &facts[..=place];
         match what {
-            What::HostUp { host, .. } if *host == id => {
+            What::HostUp { host, rebooted, .. } if *host == id => {
+                if let (Some(unheard), None) = (rebooted, judged(&past[..place], id)) {
+                    sheet.paint(sign(past, at - secs(*unheard), seen, 2), unplanned(Cause::Unknown));
+                }
                 sheet.paint(*at, UP);
                 sheet.dry(*at);
                 seen = *at;

@@ -67,7 +67,7 @@ fn of_host() -> impl Strategy<Value = What> {
     ];
     let judged = (host(), prop::sample::select(causes), milliseconds(20), prop::bool::weighted(0.2));
     prop_oneof![
-        4 => host().prop_map(|host| What::HostUp { host, boot: BootId(1) }),
+        4 => (host(), prop::option::weighted(0.3, milliseconds(20))).prop_map(|(host, rebooted)| What::HostUp { host, boot: BootId(1), rebooted }),
         4 => judged.prop_map(|(host, cause, silent_milliseconds, planned)| What::HostJudged { host, cause, silent_milliseconds, planned }),
         1 => host().prop_map(|host| What::HostLeft { host }),
         2 => (host(), milliseconds(90)).prop_map(|(host, blind_milliseconds)| What::MasterBegan { host, blind_milliseconds }),
