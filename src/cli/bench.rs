@@ -1,9 +1,9 @@
 //! `holdfast bench`: how quick the simulator, the planner, the master and what is kept of the past are on this machine,
 //! on one core.
 
-use super::figure::Figure;
+use super::figure::{Figure, timed};
 use super::output::Output;
-use super::{Exit, Format, bench_history, real_now};
+use super::{Exit, Format, bench_history};
 use crate::api::Handle;
 use crate::core::timing::Profile;
 use crate::metrics::cluster_page;
@@ -96,12 +96,6 @@ pub fn bench(args: &BenchArgs, output: &mut Output) -> anyhow::Result<Exit> {
         output.line(&json!({ "runs": runs, "figures": figures }).to_string())?;
     }
     Ok(Exit::Good)
-}
-
-pub(super) fn timed(work: impl FnOnce()) -> Duration {
-    let begun = real_now();
-    work();
-    real_now().duration_since(begun)
 }
 
 fn simulator(runs: usize) -> Vec<Figure> {

@@ -1,6 +1,8 @@
 //! What was measured, as it is printed.
 
+use super::real_now;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A figure: its name, its unit, and what came of each run, in order of size.
 pub(super) struct Figure {
@@ -47,4 +49,11 @@ impl Figure {
         }
         value
     }
+}
+
+/// How long something took.
+pub(super) fn timed(work: impl FnOnce()) -> Duration {
+    let begun = real_now();
+    work();
+    real_now().duration_since(begun)
 }

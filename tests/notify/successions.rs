@@ -127,17 +127,29 @@ async fn check(cluster: &Cluster, channel: &str, least: Severity, receiver: &Rec
     in_order_and_once(&expected, &known[..upto])
 }
 
-/// The agent of the master's host.
-async fn master_agent(cluster: &Cluster) -> (String, Pid) {
-    cluster.until("a master", |cluster| async move { Ok(cluster.master().await.is_ok()) }).await.expect("a master");
-    let master = cluster.master().await.expect("a master");
-    let pid = cluster.machine(&master).expect("a host").status().expect("its state").agent_pid.expect("it runs");
-    (master, Pid::from_raw(pid).expect("a process"))
+/// The agent of the master's host, if there is a master just now.
+async fn master_now(cluster: &Cluster) -> Option<(String, Pid)> {
+    let master = cluster.master().await.ok()?;
+    let pid = cluster.machine(&master).ok()?.status().ok()?.agent_pid?;
+    Some((master, Pid::from_raw(pid)?))
+}
+
+/// The agent of the master's host, as soon as there is one; of another run than this one.
+async fn master_agent(cluster: &Cluster, but: Option<Pid>) -> (String, Pid) {
+    let found = tokio::sync::Mutex::new(None);
+    let put = &found;
+    let seen = move |cluster| async move {
+        let master = master_now(cluster).await.filter(|(_, pid)| Some(*pid) != but);
+        let is_there = master.is_some();
+        *put.lock().await = master;
+        Ok(is_there)
+    };
+    cluster.until("a master", seen).await.expect("a master");
+    found.into_inner().expect("it was there")
 }
 
 async fn until_other_run(cluster: &Cluster, pid: Pid) {
-    let other = |cluster| async move { Ok(master_agent(cluster).await.1 != pid) };
-    cluster.until("another master", other).await.expect("another master");
+    master_agent(cluster, Some(pid)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -152,7 +164,7 @@ async fn nothing_is_lost_or_doubled_when_masters_die_and_receivers_are_down() {
     // It dies when all is told.
     decide(&cluster, "told", 4).await;
     assert_eq!(check(&cluster, "web", Severity::Info, &web).await, [""; 0]);
-    let (_, pid) = master_agent(&cluster).await;
+    let (_, pid) = master_agent(&cluster, None).await;
     kill_process(pid, Signal::KILL).expect("it runs");
     until_other_run(&cluster, pid).await;
     decide(&cluster, "anew", 2).await;
@@ -161,7 +173,7 @@ async fn nothing_is_lost_or_doubled_when_masters_die_and_receivers_are_down() {
     // It dies before it can send, with its host, and the receiver comes back under the next one.
     web.down().await;
     decide(&cluster, "down", 6).await;
-    let (master, pid) = master_agent(&cluster).await;
+    let (master, pid) = master_agent(&cluster, None).await;
     cluster.machine(&master).expect("a host").kill().expect("it is killed");
     until_other_run(&cluster, pid).await;
     decide(&cluster, "still-down", 2).await;
@@ -169,7 +181,7 @@ async fn nothing_is_lost_or_doubled_when_masters_die_and_receivers_are_down() {
     assert_eq!(check(&cluster, "web", Severity::Info, &web).await, [""; 0]);
 
     // It dies when the receiver has taken one, and the log does not know yet.
-    let (_, pid) = master_agent(&cluster).await;
+    let (_, pid) = master_agent(&cluster, None).await;
     let killed = AtomicBool::new(false);
     let kill = move || {
         if !killed.swap(true, Ordering::SeqCst) {
@@ -214,7 +226,7 @@ async fn mails_come_once_and_in_order_over_a_masters_death() {
     until_told(&cluster, "mail", Severity::Info, || places(&server)).await;
     server.down();
     decide(&cluster, "down", 3).await;
-    let (_, pid) = master_agent(&cluster).await;
+    let (_, pid) = master_agent(&cluster, None).await;
     kill_process(pid, Signal::KILL).expect("it runs");
     until_other_run(&cluster, pid).await;
     decide(&cluster, "still-down", 2).await;
@@ -243,7 +255,7 @@ async fn a_master_that_is_cut_off_goes_on_with_one_at_the_most() {
     web.set(Mode::Answer(503, "", "later".to_owned()));
     decide(&cluster, "cut", 5).await;
     web.until("the first try", |came| !came.is_empty()).await;
-    let master = cluster.master().await.expect("a master");
+    let (master, _) = master_agent(&cluster, None).await;
     let machines = cluster.machines();
     network.isolate(cluster.machine(&master).expect("a host"), machines);
     // Both may send now: the old master until it knows that it is none any more, the new one from its first moment on.

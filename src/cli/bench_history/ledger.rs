@@ -1,7 +1,6 @@
 //! How soon the ledger of a year tells how available each VM was.
 
-use super::super::bench::timed;
-use super::super::figure::Figure;
+use super::super::figure::{Figure, timed};
 use super::past::{BEGIN, Past, YEAR};
 use super::{HOSTS, Scratch, VMS, mib, peak_mib};
 use crate::api::{Figuring, Readings, figures};

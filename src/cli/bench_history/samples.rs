@@ -1,7 +1,6 @@
 //! What it costs to keep samples of a large cluster, and how soon they are told.
 
-use super::super::bench::timed;
-use super::super::figure::Figure;
+use super::super::figure::{Figure, timed};
 use super::{HOSTS, Scratch, VMS, mib, peak_mib};
 use crate::clock::thread_processor_time;
 use crate::core::ids::Address;
