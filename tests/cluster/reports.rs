@@ -43,6 +43,10 @@ async fn a_lost_host_is_accounted_for_in_every_form_and_signed() {
     let rows: Vec<&str> = csv.lines().collect();
     assert!(rows.len() == 2 && rows[0].starts_with("name,members,percent"), "{csv}");
     assert!(vms.iter().any(|vm| rows[1].starts_with(&format!("{vm},1,"))), "the worst one was on {victim}: {csv}");
+    let hosts = said(&rig, &victim, &["report", "availability", "--by", "host", "-o", "json"]);
+    let view: holdfast::api::FiguresView = serde_json::from_str(&hosts).expect("the view");
+    let failures = |row: &holdfast::api::FigureRow| (row.name == victim, row.failures);
+    assert!(view.rows.iter().map(failures).all(|(died, failures)| failures == u64::from(died)), "{hosts}");
     let failovers = said(&rig, &victim, &["report", "failovers", "-o", "json"]);
     let view: holdfast::api::FailoversView = serde_json::from_str(&failovers).expect("the view");
     assert!(vms.iter().all(|vm| view.failovers.iter().any(|row| row.vm == *vm && row.detect_ms > 0)), "{failovers}");

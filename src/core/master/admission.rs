@@ -141,7 +141,8 @@ impl Master {
         if let Some(watched) = self.watched_mut(register.host) {
             watched.admission.proposed = Some(cx.now);
         }
-        let is_another_run = (register.boot, register.session) != (host.life.boot, host.life.session);
+        let is_another_run =
+            host.standing != Standing::New && (register.boot, register.session) != (host.life.boot, host.life.session);
         let unheard_milliseconds = match self.watched(register.host) {
             Some(watched) if is_another_run => self.unheard_milliseconds(cx, watched.heard_at),
             _ => 0,
