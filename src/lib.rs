@@ -10,7 +10,7 @@
 //!
 //! [`files`] reads what people name, never more than fits.
 //!
-//! `libvirt` is the hypervisor of KVM hosts, in builds with that feature.
+//! `libvirt` is the hypervisor of KVM hosts, in builds with that feature. [`openstack`] speaks with a cloud's keystone and Nova.
 //! [`process`] and [`machine`] are an embedded hypervisor and an embedded machine, of real processes, for any Linux.
 
 pub mod api;
@@ -35,6 +35,7 @@ pub mod member;
 pub mod metrics;
 pub mod node;
 pub mod notify;
+pub mod openstack;
 pub mod ping;
 pub mod platform;
 pub mod process;

@@ -26,6 +26,7 @@ mod watchdog;
 use crate::client::ClientError;
 use crate::config::EXAMPLE;
 use crate::member::JoinError;
+use crate::openstack::CloudError;
 use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use output::Output;
 use serde_json::{Value, json};
@@ -326,6 +327,11 @@ fn exit_after(error: &anyhow::Error) -> Exit {
         Some(JoinError::Unreachable { .. }) => return Exit::NoAnswer,
         Some(JoinError::Refused(_) | JoinError::Nonsense { .. }) => return Exit::Failed,
         _ => {}
+    }
+    match error.downcast_ref::<CloudError>() {
+        Some(CloudError::Unreachable { .. } | CloudError::Lost { .. }) => return Exit::NoAnswer,
+        Some(_) => return Exit::Failed,
+        None => {}
     }
     match error.downcast_ref::<ClientError>() {
         Some(ClientError::Unreachable { .. } | ClientError::Lost { .. }) => Exit::NoAnswer,

@@ -243,7 +243,7 @@ pub fn segment(name: &str) -> String {
 }
 
 /// What went wrong, down to the cause.
-fn causes(error: &dyn std::error::Error) -> String {
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use tempfile::TempDir;
 
 /// Every command that people see, without its options.
-const COMMANDS: [&str; 73] = [
+const COMMANDS: [&str; 74] = [
     "status",
     "top",
     "host",
@@ -76,6 +76,7 @@ const COMMANDS: [&str; 73] = [
     "join",
     "config check",
     "config example",
+    "cloud check",
     "backup create",
     "backup restore",
     "completions",

@@ -4,6 +4,7 @@
 mod access;
 mod account;
 mod arm;
+mod cloud;
 mod events;
 mod fence;
 mod flags;
@@ -82,6 +83,8 @@ pub enum ClusterCommand {
     Fence(fence::FenceArgs),
     /// Looks after the channels by which people are told of what happens
     Notify(notify::NotifyArgs),
+    /// Looks at an OpenStack cloud, and at what is missing for recoveries on it
+    Cloud(cloud::CloudArgs),
     /// Looks after the networks of guests
     Network(names::NetworkArgs),
     /// Says how much of their time VMs with a tag are to be up
@@ -118,6 +121,7 @@ pub fn cluster(command: &ClusterCommand, output: &mut Output) -> anyhow::Result<
         Access(args) => access::access(args, &mut asked(&args.flags)?, output),
         Fence(args) => fence::fence(args, &mut asked(&args.flags)?, output),
         Notify(args) => notify::notify(args, &mut asked(&args.flags)?, output),
+        Cloud(args) => cloud::clouds(args, output),
         Network(args) => names::network(args, &mut asked(&args.flags)?, output),
         Target(args) => account::target(args, &mut asked(&args.flags)?, output),
         Backup(args) => local::backup(args, output),
