@@ -7,7 +7,7 @@ use super::extract::Json;
 use super::found::Asking;
 use super::handle::Api;
 use super::live::checkup;
-use super::views::Viewer;
+use super::viewer::Viewer;
 use crate::core::command::Want;
 use crate::core::ids::{DatastoreId, FenceId, HostId};
 use crate::core::master::{Fate, Verdict};

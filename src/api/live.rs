@@ -8,7 +8,7 @@ use super::extract::{Json, Path};
 use super::forward::ask_node;
 use super::found::Asking;
 use super::handle::Api;
-use super::views::Viewer;
+use super::viewer::Viewer;
 use crate::clock::boottime;
 use crate::core::ids::HostId;
 use crate::core::reason::HostState;

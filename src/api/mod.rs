@@ -40,6 +40,7 @@ mod routes;
 mod server;
 mod tokens;
 mod usage;
+mod viewer;
 mod views;
 mod who;
 
@@ -71,4 +72,5 @@ pub use protect::{MOST_MEMORY, MOST_MILLICORES};
 pub use queries::EventView;
 pub use readings::Readings;
 pub use server::{ApiError, Listeners, serve};
-pub use views::{ClusterView, ForecastView, HolderView, HostView, ProofView, Share, Viewer, VmView};
+pub use viewer::Viewer;
+pub use views::{ClusterView, ForecastView, HolderView, HostView, ProofView, Share, VmView};

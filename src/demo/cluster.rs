@@ -3,6 +3,7 @@
 //! Nothing here is a short cut: clusters are made and joined, devices named and VMs protected as on real hosts, by the
 //! same program and the same interface.
 
+use super::ground::{claim, free_net};
 use super::host::{Machine, PEER_PORT, Wanted};
 use crate::api::{ClusterView, Invited, NewVm, VmView};
 use crate::client::{Client, Note};
@@ -12,8 +13,7 @@ use crate::process::disk;
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 /// Where people reach each host.
-const API_PORT: u16 = 7771;
+pub(super) const API_PORT: u16 = 7771;
 /// Whatever is to come about, comes about within this or not at all.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often is looked whether it has.
@@ -393,57 +393,5 @@ fn terminate(child: &Child) {
     if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
         // It may have ended by itself.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-    }
-}
-
-/// Takes the folder for this cluster. One that holds a cluster, be it at work or not, stays as it is.
-fn claim(wanted: &Wanted) -> anyhow::Result<()> {
-    let folder = &wanted.directory;
-    let taken = || format!("{} holds a cluster already; name a folder that does not", folder.display());
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    for number in 1..=wanted.hosts {
-        ensure!(!folder.join(format!("host-{number}")).exists(), taken());
-    }
-    match fs::create_dir(folder.join("shared")) {
-        // Of two that begin at once, one comes first.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(taken()),
-        made => Ok(made.with_context(|| folder.display().to_string())?),
-    }
-}
-
-/// A network on loopback that nobody uses: 127.a.b.0/24.
-fn free_net(wanted: &Wanted) -> anyhow::Result<[u8; 2]> {
-    let print = crate::trust::fingerprint(format!("{}{:?}", std::process::id(), wanted.directory).as_bytes());
-    for pair in print.0.chunks_exact(2) {
-        let &[first, second] = pair else { continue };
-        let address = Ipv4Addr::new(127, first.max(1), second, 1);
-        let is_free = |port| {
-            let place = SocketAddr::from((address, port));
-            TcpListener::bind(place).is_ok() && UdpSocket::bind(place).is_ok()
-        };
-        if is_free(PEER_PORT) && is_free(API_PORT) {
-            return Ok([first.max(1), second]);
-        }
-    }
-    bail!("no network on loopback is free")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_that_holds_a_cluster_is_left_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let plan = || Cluster::plan(Wanted::ordinary(folder.path().to_owned(), PathBuf::from("/bin/true")));
-        let config = plan().unwrap().machines()[0].config();
-        let before = fs::read(&config).unwrap();
-        let error = plan().map(drop).unwrap_err().to_string();
-        assert!(error.contains("holds a cluster already"), "{error}");
-        assert_eq!(fs::read(&config).unwrap(), before, "another UUID would stand there");
-        // One of which only a host is left is somebody's, too.
-        fs::remove_dir(folder.path().join("shared")).unwrap();
-        assert!(plan().is_err());
-        assert_eq!(fs::read(&config).unwrap(), before);
     }
 }

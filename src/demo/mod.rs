@@ -2,6 +2,7 @@
 
 mod chaos;
 mod cluster;
+mod ground;
 mod host;
 pub mod measure;
 mod relay;
