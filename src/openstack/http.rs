@@ -3,6 +3,7 @@
 use super::settings::Verify;
 use crate::client::causes;
 use crate::trust::use_ring;
+use crate::words::span;
 use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Client, Method, Response, StatusCode, Url, redirect, retry};
 use serde::de::DeserializeOwned;
@@ -205,7 +206,8 @@ impl Http {
     pub(super) async fn send(&self, ask: &Ask, deadline: Duration) -> Result<Answer, CloudError> {
         let lost = |why: String| CloudError::Lost { request: ask.name(), why };
         let asked = tokio::time::timeout(deadline, self.ask(ask)).await;
-        asked.unwrap_or_else(|_| Err(lost(format!("nothing came within {}", crate::words::format_duration(deadline)))))
+        let waited = i64::try_from(deadline.as_millis()).unwrap_or(i64::MAX);
+        asked.unwrap_or_else(|_| Err(lost(format!("nothing came within {}", span(waited)))))
     }
 
     async fn ask(&self, ask: &Ask) -> Result<Answer, CloudError> {
