@@ -23,6 +23,30 @@ parse_up() {
     BMC_DELAY_MS=$(awk -v s="$BMC_DELAY" 'BEGIN { printf "%d", s * 1000 }')
 }
 
+room_needs() {
+    # Sockets lie deep below it, and the kernel takes no longer path for one.
+    [ ${#LAB} -le 70 ] || die "$LAB is too long a path for a lab: name a shorter one in HOLDFAST_LAB"
+    [ -c /dev/fuse ] || modprobe fuse 2>/dev/null || true
+    [ -c /dev/fuse ] || die 'there is no /dev/fuse: the datastores of a lab need FUSE in the kernel'
+}
+
+room_furnish() {
+    lab_packages
+    lab_build
+    mkdir -p "$LAB/shared/ds1" "$LAB/shared/ds2" "$LAB/hosts" "$LAB/control" "$LAB/serial" "$LAB/vms"
+    install -m 755 "$PROGRAM" "$LAB/holdfast"
+}
+
+keep_logs() {
+    local folder logs=$BUILD/failed
+    rm -rf "$logs"
+    for folder in "$LAB"/hosts/*; do
+        mkdir -p "$logs/${folder##*/}"
+        cp "$folder"/*.log "$folder"/root/var/log/*.log "$logs/${folder##*/}/" 2>/dev/null || true
+    done
+    [ ! -d "$logs" ] || echo "its logs are in $logs" >&2
+}
+
 # Within the room: everything that `up` makes.
 command_raise() {
     local host number

@@ -17,14 +17,14 @@ install_missing() {
 
 # Debian starts the services that it installs. This machine is not to become a hypervisor: the lab starts its own.
 install_and_start_nothing() {
-    local policy=/usr/sbin/policy-rc.d fitting
+    local policy=/usr/sbin/policy-rc.d fitting=''
     if [ ! -e "$policy" ]; then
         trap "rm -f $policy" EXIT
         printf '#!/bin/sh\nexit 101\n' > "$policy"
         chmod +x "$policy"
     fi
     apt-get update -q
-    fitting=$(qemu_utils_that_fits)
+    [[ " $* " != *' qemu-system-x86 '* ]] || fitting=$(qemu_utils_that_fits)
     DEBIAN_FRONTEND=noninteractive \
         apt-get install -qy --no-install-recommends --allow-downgrades "$@" ${fitting:+"$fitting"}
 }

@@ -1,4 +1,28 @@
 # The room that a lab is in: a PID namespace, with a mount and a network namespace, that ends as one.
+#
+# The script that sources this says in TOOL what it is called, in LAB which folder its lab has, and in LAB_VARIABLE what
+# names another folder. It has the functions
+#     parse_up        reads the options of `up`, and refuses those that make no sense
+#     room_needs      refuses a machine on which there can be no such lab
+#     room_furnish    makes, outside of the room, what the lab needs
+#     command_raise   makes the lab, within the room
+#     keep_logs       saves the logs of a lab that did not come up
+# and for each other command that works within a lab a function command_NAME.
+
+outside() {
+    [ -z "${HOLDFAST_IN_LAB:-}" ] || die 'this is within a lab already: labs are made and ended from outside'
+    [ "$(id -u)" -eq 0 ] || die 'run it as root: it makes namespaces, networks and mounts'
+}
+
+# Everything but `up` and `down` happens within the lab, where its processes have their own numbers.
+inside() {
+    declare -F "command_${1//-/_}" > /dev/null || die "there is no command '$1'; $TOOL --help lists them"
+    if [ "${HOLDFAST_IN_LAB:-}" = "$LAB" ]; then
+        "command_${1//-/_}" "${@:2}"
+    else
+        room_enter "$PROJECT/$TOOL" "$@"
+    fi
+}
 
 # The process that the room lives and dies with, as this machine numbers it.
 room_pid() {
@@ -14,26 +38,23 @@ started() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | awk '$1 != "Z" { print 
 
 room_enter() {
     local pid
-    pid=$(room_pid) || die "no lab is up in $LAB: scripts/lab up"
+    pid=$(room_pid) || die "no lab is up in $LAB: $TOOL up"
     exec nsenter --target "$pid" --mount --net --ipc --pid --uts \
-        env HOLDFAST_IN_LAB="$LAB" HOLDFAST_LAB="$LAB" "$@"
+        env HOLDFAST_IN_LAB="$LAB" "$LAB_VARIABLE=$LAB" "$@"
 }
 
 room_up() {
     local pid
     parse_up "$@"
     room_lock
-    ! pid=$(room_pid) || die "a lab is up in $LAB already (process $pid): scripts/lab down"
+    ! pid=$(room_pid) || die "a lab is up in $LAB already (process $pid): $TOOL down"
     room_is_possible
     room_clear
     trap 'room_give_up' EXIT
-    lab_packages
-    lab_build
-    mkdir -p "$LAB/shared/ds1" "$LAB/shared/ds2" "$LAB/hosts" "$LAB/control" "$LAB/serial" "$LAB/vms"
-    install -m 755 "$PROGRAM" "$LAB/holdfast"
+    room_furnish
     room_begin
     # Not by exec: what failed within is cleaned up here.
-    (room_enter "$PROJECT/scripts/lab" raise "$@") 9>&-
+    (room_enter "$PROJECT/$TOOL" raise "$@") 9>&-
     trap - EXIT
 }
 
@@ -44,39 +65,28 @@ room_give_up() {
     rm -f "$LAB.lock"
 }
 
-keep_logs() {
-    local folder logs=$BUILD/failed
-    rm -rf "$logs"
-    for folder in "$LAB"/hosts/*; do
-        mkdir -p "$logs/${folder##*/}"
-        cp "$folder"/*.log "$folder"/root/var/log/*.log "$logs/${folder##*/}/" 2>/dev/null || true
-    done
-    [ ! -d "$logs" ] || echo "its logs are in $logs" >&2
-}
-
 room_lock() {
     mkdir -p "$(dirname "$LAB")"
     exec 9>"$LAB.lock"
-    flock --nonblock 9 || die "another scripts/lab works on $LAB: wait for it"
+    flock --nonblock 9 || die "another $TOOL works on $LAB: wait for it"
 }
 
 room_is_possible() {
     case $LAB/ in /run/* | /proc/* | /sys/* | /dev/*) die "$LAB cannot be the folder of a lab: name another one" ;; esac
-    # Sockets lie deep below it, and the kernel takes no longer path for one.
-    [ ${#LAB} -le 70 ] || die "$LAB is too long a path for a lab: name a shorter one in HOLDFAST_LAB"
-    [ ! -d "$LAB" ] || [ -e "$LAB/lab" ] || [ -z "$(ls -A "$LAB")" ] ||
-        die "$LAB holds something else: name an empty folder in HOLDFAST_LAB"
-    [ -c /dev/fuse ] || modprobe fuse 2>/dev/null || true
-    [ -c /dev/fuse ] || die 'there is no /dev/fuse: the datastores of a lab need FUSE in the kernel'
+    [ ! -d "$LAB" ] || is_folder_of_lab || [ -z "$(ls -A "$LAB")" ] ||
+        die "$LAB holds something else: name an empty folder in $LAB_VARIABLE"
+    room_needs
     unshare --mount --net --ipc --pid --uts --fork mount -t proc proc /proc ||
         die 'the kernel makes no namespaces here: in a container, it must be a privileged one'
 }
 
+is_folder_of_lab() { grep -qsF "$TOOL" "$LAB/lab"; }
+
 # Only a folder that a lab has made is deleted, and nothing that is mounted in it.
 room_clear() {
-    [ ! -e "$LAB/lab" ] || rm -rf --one-file-system "$LAB"
+    ! is_folder_of_lab || rm -rf --one-file-system "$LAB"
     mkdir -p "$LAB"
-    echo 'the folder of a lab of scripts/lab, which deletes it' > "$LAB/lab"
+    echo "the folder of a lab of $TOOL, which deletes it" > "$LAB/lab"
 }
 
 room_begin() {
@@ -94,7 +104,7 @@ room_begin() {
 
 room_down() {
     room_lock
-    if [ ! -e "$LAB/lab" ]; then
+    if ! is_folder_of_lab; then
         echo "there is no lab in $LAB"
     else
         room_end
